@@ -1,0 +1,36 @@
+//! The L2 norm over all gradients together, in f64, summed in an order that does not depend on threads.
+
+use candle_core::{DType, Device, Result, Tensor};
+use rayon::prelude::*;
+
+use crate::{cpu, lanes};
+
+const CHUNK: usize = 16_384;
+
+/// sqrt of the sum of squares over all tensors (same device). NaN or infinite elements make the result so.
+pub fn global_norm(tensors: &[&Tensor]) -> Result<f64> {
+    if !cpu::fused(tensors) {
+        return reference(tensors);
+    }
+    let mut total = 0f64;
+    for tensor in tensors {
+        let parts: Vec<f64> = cpu::with_slice(tensor, "norm", |t| {
+            t.par_chunks(CHUNK).map(|c| lanes::vectorized(|| lanes::sum_squares(c))).collect()
+        })?;
+        total += parts.iter().sum::<f64>();
+    }
+    Ok(total.sqrt())
+}
+
+/// The same by candle's operations; one transfer from the device in all.
+pub fn reference(tensors: &[&Tensor]) -> Result<f64> {
+    let parts = tensors
+        .iter()
+        .map(|t| t.to_dtype(DType::F32)?.flatten_all()?.sqr()?.sum_all())
+        .collect::<Result<Vec<_>>>()?;
+    if parts.is_empty() {
+        return Ok(0.0);
+    }
+    let parts = Tensor::stack(&parts, 0)?.to_device(&Device::Cpu)?.to_vec1::<f32>()?;
+    Ok(parts.iter().map(|x| f64::from(*x)).sum::<f64>().sqrt())
+}
