@@ -1,0 +1,237 @@
+//! What an experiment uses and never changes: the base checkpoint, its tokenizer, the sliced corpus, the prompt bank and
+//! the encoder, each with its hash. Loaded once, before anything is written.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use candle_core::Device;
+use sigma_data::Tokenizer;
+use sigma_data::blocks::{Block, slice};
+use sigma_data::documents::read_documents;
+use sigma_data::hash::{hash_blocks, hash_bytes, hash_file};
+use sigma_data::hub::{HubProgress, Resolved, Wanted, resolve};
+use sigma_data::prompts::{Prompt, read_prompts};
+use sigma_data::source::Source;
+use sigma_model::{Encoder, ModelError, Opt};
+use sigma_report::manifest::{CorpusSource, ModelSource, PromptsSource, SourcesEntry};
+
+use crate::spec::Experiment;
+
+/// A model of the experiment's family with its tokenizer.
+pub struct Language {
+    pub folder: PathBuf,
+    pub revision: Option<String>,
+    pub model: Opt,
+    pub tokenizer: Tokenizer,
+    pub hash: String,
+}
+
+impl Language {
+    /// Loads `source` onto `device`.
+    pub fn load(source: &str, device: &Device) -> Result<Self> {
+        let wanted = [
+            Wanted::file("config.json"),
+            Wanted::weights(),
+            Wanted::tokenizer(),
+            Wanted::optional("tokenizer_config.json"),
+        ];
+        let resolved = fetch(source, &wanted).with_context(|| format!("model `{source}`"))?;
+        let tokenizer = Tokenizer::load(&resolved.folder)?;
+        let model = Opt::load(&resolved.folder, device)?;
+        check_vocabulary(&resolved.folder, &tokenizer, &model)?;
+        let hash = model.hash()?;
+        Ok(Self { folder: resolved.folder, revision: resolved.revision, model, tokenizer, hash })
+    }
+}
+
+fn check_vocabulary(folder: &Path, tokenizer: &Tokenizer, model: &Opt) -> Result<(), ModelError> {
+    let (entries, rows) = (tokenizer.vocab_size(), model.config().vocab_size);
+    if entries > rows {
+        return Err(ModelError::Vocabulary { folder: folder.to_path_buf(), tokenizer: entries, model: rows });
+    }
+    Ok(())
+}
+
+/// A frozen encoder, and what identifies it.
+pub struct FrozenEncoder {
+    pub encoder: Encoder,
+    pub source: String,
+    pub revision: Option<String>,
+    pub hash: String,
+}
+
+impl FrozenEncoder {
+    pub fn load(source: &str, max_tokens: Option<usize>, device: &Device) -> Result<Self> {
+        let wanted = [
+            Wanted::file("config.json"),
+            Wanted::weights(),
+            Wanted::tokenizer(),
+            Wanted::optional("tokenizer_config.json"),
+            Wanted::optional("sentence_bert_config.json"),
+            Wanted::optional("1_Pooling/config.json"),
+        ];
+        let resolved = fetch(source, &wanted).with_context(|| format!("encoder `{source}`"))?;
+        let encoder = Encoder::load(&resolved.folder, max_tokens, device)?;
+        let hash = hash_folder(&resolved.folder)?;
+        Ok(Self { encoder, source: source.to_string(), revision: resolved.revision, hash })
+    }
+}
+
+/// One hash over the files of a model folder that decide what the model computes.
+fn hash_folder(folder: &Path) -> Result<String> {
+    let mut text = String::new();
+    for name in [
+        "config.json",
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
+        "tokenizer.json",
+        "vocab.json",
+        "merges.txt",
+        "sentence_bert_config.json",
+        "1_Pooling/config.json",
+    ] {
+        let path = folder.join(name);
+        if path.exists() {
+            text.push_str(&format!("{name} {}\n", hash_file(&path)?));
+        }
+    }
+    Ok(hash_bytes(text.as_bytes()))
+}
+
+/// The folder of a tokenizer alone.
+pub fn fetch_tokenizer(source: &str) -> Result<PathBuf> {
+    let wanted = [Wanted::tokenizer(), Wanted::optional("tokenizer_config.json")];
+    Ok(fetch(source, &wanted).with_context(|| format!("tokenizer `{source}`"))?.folder)
+}
+
+fn fetch(source: &str, wanted: &[Wanted]) -> Result<Resolved> {
+    let source: Source = source.parse()?;
+    let report = |progress: HubProgress| match progress {
+        HubProgress::Waiting { repo } => tracing::info!("{repo}: another program is fetching it; waiting"),
+        HubProgress::Received { file } => tracing::info!("fetched {file}"),
+        _ => {}
+    };
+    Ok(resolve(&source, wanted, false, &report)?)
+}
+
+/// The sliced corpus.
+pub struct Corpus {
+    pub documents: usize,
+    /// The N contexts of the experiment.
+    pub contexts: Vec<Block>,
+    /// Contexts of the corpus beyond the N.
+    pub spare: Vec<Block>,
+    pub hash: String,
+}
+
+impl Corpus {
+    pub fn load(experiment: &Experiment, tokenizer: &Tokenizer) -> Result<Self> {
+        let config = &experiment.corpus;
+        let documents = read_documents(&config.path, config.text_column.as_deref(), config.id_column.as_deref())?;
+        let contexts = slice(&documents, tokenizer, config.context_tokens, config.max_contexts)?;
+        let mut spare = Vec::new();
+        let needed = experiment.mixture.spare_contexts(contexts.len(), experiment.generations);
+        if needed > 0 {
+            let used: std::collections::HashSet<&str> = contexts.iter().map(|c| c.id.as_str()).collect();
+            spare = slice(&documents, tokenizer, config.context_tokens, None)?;
+            spare.retain(|context| !used.contains(context.id.as_str()));
+            if spare.len() < needed {
+                bail!(
+                    "mixture.real is `fresh`: {} generations need {needed} contexts beyond the {} in use, but {} has only \
+                     {} more; use a larger corpus, a smaller corpus.max_contexts, or mixture.real: resample",
+                    experiment.generations,
+                    contexts.len(),
+                    config.path.display(),
+                    spare.len()
+                );
+            }
+        }
+        let hash = hash_bytes(format!("{} {}", hash_blocks(&contexts), hash_blocks(&spare)).as_bytes());
+        Ok(Self { documents: documents.len(), contexts, spare, hash })
+    }
+}
+
+/// A prompt of the bank with its token ids (BOS first).
+pub struct TokenizedPrompt {
+    pub prompt: Prompt,
+    pub tokens: Vec<u32>,
+}
+
+pub struct Assets {
+    pub base: Language,
+    pub corpus: Corpus,
+    pub prompts: Vec<TokenizedPrompt>,
+    pub prompts_hash: String,
+    pub encoder: FrozenEncoder,
+}
+
+impl Assets {
+    /// Loads and checks everything that `experiment` names.
+    pub fn load(experiment: &Experiment, device: &Device) -> Result<Self> {
+        let base = Language::load(&experiment.model.source, device)?;
+        let corpus = Corpus::load(experiment, &base.tokenizer)?;
+        let section = &experiment.prompts;
+        let bank = read_prompts(&section.path, &section.buckets, section.max_per_bucket)?;
+        let prompts_hash = hash_bytes(serde_json::to_string(&bank)?.as_bytes());
+        let mut prompts = Vec::with_capacity(bank.len());
+        for prompt in bank {
+            let tokens = base.tokenizer.encode_with_bos(&prompt.text)?;
+            prompts.push(TokenizedPrompt { prompt, tokens });
+        }
+        check_lengths(experiment, &base.model, &prompts)?;
+        let section = &experiment.encoder;
+        let encoder = FrozenEncoder::load(&section.source, section.max_tokens, device)?;
+        Ok(Self { base, corpus, prompts, prompts_hash, encoder })
+    }
+
+    /// What the manifest says about them.
+    pub fn sources(&self, experiment: &Experiment) -> SourcesEntry {
+        let model = |source: &str, revision: &Option<String>, hash: &str| ModelSource {
+            source: source.to_string(),
+            revision: revision.clone(),
+            hash: hash.to_string(),
+        };
+        SourcesEntry {
+            model: model(&experiment.model.source, &self.base.revision, &self.base.hash),
+            encoder: model(&self.encoder.source, &self.encoder.revision, &self.encoder.hash),
+            corpus: CorpusSource {
+                path: experiment.corpus.path.display().to_string(),
+                hash: self.corpus.hash.clone(),
+                documents: self.corpus.documents,
+                contexts: self.corpus.contexts.len(),
+            },
+            prompts: PromptsSource {
+                path: experiment.prompts.path.display().to_string(),
+                hash: self.prompts_hash.clone(),
+                count: self.prompts.len(),
+            },
+        }
+    }
+}
+
+/// Every text that will be written must fit into the model's positions: better known now than after an hour.
+fn check_lengths(experiment: &Experiment, model: &Opt, prompts: &[TokenizedPrompt]) -> Result<()> {
+    let max = model.config().max_position_embeddings;
+    let pool = 1 + 2 * experiment.corpus.context_tokens - 1;
+    if pool > max {
+        bail!(
+            "corpus.context_tokens is {}: a context and its continuation need {pool} positions, but the model has {max}",
+            experiment.corpus.context_tokens
+        );
+    }
+    let new = experiment.evaluation.max_new_tokens;
+    for prompt in prompts {
+        let needed = prompt.tokens.len() + new.saturating_sub(1);
+        if needed > max {
+            bail!(
+                "{}: prompt `{}` has {} tokens; with evaluation.max_new_tokens {new} it needs {needed} positions, but the \
+                 model has {max}",
+                experiment.prompts.path.display(),
+                prompt.prompt.id,
+                prompt.tokens.len()
+            );
+        }
+    }
+    Ok(())
+}

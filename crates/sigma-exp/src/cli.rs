@@ -1,0 +1,215 @@
+//! The command line. Hyperparameters live in config files; here is only what to do, with which file, and where to.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Recursive-training ("model collapse") experiments: fine-tune a language model on what its previous generation wrote,
+/// generation after generation, and measure the spectrum of what it answers.
+#[derive(Debug, Parser)]
+#[command(name = "sigma-exp", version, max_term_width = 100)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run an experiment, or go on with an unfinished one
+    Run(Run),
+    /// Check a config and everything it names, and print the plan: steps, memory, disk, expected time
+    Check(Check),
+    /// Show how far a run is
+    Status {
+        /// A run folder
+        dir: PathBuf,
+    },
+    /// Make tables and figures from finished runs
+    Report(Report),
+    /// Compute Sigma-UB for embeddings or texts of your own
+    Metrics(Metrics),
+    /// One stage of the loop: fine-tune a model on blocks
+    Finetune(Finetune),
+    /// One stage of the loop: write continuations or answers
+    Generate(Generate),
+    /// One stage of the loop: embed texts
+    Embed(Embed),
+    /// Prepare corpora
+    #[command(subcommand)]
+    Data(Data),
+    /// Train a small model and its tokenizer from nothing
+    Pretrain {
+        /// A pretraining config (YAML)
+        config: PathBuf,
+        /// Set a key of the config, for example training.epochs=2
+        #[arg(long = "set", value_name = "PATH=VALUE")]
+        overrides: Vec<String>,
+        /// Write the model here instead of the config's `out`
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+}
+
+/// A config file and what is changed in it.
+#[derive(Debug, Args)]
+pub struct Config {
+    /// An experiment config (YAML)
+    pub config: PathBuf,
+    /// Set a key of the config, for example training.epochs=2; may be repeated
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub overrides: Vec<String>,
+    /// Where to compute: auto, cpu, cuda or cuda:<index>
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    pub config: Config,
+    /// The run folder [default: results/<name>]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Delete what the run folder holds and start over
+    #[arg(long)]
+    pub fresh: bool,
+    /// Check everything and print the plan, but write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    pub config: Config,
+}
+
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Run folders
+    #[arg(required = true)]
+    pub dirs: Vec<PathBuf>,
+    /// Where to write [default: report/ in the run folder, for a single run]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// First part of file names [default: the domain of the first run]
+    #[arg(long)]
+    pub prefix: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Metrics {
+    /// Embeddings, one row per text, as NumPy .npy files
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "texts", conflicts_with = "texts")]
+    pub embeddings: Vec<PathBuf>,
+    /// Texts (JSON Lines, plain text or Parquet), each embedded whole
+    #[arg(long, value_name = "FILE", requires = "encoder")]
+    pub texts: Option<PathBuf>,
+    /// The encoder for --texts: a folder or a hub id
+    #[arg(long, value_name = "SOURCE")]
+    pub encoder: Option<String>,
+    /// How many rows are observed (n_A), or `all`
+    #[arg(long, value_name = "N|all", default_value = "500")]
+    pub observed: String,
+    /// The number of blocks that the rows were drawn from (n), if there are more than rows
+    #[arg(long, value_name = "N")]
+    pub total: Option<usize>,
+    /// Embeddings (.npy) to take drifts against
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// One JSON object per input instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Where to embed
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Finetune {
+    #[command(flatten)]
+    pub config: Config,
+    /// The model to start from
+    #[arg(long, value_name = "DIR")]
+    pub model: String,
+    /// Training blocks: JSON Lines with id and tokens or text
+    #[arg(long, value_name = "FILE")]
+    pub blocks: PathBuf,
+    /// A new folder for the trained model and its loss curve
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Draw shuffling and dropout as this generation of a run does
+    #[arg(long)]
+    pub generation: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Purpose {
+    /// Answers to a prompt bank
+    Evaluation,
+    /// Continuations of contexts: a synthetic pool
+    Regeneration,
+}
+
+#[derive(Debug, Args)]
+pub struct Generate {
+    #[command(flatten)]
+    pub config: Config,
+    /// The model that writes
+    #[arg(long, value_name = "DIR")]
+    pub model: String,
+    /// A prompt bank, or blocks for --as regeneration
+    #[arg(long, value_name = "FILE")]
+    pub prompts: PathBuf,
+    /// Where to write (JSON Lines)
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    #[arg(long = "as", value_enum, default_value = "evaluation")]
+    pub purpose: Purpose,
+    /// Draw as this generation of a run does (regeneration only)
+    #[arg(long)]
+    pub generation: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct Embed {
+    #[command(flatten)]
+    pub config: Config,
+    /// Texts (JSON Lines, plain text or Parquet), each embedded whole; or answers, with --windows
+    #[arg(long, value_name = "FILE")]
+    pub texts: PathBuf,
+    /// Where to write the rows (.npy)
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// The texts are answers of `run` or `generate`: cut them into windows, as the loop does
+    #[arg(long)]
+    pub windows: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Data {
+    /// Cut texts into contexts of equal length that do not overlap
+    Slice {
+        /// Texts: JSON Lines, plain text, folders of plain text, or Parquet
+        #[arg(required = true)]
+        texts: Vec<PathBuf>,
+        /// A model folder or hub id whose tokenizer to use
+        #[arg(long, value_name = "DIR")]
+        tokenizer: String,
+        /// Where to write (JSON Lines)
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Tokens per context
+        #[arg(long, default_value = "64")]
+        context_tokens: usize,
+        /// Keep this many contexts, evenly spread
+        #[arg(long)]
+        max_contexts: Option<usize>,
+        /// Field or column of the text [default: text]
+        #[arg(long)]
+        text_column: Option<String>,
+        /// Field or column of the id [default: id]
+        #[arg(long)]
+        id_column: Option<String>,
+    },
+}

@@ -1,0 +1,39 @@
+//! One file per command.
+
+mod check;
+mod metrics;
+mod pretrain;
+mod report;
+mod run;
+mod slice;
+mod stages;
+mod status;
+
+use std::io::Write;
+
+use anyhow::Result;
+
+use crate::cli::{Command, Data};
+
+pub fn execute(command: Command) -> Result<()> {
+    match command {
+        Command::Run(arguments) => run::execute(&arguments),
+        Command::Check(arguments) => check::execute(&arguments),
+        Command::Status { dir } => status::execute(&dir),
+        Command::Report(arguments) => report::execute(&arguments),
+        Command::Metrics(arguments) => metrics::execute(&arguments),
+        Command::Finetune(arguments) => stages::finetune(&arguments),
+        Command::Generate(arguments) => stages::generate(&arguments),
+        Command::Embed(arguments) => stages::embed(&arguments),
+        Command::Data(Data::Slice { texts, tokenizer, out, context_tokens, max_contexts, text_column, id_column }) => {
+            let columns = (text_column.as_deref(), id_column.as_deref());
+            slice::execute(&texts, &tokenizer, &out, context_tokens, max_contexts, columns)
+        }
+        Command::Pretrain { config, overrides, out } => pretrain::execute(&config, &overrides, out),
+    }
+}
+
+/// Data goes to stdout; messages go to stderr.
+fn print(text: &str) -> Result<()> {
+    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+}

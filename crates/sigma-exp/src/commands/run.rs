@@ -1,0 +1,85 @@
+//! `sigma-exp run`: from a config to a finished run folder.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use sigma_data::hash::hash_bytes;
+use sigma_report::{Manifest, manifest};
+
+use super::print;
+use crate::assets::Assets;
+use crate::driver::{self, RunContext};
+use crate::run_folder::{CONFIG, LOG, RunFolder};
+use crate::{cli, device, guard, log, machine, plan, results, spec};
+
+impl cli::Config {
+    /// The experiment that the file and the overrides state.
+    pub fn load(&self) -> Result<spec::Experiment> {
+        let mut overrides = self.overrides.clone();
+        if let Some(device) = &self.device {
+            overrides.push(format!("device={device}"));
+        }
+        spec::Experiment::load(&self.config, &overrides)
+    }
+}
+
+pub fn execute(arguments: &cli::Run) -> Result<()> {
+    let experiment = arguments.config.load()?;
+    let path = arguments.out.clone().unwrap_or_else(|| PathBuf::from("results").join(&experiment.name));
+    let device = device::open(&experiment.device)?;
+    let assets = Assets::load(&experiment, &device)?;
+    if arguments.dry_run {
+        return print(&format!("{}\n{}", experiment.to_yaml()?, plan::describe(&experiment, &assets, &device)?));
+    }
+
+    let folder = RunFolder::open(&path)?;
+    if arguments.fresh {
+        folder.clear()?;
+    }
+    let sources = assets.sources(&experiment);
+    let begun = folder.manifest()?;
+    if let Some(manifest) = &begun {
+        guard::check(&folder, manifest, &experiment, &sources)?;
+    }
+    let config = experiment.to_yaml()?;
+    let manifest = Manifest {
+        schema: manifest::SCHEMA,
+        name: experiment.name.clone(),
+        domain: experiment.domain.clone(),
+        setting: experiment.setting,
+        generations: experiment.generations,
+        seed: experiment.seed,
+        created: match begun {
+            Some(manifest) => manifest.created,
+            None => humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        },
+        program: machine::program(),
+        machine: machine::machine(&device),
+        sources,
+        config_hash: hash_bytes(config.as_bytes()),
+    };
+    results::replace(&path.join(CONFIG), &config)?;
+    manifest.write(&path.join(manifest::FILE_NAME))?;
+    log::write_to(&path.join(LOG))?;
+
+    let done = folder.records()?.len() as u32;
+    let last = experiment.generations;
+    if done > last {
+        tracing::info!("{}: generations 0 to {} are complete already", path.display(), done.saturating_sub(1));
+    } else if done > 0 {
+        tracing::info!("{}: going on at generation {done} of {last}", path.display());
+    } else {
+        tracing::info!("{}: generations 0 to {last}, on {}", path.display(), device::describe(&device));
+    }
+    let records =
+        driver::run(RunContext { experiment: &experiment, assets: &assets, folder: &folder, device: &device })?;
+    drop(assets);
+    print(&results::table(&manifest, &records)).context("the table can not be printed")?;
+    let run = sigma_report::Run::open(&path)?;
+    sigma_report::write_report(&[run], &path.join("report"), &experiment.domain)?;
+    tracing::info!("metrics: {}", path.join("metrics.csv").display());
+    tracing::info!("figures: {}", path.join("report/figures").display());
+    tracing::info!("answers: {}", path.join("gen-*/responses.jsonl").display());
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! The last words of a failed command: what is wrong, why, and the exit code that goes with it.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::interrupt;
+
+/// Usage, config, input or I/O error.
+const FAILURE: u8 = 2;
+
+/// Prints the chain of `error` to stderr.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    if error.downcast_ref::<interrupt::Interrupted>().is_some() {
+        tracing::info!("stopped: what was finished is kept; run the same command again to go on");
+        return ExitCode::from(interrupt::EXIT_CODE);
+    }
+    // a reader that has gone away (`| head`) is no failure
+    if error.chain().filter_map(|e| e.downcast_ref::<io::Error>()).any(|e| e.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    let mut chain = error.chain().map(first_lines);
+    let mut text = format!("error: {}\n", chain.next().unwrap_or_default());
+    let mut last = String::new();
+    for cause in chain {
+        // a transparent error repeats its source
+        if cause != last && !text.contains(&cause) {
+            text.push_str(&format!("  because: {cause}\n"));
+        }
+        last = cause;
+    }
+    // nothing can be done if stderr itself is gone
+    let _ = io::stderr().write_all(text.as_bytes());
+    ExitCode::from(FAILURE)
+}
+
+/// An error's text without the backtrace that candle appends where RUST_BACKTRACE is set.
+fn first_lines(error: &(dyn std::error::Error + 'static)) -> String {
+    let text = error.to_string();
+    let end = text.find("\n   0: ").unwrap_or(text.len());
+    text[..end].trim_end().to_string()
+}

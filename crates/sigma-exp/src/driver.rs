@@ -1,0 +1,368 @@
+//! The loop: pool -> blocks -> weights -> answers -> embeddings -> metrics -> record, generation after generation.
+//!
+//! What is measured of generation t does not feed generation t + 1, so where there is room the measuring of t runs beside
+//! the making of t + 1: on a second device all of it, on one CUDA device the CPU's part. The numbers are the same.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::thread::{Scope, ScopedJoinHandle};
+use std::time::{Instant, SystemTime};
+
+use anyhow::{Context, Result, anyhow, bail};
+use candle_core::Device;
+use sigma_data::answers::{Answer, write_answers};
+use sigma_data::blocks::Block;
+use sigma_data::hash::{hash_blocks, hash_bytes};
+use sigma_data::jsonl;
+use sigma_data::seeds::Seeds;
+use sigma_model::Opt;
+use sigma_report::record::{self, MixtureRecord, RegenerationRecord, TrainingRecord};
+use sigma_report::{Record, Setting};
+use sigma_train::Precision;
+
+use crate::assets::{Assets, FrozenEncoder};
+use crate::mixture::{Mixture, RealText, mix};
+use crate::run_folder::{Draft, RunFolder};
+use crate::spec::Experiment;
+use crate::{device, interrupt, results, stage};
+
+const SYNTHETIC: &str = "synthetic.jsonl";
+const RESPONSES: &str = "responses.jsonl";
+const EMBEDDINGS: &str = "embeddings.npy";
+const CURVE: &str = "training.csv";
+
+/// What does not change over a run.
+#[derive(Clone, Copy)]
+pub struct RunContext<'a> {
+    pub experiment: &'a Experiment,
+    pub assets: &'a Assets,
+    pub folder: &'a RunFolder,
+    pub device: &'a Device,
+}
+
+/// A checkpoint of the recursion: where it comes from, its weights and their hash.
+struct Checkpoint {
+    name: String,
+    model: Opt,
+    hash: String,
+}
+
+/// A generation that has its weights and awaits its measurement.
+struct Made {
+    generation: u32,
+    draft: Draft,
+    started: SystemTime,
+    clock: Instant,
+    starting: Option<(String, String)>,
+    weights: String,
+    blocks_hash: Option<String>,
+    mixture: MixtureRecord,
+    training: Option<TrainingRecord>,
+    regeneration: Option<RegenerationRecord>,
+}
+
+/// Runs every generation that the folder does not have yet, and returns the records of all.
+pub fn run(run: RunContext<'_>) -> Result<Vec<Record>> {
+    let RunContext { experiment, folder, .. } = run;
+    let seeds = Seeds::new(experiment.seed, &experiment.domain);
+    let records = folder.records()?;
+    let next = records.len() as u32;
+    let second_device = experiment.evaluation_device.as_deref().filter(|text| *text != experiment.device);
+    let mut checkpoint = resume(run, &records)?;
+    let mut pools = read_pools(run, next)?;
+
+    std::thread::scope(|scope| -> Result<()> {
+        let mut measuring: Option<ScopedJoinHandle<'_, Result<()>>> = None;
+        for generation in next..=experiment.generations {
+            if interrupt::requested() {
+                bail!(interrupt::Interrupted);
+            }
+            let made = if generation == 0 {
+                base(run, &checkpoint)?
+            } else {
+                let (trained, made) = make(run, &seeds, &checkpoint, generation, &mut pools)?;
+                checkpoint = trained;
+                made
+            };
+            wait(measuring.take())?;
+            measuring = evaluate(scope, run, &seeds, &checkpoint, made, second_device)
+                .with_context(|| format!("generation {generation}"))?;
+        }
+        wait(measuring)
+    })?;
+    let records = folder.records()?;
+    results::write(folder, &records)?;
+    Ok(records)
+}
+
+fn wait(measuring: Option<ScopedJoinHandle<'_, Result<()>>>) -> Result<()> {
+    match measuring.map(ScopedJoinHandle::join) {
+        Some(Ok(result)) => result,
+        Some(Err(_)) => Err(anyhow!("the measuring thread panicked; this is a defect in sigma-exp")),
+        None => Ok(()),
+    }
+}
+
+/// The checkpoint that the next generation begins from: the base, or the weights of the last complete one.
+fn resume(run: RunContext<'_>, records: &[Record]) -> Result<Checkpoint> {
+    let base = &run.assets.base;
+    match records.last() {
+        Some(last) if last.generation > 0 && last.generation < run.experiment.generations => {
+            let path = run.folder.model(last.generation);
+            let model = Opt::load(&path, run.device)
+                .with_context(|| format!("going on needs the weights of generation {}", last.generation))?;
+            let hash = model.hash()?;
+            if hash != last.weights {
+                bail!(
+                    "{}: these are not the weights that generation {} ended with (hash {hash}, recorded {}); remove that \
+                     generation's folder to make it again from the one before, or start over with --fresh",
+                    path.display(),
+                    last.generation,
+                    last.weights
+                );
+            }
+            Ok(Checkpoint { name: sigma_report::generation_dir_name(last.generation), model, hash })
+        }
+        _ => Ok(Checkpoint { name: "base".to_string(), model: base.model.clone(), hash: base.hash.clone() }),
+    }
+}
+
+/// The pools of all earlier generations, where the mixture wants them.
+fn read_pools(run: RunContext<'_>, next: u32) -> Result<Vec<Vec<Block>>> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        id: String,
+        tokens: Vec<u32>,
+    }
+    let mut pools = vec![Vec::new(); (next as usize).saturating_sub(1)];
+    if run.experiment.mixture.accumulates() {
+        for (pool, generation) in pools.iter_mut().zip(1..) {
+            let path = run.folder.generation(generation).join(SYNTHETIC);
+            // a generation on real blocks alone has no pool
+            if path.exists() {
+                let lines = jsonl::read_lines::<Line>(&path)?;
+                *pool = lines.into_iter().map(|(_, line)| Block { id: line.id, tokens: line.tokens }).collect();
+            }
+        }
+    }
+    Ok(pools)
+}
+
+/// Generation 0: the base checkpoint itself.
+fn base(run: RunContext<'_>, checkpoint: &Checkpoint) -> Result<Made> {
+    Ok(Made {
+        generation: 0,
+        draft: run.folder.begin(0)?,
+        started: SystemTime::now(),
+        clock: Instant::now(),
+        starting: None,
+        weights: checkpoint.hash.clone(),
+        blocks_hash: None,
+        mixture: mixture_record(run.experiment, &Mixture { blocks: Vec::new(), real: 0 }),
+        training: None,
+        regeneration: None,
+    })
+}
+
+/// Generation t: the pool that generation t - 1 writes, the blocks chosen from it, and the weights trained on them.
+fn make(
+    run: RunContext<'_>,
+    seeds: &Seeds,
+    previous: &Checkpoint,
+    generation: u32,
+    pools: &mut Vec<Vec<Block>>,
+) -> Result<(Checkpoint, Made)> {
+    let RunContext { experiment, assets, folder, device } = run;
+    let of_generation = || format!("generation {generation}");
+    let (started, clock) = (SystemTime::now(), Instant::now());
+    let draft = folder.begin(generation)?;
+    let n = assets.corpus.contexts.len();
+
+    let regeneration = if experiment.mixture.real_blocks(n) < n {
+        let writer = previous.model.for_inference(inference_dtype(experiment, device))?;
+        let (pool, record) =
+            stage::regenerate(&writer, &assets.corpus.contexts, &experiment.regeneration, seeds, Some(generation))
+                .with_context(of_generation)?;
+        write_pool(&draft.file(SYNTHETIC), &pool, assets)?;
+        pools.push(pool);
+        Some(record)
+    } else {
+        pools.push(Vec::new());
+        None
+    };
+
+    let real = RealText { contexts: &assets.corpus.contexts, spare: &assets.corpus.spare };
+    let mixture = mix(&experiment.mixture, real, pools, generation, seeds);
+    if !experiment.mixture.accumulates()
+        && let Some(used) = pools.last_mut()
+    {
+        used.clear();
+    }
+
+    let start = match experiment.setting {
+        Setting::S1 => (&assets.base.model, "base".to_string(), &assets.base.hash),
+        Setting::S2 => (&previous.model, previous.name.clone(), &previous.hash),
+    };
+    let (model, curve, training) =
+        stage::train(start.0, &mixture.blocks, &experiment.training, seeds, Some(generation))
+            .with_context(of_generation)?;
+    fs::write(draft.file(CURVE), stage::curve_csv(&curve)).with_context(of_generation)?;
+    let saved = draft.model()?;
+    model.save(&saved)?;
+    assets.base.tokenizer.save(&saved)?;
+    let hash = model.hash()?;
+
+    let made = Made {
+        generation,
+        draft,
+        started,
+        clock,
+        starting: Some((start.1, start.2.clone())),
+        weights: hash.clone(),
+        blocks_hash: Some(hash_blocks(&mixture.blocks)),
+        mixture: mixture_record(experiment, &mixture),
+        training: Some(training),
+        regeneration,
+    };
+    Ok((Checkpoint { name: sigma_report::generation_dir_name(generation), model, hash }, made))
+}
+
+/// Writes texts in the precision of training: what the model is when it is used.
+fn inference_dtype(experiment: &Experiment, device: &Device) -> candle_core::DType {
+    match experiment.training.precision {
+        Precision::Auto => Precision::Auto.dtype(device),
+        precision => precision.dtype(device),
+    }
+}
+
+fn mixture_record(experiment: &Experiment, mixture: &Mixture) -> MixtureRecord {
+    MixtureRecord {
+        blocks: mixture.blocks.len(),
+        real: mixture.real,
+        synthetic: mixture.blocks.len() - mixture.real,
+        mode: experiment.mixture.mode.name().to_string(),
+    }
+}
+
+/// Token ids are what is trained on; the text stands beside them for people.
+fn write_pool(path: &Path, pool: &[Block], assets: &Assets) -> Result<()> {
+    #[derive(serde::Serialize)]
+    struct Line<'a> {
+        id: &'a str,
+        text: String,
+        tokens: &'a [u32],
+    }
+    let line = |block: &'_ Block| assets.base.tokenizer.decode(&block.tokens);
+    let lines: Vec<Line<'_>> =
+        pool.iter().map(|block| Line { id: &block.id, text: line(block), tokens: &block.tokens }).collect();
+    Ok(jsonl::write_jsonl(path, &lines)?)
+}
+
+/// Answers, embeddings, metrics and record of a generation; in a thread of its own where that leaves the device free.
+fn evaluate<'scope, 'run: 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    run: RunContext<'run>,
+    seeds: &Seeds,
+    checkpoint: &Checkpoint,
+    made: Made,
+    second_device: Option<&'run str>,
+) -> Result<Option<ScopedJoinHandle<'scope, Result<()>>>> {
+    let seeds = seeds.clone();
+    if let Some(name) = second_device {
+        // a CUDA device belongs to the thread that opened it, so the model crosses over by way of the CPU
+        let model = checkpoint.model.to_device(&Device::Cpu)?;
+        let section = &run.experiment.encoder;
+        return Ok(Some(scope.spawn(move || {
+            let device = device::open(name).context("evaluation_device")?;
+            let model = model.to_device(&device)?;
+            let encoder = FrozenEncoder::load(&section.source, section.max_tokens, &device)?;
+            let embedded = answer_and_embed(run, &seeds, &model, &encoder, &device, &made)?;
+            finish(run, made, &embedded)
+        })));
+    }
+    let embedded = answer_and_embed(run, &seeds, &checkpoint.model, &run.assets.encoder, run.device, &made)?;
+    if run.device.is_cuda() {
+        return Ok(Some(scope.spawn(move || finish(run, made, &embedded))));
+    }
+    finish(run, made, &embedded)?;
+    Ok(None)
+}
+
+struct Embedded {
+    answers: Vec<Answer>,
+    blocks: Vec<stage::EmbeddedBlock>,
+    rows: Vec<f32>,
+    evaluation_seconds: f64,
+    record: record::EmbeddingRecord,
+}
+
+/// The device's part of an evaluation.
+fn answer_and_embed(
+    run: RunContext<'_>,
+    seeds: &Seeds,
+    model: &Opt,
+    encoder: &FrozenEncoder,
+    device: &Device,
+    made: &Made,
+) -> Result<Embedded> {
+    let RunContext { experiment, assets, .. } = run;
+    let generation = Some(made.generation);
+    let writer = model.for_inference(inference_dtype(experiment, device))?;
+    let (answers, evaluation_seconds) =
+        stage::answer(&writer, &assets.base.tokenizer, &assets.prompts, &experiment.evaluation, seeds, generation)?;
+    drop(writer);
+    write_answers(&made.draft.file(RESPONSES), &answers)?;
+    let cut = (experiment.evaluation.window_tokens, experiment.evaluation.stride_tokens, experiment.encoder.batch_size);
+    let (blocks, rows, record) =
+        stage::embed_answers(&answers, &assets.base.tokenizer, encoder, cut, seeds, generation)?;
+    sigma_embed::npy::write(&made.draft.file(EMBEDDINGS), &rows, record.dim)?;
+    Ok(Embedded { answers, blocks, rows, evaluation_seconds, record })
+}
+
+/// The CPU's part: metrics and record. With it the generation appears.
+fn finish(run: RunContext<'_>, made: Made, embedded: &Embedded) -> Result<()> {
+    let RunContext { experiment, assets, folder, .. } = run;
+    let Embedded { answers, blocks, rows, evaluation_seconds, record } = embedded;
+    let measured = stage::measure(answers, blocks, rows, record.dim, &experiment.sigma, &experiment.surface)?;
+    let mut inputs = BTreeMap::from([
+        ("config".to_string(), hash_bytes(experiment.to_yaml()?.as_bytes())),
+        ("contexts".to_string(), assets.corpus.hash.clone()),
+        ("prompts".to_string(), assets.prompts_hash.clone()),
+        ("tokenizer".to_string(), assets.base.tokenizer.hash()),
+        ("encoder".to_string(), assets.encoder.hash.clone()),
+        ("base".to_string(), assets.base.hash.clone()),
+    ]);
+    if let Some(hash) = made.blocks_hash {
+        inputs.insert("training_blocks".to_string(), hash);
+    }
+    let (starting_from, starting_weights) = made.starting.unzip();
+    let record = Record {
+        schema: record::SCHEMA,
+        generation: made.generation,
+        setting: experiment.setting,
+        starting_weights,
+        starting_from: starting_from.unwrap_or_else(|| "base".to_string()),
+        weights: made.weights,
+        inputs,
+        files: made.draft.files()?,
+        mixture: made.mixture,
+        training: made.training,
+        regeneration: made.regeneration,
+        evaluation: stage::evaluation_record(answers, blocks.len(), *evaluation_seconds),
+        embedding: record.clone(),
+        sigma: measured.sigma,
+        buckets: measured.buckets,
+        surface: measured.surface,
+        flags: measured.flags,
+        started: humantime::format_rfc3339_seconds(made.started).to_string(),
+        finished: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        seconds: made.clock.elapsed().as_secs_f64(),
+    };
+    made.draft.commit(&record)?;
+    folder.retain(experiment.checkpoints.keep, record.generation)?;
+    let records = folder.records()?;
+    results::write(folder, &records)?;
+    results::announce(&records);
+    Ok(())
+}

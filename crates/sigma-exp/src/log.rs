@@ -1,0 +1,122 @@
+//! What a run says: messages on stderr for people, every event with its fields as JSON lines in the run's log.jsonl,
+//! and progress bars where stderr is a terminal.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use indicatif::MultiProgress;
+use tracing::Level;
+use tracing_subscriber::filter::{FilterFn, LevelFilter};
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::registry::LookupSpan;
+
+/// All bars of the program; messages are printed above them.
+pub static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+static RUN_LOG: Mutex<Option<File>> = Mutex::new(None);
+
+/// Events of this target are shown as bars on a terminal, so there their lines are left out.
+pub const STAGE: &str = "sigma_exp::stage";
+
+/// Whether bars are drawn.
+pub fn is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Installs the subscriber; called once.
+pub fn install() {
+    let show = FilterFn::new(|metadata| {
+        let ours = metadata.target().starts_with("sigma");
+        (ours || *metadata.level() <= Level::WARN) && !(metadata.target() == STAGE && is_terminal())
+    });
+    let console = tracing_subscriber::fmt::layer()
+        .event_format(Message)
+        // only the message: what matters of the fields is in its words
+        .fmt_fields(debug_fn(
+            |writer, field, value| {
+                if field.name() == "message" { write!(writer, "{value:?}") } else { Ok(()) }
+            },
+        ))
+        .with_writer(|| Console)
+        .with_filter(LevelFilter::INFO)
+        .with_filter(show);
+    let file = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_writer(RunLog)
+        .with_filter(LevelFilter::INFO)
+        .with_filter(FilterFn::new(|metadata| metadata.target().starts_with("sigma")));
+    tracing_subscriber::registry().with(console).with(file).init();
+}
+
+/// From now on events are appended to `path`.
+pub fn write_to(path: &Path) -> Result<()> {
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    let file = file.with_context(|| format!("the log {} can not be opened", path.display()))?;
+    *RUN_LOG.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+    Ok(())
+}
+
+/// `warning: ` or `error: ` before the message, nothing before information.
+struct Message;
+
+impl<S, N> FormatEvent<S, N> for Message
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> std::fmt::Result {
+        match *event.metadata().level() {
+            Level::ERROR => write!(writer, "error: ")?,
+            Level::WARN => write!(writer, "warning: ")?,
+            _ => {}
+        }
+        context.field_format().format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+struct Console;
+
+impl Write for Console {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        BARS.suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+struct RunLog;
+
+impl<'a> MakeWriter<'a> for RunLog {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        RunLog
+    }
+}
+
+impl Write for RunLog {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match RUN_LOG.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(file) => file.write(bytes),
+            None => Ok(bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

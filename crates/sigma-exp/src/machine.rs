@@ -1,0 +1,57 @@
+//! What made a run: program, machine and device, for the manifest.
+
+use std::fs;
+
+use candle_core::Device;
+use sigma_report::manifest::{MachineEntry, ProgramEntry};
+
+use crate::device;
+
+pub fn program() -> ProgramEntry {
+    ProgramEntry {
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        commit: option_env!("SIGMA_EXP_COMMIT").map(str::to_string),
+        dirty: option_env!("SIGMA_EXP_DIRTY") != Some("false"),
+    }
+}
+
+pub fn machine(device: &Device) -> MachineEntry {
+    MachineEntry {
+        os: std::env::consts::OS.to_string(),
+        arch: std::env::consts::ARCH.to_string(),
+        cpu: cpu_name().unwrap_or_else(|| "unknown".to_string()),
+        cpu_features: cpu_features(),
+        threads: rayon::current_num_threads(),
+        device: device::describe(device),
+        gpu: if device.is_cuda() { gpu_name() } else { None },
+    }
+}
+
+fn cpu_name() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_string())
+}
+
+/// The instruction sets that change which kernels run, and so possibly the last bits.
+fn cpu_features() -> Vec<String> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let found = [
+            ("avx2", std::arch::is_x86_feature_detected!("avx2")),
+            ("fma", std::arch::is_x86_feature_detected!("fma")),
+            ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+        ];
+        found.into_iter().filter(|(_, has)| *has).map(|(name, _)| name.to_string()).collect()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    Vec::new()
+}
+
+/// The driver's name of the first GPU.
+fn gpu_name() -> Option<String> {
+    let mut folders = fs::read_dir("/proc/driver/nvidia/gpus").ok()?;
+    let text = fs::read_to_string(folders.next()?.ok()?.path().join("information")).ok()?;
+    let line = text.lines().find(|line| line.starts_with("Model"))?;
+    Some(line.split_once(':')?.1.trim().to_string())
+}

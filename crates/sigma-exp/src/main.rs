@@ -1,0 +1,38 @@
+//! sigma-exp: recursive-training experiments from one config file. This file turns arguments into an exit code; what a
+//! command does is in `commands`, one file each.
+
+mod assets;
+mod cli;
+mod commands;
+mod device;
+mod diagnostics;
+mod driver;
+mod guard;
+mod interrupt;
+mod log;
+mod machine;
+mod mixture;
+mod plan;
+mod progress;
+mod results;
+mod run_folder;
+mod spec;
+mod stage;
+mod yaml;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+// candle allocates and frees a buffer for every operation; the system's allocator would return large ones each time
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    log::install();
+    let arguments = cli::Arguments::parse();
+    match interrupt::install().and_then(|()| commands::execute(arguments.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => diagnostics::report(&error),
+    }
+}

@@ -1,0 +1,149 @@
+//! What a run will do and need: steps and tokens, memory, disk, and the time it should take, measured by a few steps of
+//! the real model on the real device.
+
+use std::fmt::Write as _;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use anyhow::Result;
+use candle_core::Device;
+use sigma_data::seeds::{Seeds, Stage};
+use sigma_generate::{Options, Request, generate};
+use sigma_train::{Streams, TrainingConfig, finetune, total_steps};
+
+use crate::assets::Assets;
+use crate::device;
+use crate::mixture::Mode;
+use crate::progress::seconds;
+use crate::spec::{Experiment, Keep};
+
+/// Seconds per token of training and of decoding.
+struct Speed {
+    train: f64,
+    decode: f64,
+}
+
+/// The plan as text for people.
+pub fn describe(experiment: &Experiment, assets: &Assets, device: &Device) -> Result<String> {
+    let n = assets.corpus.contexts.len();
+    let real = experiment.mixture.real_blocks(n);
+    let generations = u64::from(experiment.generations);
+    let config = assets.base.model.config();
+    let parameters: usize = assets.base.model.parameters().values().map(|p| p.elem_count()).sum();
+    let largest_set = if experiment.mixture.mode == Mode::Accumulate { n * (generations as usize + 1) } else { n };
+    let steps = total_steps(&experiment.training, largest_set);
+    let length = experiment.corpus.context_tokens;
+    let train_tokens = (experiment.training.epochs * largest_set * length) as u64;
+    let pool_tokens = if real < n { (n * length) as u64 } else { 0 };
+    let answer_tokens = (assets.prompts.len() * experiment.evaluation.max_new_tokens) as u64;
+    let windows = sigma_data::windows(
+        &vec![0; experiment.evaluation.max_new_tokens],
+        experiment.evaluation.window_tokens,
+        experiment.evaluation.stride_tokens,
+    )
+    .len()
+        * assets.prompts.len();
+
+    let mut text = String::new();
+    let mut line = |key: &str, value: String| {
+        // writing to a String can not fail
+        let _ = writeln!(text, "  {key:<14}{value}");
+    };
+    line("setting", format!("{}, {generations} generations after the base", experiment.setting.title()));
+    line("device", device::describe(device));
+    line("model", format!("{} ({:.1} M parameters)", experiment.model.source, parameters as f64 / 1e6));
+    let file = experiment.corpus.path.display();
+    line("corpus", format!("{file}: {} documents, {n} contexts of {length} tokens", assets.corpus.documents));
+    line("prompts", format!("{}: {} prompts", experiment.prompts.path.display(), assets.prompts.len()));
+    let dim = assets.encoder.encoder.dim();
+    line(
+        "encoder",
+        format!("{} (d = {dim}, at most {} tokens)", assets.encoder.source, assets.encoder.encoder.max_tokens()),
+    );
+    line(
+        "mixture",
+        format!(
+            "alpha = {}, {}: {real} real and {} synthetic new blocks",
+            experiment.mixture.real_fraction,
+            experiment.mixture.mode.name(),
+            n - real
+        ),
+    );
+    let most = if largest_set > n { " in the last generation" } else { " per generation" };
+    line("training", format!("{steps} steps, {train_tokens} tokens{most}"));
+    line("writing", format!("{pool_tokens} pool tokens and at most {answer_tokens} answer tokens per generation"));
+    line("measuring", format!("at most {windows} embedded blocks, {:?} observed", experiment.sigma.observed));
+    if windows <= dim {
+        line("", format!("note: {windows} blocks in {dim} dimensions: G_A will be rank deficient"));
+    }
+
+    let weights = 4 * parameters as u64;
+    // weights, gradients and two moments; activations of one batch (about 16 d + 2 ffn floats a token and layer)
+    let per_token = config.num_hidden_layers * (16 * config.hidden_size + 2 * config.ffn_dim) * 4;
+    let activations = (experiment.training.batch_size * length * per_token) as u64;
+    line("memory", format!("about {} to train (base weights included)", bytes(5 * weights + activations)));
+    let kept = match experiment.checkpoints.keep {
+        Keep::Last => 2,
+        Keep::All => generations,
+        Keep::Every { every } => generations / u64::from(every.max(1)) + 2,
+    };
+    let texts = pool_tokens * 10 + answer_tokens * 10 + (windows * dim * 4) as u64;
+    let disk = kept * weights + (generations + 1) * texts;
+    line("disk", format!("about {} ({kept} checkpoints and the texts of all generations)", bytes(disk)));
+
+    let speed = measure(experiment, assets)?;
+    let generation = speed.train * train_tokens as f64 + speed.decode * (pool_tokens + answer_tokens) as f64;
+    let total = generation * generations as f64 + speed.decode * answer_tokens as f64;
+    line(
+        "time",
+        format!(
+            "about {} a generation, {} in all (measured: {:.0} tokens/s training, {:.0} decoding; embedding not counted)",
+            seconds(generation),
+            seconds(total),
+            1.0 / speed.train,
+            1.0 / speed.decode
+        ),
+    );
+    Ok(text)
+}
+
+/// Times two training steps after one for warming up, and 16 decoding steps of one batch.
+fn measure(experiment: &Experiment, assets: &Assets) -> Result<Speed> {
+    let seeds = Seeds::new(experiment.seed, "plan");
+    let batch = experiment.training.batch_size.min(assets.corpus.contexts.len());
+    let blocks = &assets.corpus.contexts[..batch];
+    let config = TrainingConfig { epochs: 3, ..experiment.training.clone() };
+    let mut marks = Vec::new();
+    finetune(&assets.base.model, blocks, &config, Streams { seeds: &seeds, generation: None }, |_| {
+        marks.push(Instant::now());
+        ControlFlow::Continue(())
+    })?;
+    let (first, last) = (marks[0], marks[marks.len() - 1]);
+    let train = (last - first).as_secs_f64() / (2 * batch * experiment.corpus.context_tokens) as f64;
+
+    let rows = 64.min(assets.prompts.len());
+    let requests = assets.prompts[..rows].iter().map(|p| Request {
+        id: p.prompt.id.clone(),
+        prompt: p.tokens.clone(),
+        stream: seeds.stream(Stage::Evaluation, None, &p.prompt.id),
+    });
+    let new_tokens = 16.min(experiment.evaluation.max_new_tokens);
+    let options = Options {
+        nucleus: experiment.evaluation.nucleus()?,
+        max_new_tokens: new_tokens,
+        stop_at_eos: false,
+        batch_size: Some(rows),
+    };
+    let model = assets.base.model.for_inference(experiment.training.precision.dtype(assets.base.model.device()))?;
+    let started = Instant::now();
+    generate(&model, requests.collect(), &options, |_| ControlFlow::Continue(()))?;
+    let decode = started.elapsed().as_secs_f64() / (rows * new_tokens) as f64;
+    Ok(Speed { train, decode })
+}
+
+fn bytes(n: u64) -> String {
+    match n as f64 {
+        n if n < 1e9 => format!("{:.0} MB", n / 1e6),
+        n => format!("{:.1} GB", n / 1e9),
+    }
+}

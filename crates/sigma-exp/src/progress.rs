@@ -1,0 +1,110 @@
+//! One stage of a generation as people see it: a bar with tokens per second and time left on a terminal, plain lines
+//! otherwise (at the end, and now and then in between), and an event for log.jsonl in both cases.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::log;
+
+/// Without a terminal, a stage that takes longer than this says how far it is.
+const LINE_EVERY: Duration = Duration::from_secs(20);
+
+pub struct Stage {
+    name: &'static str,
+    generation: Option<u32>,
+    bar: Option<ProgressBar>,
+    unit: &'static str,
+    total: u64,
+    done: u64,
+    tokens: u64,
+    started: Instant,
+    last_line: Instant,
+}
+
+impl Stage {
+    /// A stage of `total` units ("steps", "texts").
+    pub fn start(generation: Option<u32>, name: &'static str, total: usize, unit: &'static str) -> Self {
+        let bar = log::is_terminal().then(|| {
+            let bar = log::BARS.add(ProgressBar::new(total as u64));
+            // a wrong template would only cost the bar's looks
+            if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {msg} {eta} left") {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar.set_prefix(match generation {
+                Some(generation) => format!("generation {generation:>3}  {name:<10}"),
+                None => format!("{name:<10}"),
+            });
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        let now = Instant::now();
+        Self { name, generation, bar, unit, total: total as u64, done: 0, tokens: 0, started: now, last_line: now }
+    }
+
+    /// `done` units are finished in all, and `tokens` more tokens were processed.
+    pub fn update(&mut self, done: usize, tokens: usize) {
+        self.done = done as u64;
+        self.tokens += tokens as u64;
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.done);
+            bar.set_message(format!("{}, {}", self.unit, self.rate()));
+        } else if self.last_line.elapsed() > LINE_EVERY && self.done < self.total {
+            self.last_line = Instant::now();
+            let share = self.done as f64 / self.total.max(1) as f64;
+            let left = if share > 0.0 { self.started.elapsed().mul_f64((1.0 - share) / share) } else { Duration::ZERO };
+            tracing::info!(
+                target: log::STAGE,
+                "{}{}: {} of {} {}, {}, about {} left",
+                self.of_generation(),
+                self.name,
+                self.done,
+                self.total,
+                self.unit,
+                self.rate(),
+                seconds(left.as_secs_f64()),
+            );
+        }
+    }
+
+    /// Ends the stage and returns its duration in seconds.
+    pub fn finish(self) -> f64 {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let taken = self.started.elapsed().as_secs_f64();
+        let rate = if self.tokens > 0 { format!(", {}", self.rate()) } else { String::new() };
+        tracing::info!(
+            target: log::STAGE,
+            generation = self.generation,
+            stage = self.name,
+            seconds = taken,
+            tokens = self.tokens,
+            "{}{}: {} {} in {}{rate}",
+            self.of_generation(),
+            self.name,
+            self.done,
+            self.unit,
+            seconds(taken),
+        );
+        taken
+    }
+
+    fn rate(&self) -> String {
+        format!("{:.0} tokens/s", self.tokens as f64 / self.started.elapsed().as_secs_f64().max(1e-9))
+    }
+
+    fn of_generation(&self) -> String {
+        self.generation.map_or(String::new(), |generation| format!("generation {generation}: "))
+    }
+}
+
+/// A duration for people.
+pub fn seconds(seconds: f64) -> String {
+    match seconds {
+        s if s < 10.0 => format!("{s:.1} s"),
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}

@@ -1,0 +1,61 @@
+//! The files of a run folder that are made again from the records after every generation, and the line that tells
+//! people of a finished generation.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use sigma_report::{Manifest, Record, RunSeries, write_metrics};
+
+use crate::progress::seconds;
+use crate::run_folder::RunFolder;
+
+/// Writes metrics.csv, buckets.csv and timings.csv; their rows follow from the records alone.
+pub fn write(folder: &RunFolder, records: &[Record]) -> Result<()> {
+    write_metrics(folder.path(), records).with_context(|| format!("results of {}", folder.path().display()))
+}
+
+/// One line on the last of `records`.
+pub fn announce(records: &[Record]) {
+    let (Some(first), Some(last)) = (records.first(), records.last()) else { return };
+    let track = |record: &Record| record.sigma.as_ref().map(|s| (s.u_cov, s.g_kf));
+    let drift = match (track(first), track(last)) {
+        (Some((u0, g0)), Some((u, g))) => format!("dU {:+.2}  dG {:+.2}", u - u0, g - g0),
+        _ => "no embedded blocks".to_string(),
+    };
+    let number = |x: Option<f64>, digits: usize| x.map_or("-".to_string(), |x| format!("{x:.digits$}"));
+    let loss = last.training.as_ref().map_or(String::new(), |t| format!("  loss {:.3}", t.mean_loss_last_epoch));
+    tracing::info!(
+        generation = last.generation,
+        "generation {:>3}  {drift}  distinct-2 {}  HHI {}{loss}  ({})",
+        last.generation,
+        number(last.surface.distinct_2, 3),
+        number(last.surface.hhi, 6),
+        seconds(last.seconds),
+    );
+    for flag in &last.flags {
+        tracing::warn!("generation {}: {}", last.generation, explain(flag));
+    }
+}
+
+fn explain(flag: &str) -> &str {
+    match flag {
+        "all_answers_empty" => "every answer is empty: the model ends every text at once",
+        "rank_deficient" => "G_A is rank deficient: some directions are seen through the ridge delta alone",
+        "fewer_blocks_than_observed" => "fewer embedded blocks than sigma.observed asks for: all of them are observed",
+        other => other,
+    }
+}
+
+/// The table at the end of a run.
+pub fn table(manifest: &Manifest, records: &[Record]) -> String {
+    sigma_report::run_table(&RunSeries::new(manifest, records))
+}
+
+/// Replaces `path` by `text`, by way of a file beside it.
+pub fn replace(path: &std::path::Path, text: &str) -> Result<()> {
+    let temporary = path.with_extension("tmp");
+    fs::write(&temporary, text)
+        .and_then(|()| fs::File::open(&temporary)?.sync_all())
+        .and_then(|()| fs::rename(&temporary, path))
+        .with_context(|| format!("{} can not be written", path.display()))
+}

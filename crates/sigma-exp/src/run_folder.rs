@@ -1,0 +1,214 @@
+//! A run's folder: who may write to it, which generations it holds, and how a new one appears. A generation is built in
+//! `gen-NNN.partial` and appears by one rename, its record written last; what a crash leaves behind is swept at the next
+//! start. It knows nothing of what the files mean.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use sigma_data::hash::hash_file;
+use sigma_report::record::{FILE_NAME as RECORD, FileEntry};
+use sigma_report::{Manifest, Record, generation_dir_name, manifest};
+
+use crate::spec::Keep;
+
+pub const CONFIG: &str = "config.yaml";
+pub const LOG: &str = "log.jsonl";
+const LOCK: &str = "lock";
+const MODEL: &str = "model";
+const PARTIAL: &str = ".partial";
+
+/// A run folder that this process alone may write to, for as long as the value lives.
+pub struct RunFolder {
+    path: PathBuf,
+    /// Held for its lock, which the system releases even after a crash.
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Opens `path`, or makes it. A folder with other content is refused, and so is one that another process writes to.
+    pub fn open(path: &Path) -> Result<Self> {
+        if path.exists() && !path.join(manifest::FILE_NAME).exists() && !is_blank(path)? {
+            bail!(
+                "{} exists, is not empty, and is not a run folder (it has no {}): choose another --out or `name`",
+                path.display(),
+                manifest::FILE_NAME
+            );
+        }
+        fs::create_dir_all(path).with_context(|| format!("run folder {} can not be made", path.display()))?;
+        let lock_path = path.join(LOCK);
+        let open = File::options().read(true).write(true).create(true).truncate(false).open(&lock_path);
+        let mut lock = open.with_context(|| format!("run folder {} can not be written to", path.display()))?;
+        if lock.try_lock().is_err() {
+            let mut pid = String::new();
+            // the holder wrote its pid; without one the message is only less helpful
+            let _ = lock.read_to_string(&mut pid);
+            bail!("{} is in use by process {}: wait for it or stop it", path.display(), pid.trim());
+        }
+        lock.set_len(0)?;
+        write!(lock, "{}", std::process::id())?;
+        let folder = Self { path: path.to_path_buf(), _lock: lock };
+        folder.sweep()?;
+        Ok(folder)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn generation(&self, generation: u32) -> PathBuf {
+        self.path.join(generation_dir_name(generation))
+    }
+
+    /// The weights that `generation` ended with, where they are kept.
+    pub fn model(&self, generation: u32) -> PathBuf {
+        self.generation(generation).join(MODEL)
+    }
+
+    /// Removes what unfinished generations left.
+    fn sweep(&self) -> Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|e| format!(".{}", e.display()) == PARTIAL) {
+                fs::remove_dir_all(&path)
+                    .with_context(|| format!("left-over {} can not be removed", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes everything that a run has written here.
+    pub fn clear(&self) -> Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            if name.starts_with("gen-") || name == "report" {
+                fs::remove_dir_all(&path)?;
+            } else if name != LOCK && path.is_file() {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn manifest(&self) -> Result<Option<Manifest>> {
+        let path = self.path.join(manifest::FILE_NAME);
+        if path.exists() { Ok(Some(Manifest::read(&path)?)) } else { Ok(None) }
+    }
+
+    /// The records of all complete generations, which must be 0, 1, 2, ... without a gap.
+    pub fn records(&self) -> Result<Vec<Record>> {
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if let Some(number) = name.strip_prefix("gen-").and_then(|n| n.parse::<u32>().ok()) {
+                numbers.push(number);
+            }
+        }
+        numbers.sort_unstable();
+        let mut records = Vec::new();
+        for (expected, number) in numbers.iter().enumerate() {
+            if *number as usize != expected {
+                bail!(
+                    "{}: generation {expected} is missing, but {number} is there; put it back, or remove all later ones \
+                     to go on from {}, or start over with --fresh",
+                    self.path.display(),
+                    expected.saturating_sub(1)
+                );
+            }
+            let path = self.generation(*number).join(RECORD);
+            records.push(Record::read(&path)?);
+        }
+        Ok(records)
+    }
+
+    /// An empty folder for the files of `generation`.
+    pub fn begin(&self, generation: u32) -> Result<Draft> {
+        let path = self.path.join(format!("{}{PARTIAL}", generation_dir_name(generation)));
+        if path.exists() {
+            fs::remove_dir_all(&path)?;
+        }
+        fs::create_dir(&path).with_context(|| format!("{} can not be made", path.display()))?;
+        Ok(Draft { path, target: self.generation(generation) })
+    }
+
+    /// Removes the weights of generations before `latest` that are not to be kept.
+    pub fn retain(&self, keep: Keep, latest: u32) -> Result<()> {
+        for generation in 0..latest {
+            let path = self.model(generation);
+            if !keep.keeps(generation) && path.exists() {
+                fs::remove_dir_all(&path).with_context(|| format!("{} can not be removed", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_blank(path: &Path) -> Result<bool> {
+    if !path.is_dir() {
+        bail!("{} exists and is not a folder: choose another --out or `name`", path.display());
+    }
+    let entries = fs::read_dir(path).with_context(|| format!("{} can not be read", path.display()))?;
+    // a start that failed early leaves its lock and log
+    Ok(entries.filter_map(Result::ok).all(|e| e.file_name() == LOCK || e.file_name() == LOG))
+}
+
+/// A generation that is being built.
+pub struct Draft {
+    path: PathBuf,
+    target: PathBuf,
+}
+
+impl Draft {
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The folder for the weights, made if it is missing.
+    pub fn model(&self) -> Result<PathBuf> {
+        let path = self.path.join(MODEL);
+        fs::create_dir_all(&path).with_context(|| format!("{} can not be made", path.display()))?;
+        Ok(path)
+    }
+
+    /// Size and hash of every file but the weights, whose hash the record holds on its own (they may be removed later).
+    pub fn files(&self) -> Result<std::collections::BTreeMap<String, FileEntry>> {
+        let mut files = std::collections::BTreeMap::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let bytes = entry.metadata()?.len();
+                files.insert(name, FileEntry { bytes, blake3: hash_file(&entry.path())? });
+            }
+        }
+        Ok(files)
+    }
+
+    /// Writes the record, flushes everything to the disk, and makes the generation appear.
+    pub fn commit(self, record: &Record) -> Result<()> {
+        flush(&self.path)?;
+        record.write(&self.path.join(RECORD))?;
+        File::open(&self.path)?.sync_all()?;
+        fs::rename(&self.path, &self.target)
+            .with_context(|| format!("{} can not be renamed to {}", self.path.display(), self.target.display()))?;
+        if let Some(parent) = self.target.parent() {
+            File::open(parent)?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+fn flush(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            flush(&path)?;
+        }
+        File::open(&path)
+            .and_then(|f| f.sync_all())
+            .with_context(|| format!("{} can not be flushed", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,306 @@
+//! The stages of one generation, in the order in which data flows: synthetic pool, training, answers, embeddings,
+//! measurement. Each is a plain function from what it needs to what it makes, with the numbers for the record.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use sigma_data::Tokenizer;
+use sigma_data::answers::{Answer, FinishReason, windows};
+use sigma_data::blocks::Block;
+use sigma_data::seeds::{Seeds, Stage as Random, Stream};
+use sigma_embed::embed;
+use sigma_generate::{Completion, Options, Request, generate};
+use sigma_metrics::{Embeddings, SigmaConfig, SigmaUb, SurfaceConfig, observed_rows, sigma_ub, surface};
+use sigma_model::Opt;
+use sigma_report::record::{EmbeddingRecord, EvaluationRecord, RegenerationRecord, TrainingRecord};
+use sigma_report::{BucketNumbers, SigmaNumbers, SurfaceNumbers};
+use sigma_train::{StepRecord, Streams, TrainError, TrainingConfig, finetune, total_steps};
+
+use crate::assets::{FrozenEncoder, TokenizedPrompt};
+use crate::interrupt;
+use crate::progress::Stage;
+
+/// The synthetic pool: `model` continues every context by as many tokens as the context has, eos suppressed.
+pub fn regenerate(
+    model: &Opt,
+    contexts: &[Block],
+    config: &sigma_generate::RegenerationConfig,
+    seeds: &Seeds,
+    generation: Option<u32>,
+) -> Result<(Vec<Block>, RegenerationRecord)> {
+    let new_tokens = contexts.first().map_or(0, |context| context.tokens.len());
+    let options = Options {
+        nucleus: config.nucleus()?,
+        max_new_tokens: new_tokens,
+        stop_at_eos: false,
+        batch_size: config.batch_size,
+    };
+    let bos = model.config().bos_token_id;
+    let requests = contexts.iter().map(|context| Request {
+        id: context.id.clone(),
+        prompt: std::iter::once(bos).chain(context.tokens.iter().copied()).collect(),
+        stream: seeds.stream(Random::Regeneration, generation.map(|g| g as usize), &context.id),
+    });
+    let (completions, seconds) = write_texts(model, requests.collect(), &options, generation, "regenerate")?;
+    let tokens = completions.iter().map(|c| c.tokens.len() as u64).sum();
+    let pool = contexts.iter().zip(completions).map(|(c, text)| Block { id: c.id.clone(), tokens: text.tokens });
+    Ok((pool.collect(), RegenerationRecord { samples: contexts.len(), tokens, seconds }))
+}
+
+/// Trains a copy of `model` on `blocks`.
+pub fn train(
+    model: &Opt,
+    blocks: &[Block],
+    config: &TrainingConfig,
+    seeds: &Seeds,
+    generation: Option<u32>,
+) -> Result<(Opt, Vec<StepRecord>, TrainingRecord)> {
+    let mut stage = Stage::start(generation, "train", total_steps(config, blocks.len()), "steps");
+    let streams = Streams { seeds, generation: generation.map(|g| g as usize) };
+    let trained = finetune(model, blocks, config, streams, |progress| {
+        stage.update(progress.record.step, progress.tokens);
+        interrupt::check()
+    });
+    let trained = match trained {
+        Err(TrainError::Interrupted { .. }) => bail!(interrupt::Interrupted),
+        other => other?,
+    };
+    let seconds = stage.finish();
+    let losses = |epoch: usize| trained.curve.iter().filter(move |r| r.epoch == epoch).map(|r| f64::from(r.loss));
+    let last_epoch: Vec<f64> = losses(config.epochs).collect();
+    let record = TrainingRecord {
+        steps: trained.curve.len(),
+        epochs: config.epochs,
+        first_loss: trained.curve.first().map_or(f64::NAN, |r| f64::from(r.loss)),
+        last_loss: trained.curve.last().map_or(f64::NAN, |r| f64::from(r.loss)),
+        mean_loss_last_epoch: last_epoch.iter().sum::<f64>() / last_epoch.len().max(1) as f64,
+        tokens: trained.tokens as u64,
+        seconds,
+        tokens_per_second: trained.tokens as f64 / seconds,
+        grad_norm_max: trained.curve.iter().filter_map(|r| r.gradient_norm).fold(0.0, f64::max),
+        skipped_steps: trained.curve.iter().filter(|r| r.gradient_norm.is_none()).count(),
+        precision: format!("{:?}", trained.compute).to_lowercase(),
+    };
+    Ok((trained.model, trained.curve, record))
+}
+
+/// The loss curve as CSV, one row per step. It holds no times, so an interrupted run leaves the same bytes.
+pub fn curve_csv(curve: &[StepRecord]) -> String {
+    let mut text = String::from("step,epoch,loss,learning_rate,gradient_norm\n");
+    for r in curve {
+        let norm = r.gradient_norm.map_or(String::new(), |norm| norm.to_string());
+        text.push_str(&format!("{},{},{},{},{norm}\n", r.step, r.epoch, r.loss, r.learning_rate));
+    }
+    text
+}
+
+/// One answer per prompt. The streams leave the generation out: equal weights give equal answers.
+pub fn answer(
+    model: &Opt,
+    tokenizer: &Tokenizer,
+    prompts: &[TokenizedPrompt],
+    config: &sigma_generate::EvaluationConfig,
+    seeds: &Seeds,
+    generation: Option<u32>,
+) -> Result<(Vec<Answer>, f64)> {
+    let options = Options {
+        nucleus: config.nucleus()?,
+        max_new_tokens: config.max_new_tokens,
+        stop_at_eos: true,
+        batch_size: config.batch_size,
+    };
+    let keys: Vec<[u8; 32]> = prompts.iter().map(|p| seeds.key(Random::Evaluation, None, &p.prompt.id)).collect();
+    let requests = prompts.iter().zip(&keys).map(|(p, key)| Request {
+        id: p.prompt.id.clone(),
+        prompt: p.tokens.clone(),
+        stream: Stream::from_key(*key),
+    });
+    let (completions, seconds) = write_texts(model, requests.collect(), &options, generation, "evaluate")?;
+    let answers = prompts.iter().zip(keys).zip(completions).map(|((p, key), completion)| Answer {
+        id: p.prompt.id.clone(),
+        bucket: p.prompt.bucket.clone(),
+        text: tokenizer.decode(&completion.tokens),
+        tokens: completion.tokens,
+        finish_reason: completion.finish_reason,
+        seed: key.iter().map(|byte| format!("{byte:02x}")).collect(),
+    });
+    Ok((answers.collect(), seconds))
+}
+
+fn write_texts(
+    model: &Opt,
+    requests: Vec<Request>,
+    options: &Options,
+    generation: Option<u32>,
+    name: &'static str,
+) -> Result<(Vec<Completion>, f64)> {
+    let mut stage = Stage::start(generation, name, requests.len(), "texts");
+    let completions = generate(model, requests, options, |progress| {
+        stage.update(progress.finished, progress.tokens);
+        interrupt::check()
+    });
+    match completions {
+        Err(sigma_generate::GenerateError::Interrupted { .. }) => bail!(interrupt::Interrupted),
+        completions => Ok((completions?, stage.finish())),
+    }
+}
+
+/// A window of an answer: what is embedded.
+pub struct EmbeddedBlock {
+    /// Index of its answer.
+    pub answer: usize,
+    /// Fixed random priority: the blocks with the smallest keys are the observed rows, in every generation.
+    pub key: u64,
+}
+
+/// Cuts every answer into windows and embeds their texts: the blocks and their rows (`blocks.len() * dim`).
+pub fn embed_answers(
+    answers: &[Answer],
+    tokenizer: &Tokenizer,
+    encoder: &FrozenEncoder,
+    (window, stride, batch_size): (usize, usize, usize),
+    seeds: &Seeds,
+    generation: Option<u32>,
+) -> Result<(Vec<EmbeddedBlock>, Vec<f32>, EmbeddingRecord)> {
+    let (mut blocks, mut texts) = (Vec::new(), Vec::new());
+    for (answer, a) in answers.iter().enumerate() {
+        for (number, tokens) in windows(&a.tokens, window, stride).into_iter().enumerate() {
+            let key = seeds.stream(Random::Observed, None, &format!("{}#{number}", a.id)).next_u64();
+            blocks.push(EmbeddedBlock { answer, key });
+            texts.push(tokenizer.decode(tokens));
+        }
+    }
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let (rows, record) = embed_texts(&texts, encoder, batch_size, generation)?;
+    Ok((blocks, rows, record))
+}
+
+/// One row per text.
+pub fn embed_texts(
+    texts: &[&str],
+    encoder: &FrozenEncoder,
+    batch_size: usize,
+    generation: Option<u32>,
+) -> Result<(Vec<f32>, EmbeddingRecord)> {
+    let mut stage = Stage::start(generation, "embed", texts.len(), "texts");
+    let rows = embed(&encoder.encoder, texts, batch_size, |finished| {
+        stage.update(finished, 0);
+        interrupt::check()
+    });
+    let rows = match rows {
+        Err(sigma_embed::EmbedError::Interrupted { .. }) => bail!(interrupt::Interrupted),
+        rows => rows?,
+    };
+    let (dim, seconds) = (encoder.encoder.dim(), stage.finish());
+    Ok((rows, EmbeddingRecord { encoder: encoder.source.clone(), dim, seconds }))
+}
+
+/// Everything that is measured on one generation's answers.
+pub struct Measurement {
+    pub sigma: Option<SigmaNumbers>,
+    pub buckets: Vec<BucketNumbers>,
+    pub surface: SurfaceNumbers,
+    pub flags: Vec<String>,
+}
+
+/// Sigma-UB and the surface proxies, for the whole bank and for each bucket. `rows` are the embedded blocks.
+pub fn measure(
+    answers: &[Answer],
+    blocks: &[EmbeddedBlock],
+    rows: &[f32],
+    dim: usize,
+    sigma: &SigmaConfig,
+    proxies: &SurfaceConfig,
+) -> Result<Measurement> {
+    let keys: Vec<u64> = blocks.iter().map(|block| block.key).collect();
+    let observed = observed_rows(&keys, sigma.observed);
+    let of = |chosen: &dyn Fn(usize) -> bool| -> Result<Option<SigmaNumbers>> {
+        let members: Vec<usize> = (0..blocks.len()).filter(|i| chosen(blocks[*i].answer)).collect();
+        let seen: Vec<usize> = (0..members.len()).filter(|i| observed.binary_search(&members[*i]).is_ok()).collect();
+        if seen.is_empty() {
+            return Ok(None);
+        }
+        let values = members.iter().flat_map(|i| rows[i * dim..][..dim].iter().copied()).collect();
+        let embeddings = Embeddings::new(members.len(), dim, values)?;
+        Ok(Some(numbers(&sigma_ub(&embeddings, &seen, None, sigma)?)))
+    };
+    let whole = of(&|_| true).context("Sigma-UB of the whole bank")?;
+    let all = surface(answers.iter().map(|a| a.text.as_str()), proxies)?;
+
+    let mut by_bucket: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (i, answer) in answers.iter().enumerate() {
+        by_bucket.entry(&answer.bucket).or_default().push(i);
+    }
+    let mut buckets = Vec::new();
+    for (bucket, members) in by_bucket {
+        let texts = members.iter().map(|i| answers[*i].text.as_str());
+        let proxy = surface(texts, proxies)?;
+        buckets.push(BucketNumbers {
+            bucket: bucket.to_string(),
+            answers: members.len(),
+            distinct_2: proxy.distinct_2,
+            hhi: proxy.hhi,
+            sigma: of(&|answer| members.binary_search(&answer).is_ok())
+                .with_context(|| format!("Sigma-UB of bucket `{bucket}`"))?,
+        });
+    }
+    let mut flags = Vec::new();
+    let empty = answers.iter().filter(|a| a.tokens.is_empty()).count();
+    if empty == answers.len() {
+        flags.push("all_answers_empty".to_string());
+    }
+    if whole.as_ref().is_some_and(|s| s.rank < s.d) {
+        flags.push("rank_deficient".to_string());
+    }
+    if let (Some(s), sigma_metrics::Observed::Count(asked)) = (&whole, sigma.observed)
+        && s.n_a < asked
+    {
+        flags.push("fewer_blocks_than_observed".to_string());
+    }
+    let surface = SurfaceNumbers {
+        distinct_2: all.distinct_2,
+        hhi: all.hhi,
+        words: all.words,
+        mean_words: all.mean_words.unwrap_or(0.0),
+    };
+    Ok(Measurement { sigma: whole, buckets, surface, flags })
+}
+
+fn numbers(s: &SigmaUb) -> SigmaNumbers {
+    SigmaNumbers {
+        n: s.n,
+        n_a: s.n_a,
+        d: s.d,
+        delta: s.delta,
+        rho: s.rho,
+        beta: s.beta,
+        s: s.s,
+        u_cov: s.u_cov,
+        g_kf: s.g_kf,
+        u_cov_full: s.u_cov_full,
+        rank: s.rank,
+        condition: s.condition,
+        lambda_max: s.lambda_max,
+        lambda_min: s.lambda_min,
+        log_det_ga: s.log_det_ga,
+        plugin: s.plugin,
+        theorem1_log_lower: s.theorem1.log_lower,
+        theorem1_log_upper: s.theorem1.log_upper,
+        theorem3_s: s.theorem3.as_ref().map(|t| t.s),
+        theorem3_half_width: s.theorem3.as_ref().map(|t| t.half_width),
+        overestimation: s.overestimation,
+    }
+}
+
+/// The counts of an evaluation for the record.
+pub fn evaluation_record(answers: &[Answer], blocks: usize, seconds: f64) -> EvaluationRecord {
+    let tokens: usize = answers.iter().map(|a| a.tokens.len()).sum();
+    EvaluationRecord {
+        answers: answers.len(),
+        empty: answers.iter().filter(|a| a.tokens.is_empty()).count(),
+        stopped_at_eos: answers.iter().filter(|a| a.finish_reason == FinishReason::Eos).count(),
+        mean_tokens: tokens as f64 / answers.len().max(1) as f64,
+        blocks,
+        seconds,
+    }
+}

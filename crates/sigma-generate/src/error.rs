@@ -1,0 +1,31 @@
+//! What can stop text generation.
+
+use sigma_model::ModelError;
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GenerateError {
+    #[error("{section}.{field} is {value}; {rule}")]
+    Config { section: &'static str, field: &'static str, value: f64, rule: &'static str },
+    #[error(
+        "prompt `{id}` has {prompt} tokens; with {new} new ones it exceeds the model's {max} positions: shorten the \
+         prompt or ask for fewer tokens"
+    )]
+    TooLong { id: String, prompt: usize, new: usize, max: usize },
+    #[error("prompt `{id}` has no tokens")]
+    EmptyPrompt { id: String },
+    #[error(
+        "the model gives NaN or no probability at all for token {position} after prompt `{id}`: its weights are damaged"
+    )]
+    Logits { id: String, position: usize },
+    #[error("generation was interrupted after {finished} of {total} texts")]
+    Interrupted { finished: usize, total: usize },
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+impl From<candle_core::Error> for GenerateError {
+    fn from(error: candle_core::Error) -> Self {
+        GenerateError::Model(ModelError::Tensor(error))
+    }
+}

@@ -1,0 +1,5 @@
+//! The sampler against its definition, and decoding against what it must not depend on.
+#![allow(clippy::unwrap_used)]
+
+mod decoding;
+mod sampling;

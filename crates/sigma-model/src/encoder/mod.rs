@@ -1,0 +1,111 @@
+//! The frozen sentence encoder: texts to L2-normalised vectors. Which network it is, its folder's config.json says: a
+//! BERT sentence encoder such as all-MiniLM-L6-v2, or a small OPT whose last hidden states are averaged.
+//! How texts are grouped into batches is not decided here.
+
+mod bert;
+mod mean_pooled;
+
+use std::fs;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+
+use crate::ModelError;
+pub use bert::BertEncoder;
+pub use mean_pooled::OptEncoder;
+
+#[derive(Debug)]
+pub enum Encoder {
+    Bert(Box<BertEncoder>),
+    Opt(Box<OptEncoder>),
+}
+
+impl Encoder {
+    /// Loads the encoder of `folder`. Texts are cut at `max_tokens` (special tokens included), by default what the
+    /// model's own files say.
+    pub fn load(folder: &Path, max_tokens: Option<usize>, device: &Device) -> Result<Self, ModelError> {
+        #[derive(serde::Deserialize)]
+        struct Kind {
+            model_type: String,
+        }
+        let kind: Kind = read_json(&folder.join("config.json"))?;
+        match kind.model_type.as_str() {
+            "bert" => Ok(Encoder::Bert(Box::new(BertEncoder::load(folder, max_tokens, device)?))),
+            "opt" => Ok(Encoder::Opt(Box::new(OptEncoder::load(folder, max_tokens, device)?))),
+            _ => Err(ModelError::Unsupported {
+                path: folder.join("config.json"),
+                field: "model_type",
+                value: kind.model_type,
+                supported: "an encoder is a BERT sentence encoder (bert) or a mean-pooled OPT (opt)",
+            }),
+        }
+    }
+
+    /// Width of an embedding.
+    pub fn dim(&self) -> usize {
+        match self {
+            Encoder::Bert(encoder) => encoder.dim(),
+            Encoder::Opt(encoder) => encoder.dim(),
+        }
+    }
+
+    /// Texts are cut after this many tokens, special tokens included.
+    pub fn max_tokens(&self) -> usize {
+        match self {
+            Encoder::Bert(encoder) => encoder.max_tokens(),
+            Encoder::Opt(encoder) => encoder.max_tokens(),
+        }
+    }
+
+    /// Token ids of each text, with special tokens, cut at [`Encoder::max_tokens`]; never empty.
+    pub fn tokenize(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, ModelError> {
+        match self {
+            Encoder::Bert(encoder) => encoder.tokenize(texts),
+            Encoder::Opt(encoder) => encoder.tokenize(texts),
+        }
+    }
+
+    /// Embeds one batch of tokenized texts: `[batch.len() * dim]`, row by row, each row of length 1.
+    pub fn forward(&self, batch: &[&[u32]]) -> Result<Vec<f32>, ModelError> {
+        let pooled = match self {
+            Encoder::Bert(encoder) => encoder.forward(batch)?,
+            Encoder::Opt(encoder) => encoder.forward(batch)?,
+        };
+        normalize(&pooled, self.dim())
+    }
+}
+
+/// Rows padded on the right with `pad` to the longest, and their lengths.
+fn padded(batch: &[&[u32]], pad: u32) -> (Vec<u32>, Vec<usize>) {
+    let lens: Vec<usize> = batch.iter().map(|row| row.len()).collect();
+    let time = lens.iter().copied().max().unwrap_or(0);
+    let ids = batch.iter().flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(pad, time - row.len())));
+    (ids.collect(), lens)
+}
+
+/// Mean over each row's first `lens[row]` time steps of `[B, T, D]`, on the device.
+fn mean_pool(hidden: &Tensor, lens: &[usize]) -> Result<Tensor, ModelError> {
+    let (batch, time, _) = hidden.dims3()?;
+    let weights: Vec<f32> =
+        lens.iter().flat_map(|len| (0..time).map(move |t| if t < *len { 1.0 / *len as f32 } else { 0.0 })).collect();
+    let weights = Tensor::from_vec(weights, (batch, 1, time), hidden.device())?;
+    Ok(weights.matmul(hidden)?.squeeze(1)?)
+}
+
+/// Divides each row by its L2 norm (at least 1e-12, as PyTorch's `normalize` does).
+fn normalize(pooled: &Tensor, dim: usize) -> Result<Vec<f32>, ModelError> {
+    let mut rows = pooled.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+    for (index, row) in rows.chunks_exact_mut(dim).enumerate() {
+        let norm = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(1e-12);
+        if !norm.is_finite() {
+            return Err(ModelError::Embedding { index });
+        }
+        row.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
+    }
+    Ok(rows)
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ModelError> {
+    let text = fs::read_to_string(path).map_err(|source| ModelError::Io { path: path.to_path_buf(), source })?;
+    serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.to_path_buf(), source })
+}

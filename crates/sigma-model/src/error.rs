@@ -1,0 +1,43 @@
+//! What can go wrong with a model's files or its arithmetic.
+
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    #[error("{path}: can not be read or written")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{path}: not the JSON that was expected")]
+    Json { path: PathBuf, source: serde_json::Error },
+    #[error(
+        "{folder}: no weights found; a model folder needs one of model.safetensors, model.safetensors.index.json, \
+         pytorch_model.bin, pytorch_model.bin.index.json"
+    )]
+    NoWeights { folder: PathBuf },
+    #[error("{path}: the weights can not be read: {reason}; the file is probably truncated or damaged, fetch it again")]
+    Damaged { path: PathBuf, reason: String },
+    #[error("{index}: shard name `{name}` is not a plain file name in that folder")]
+    ShardName { index: PathBuf, name: String },
+    #[error("{path}: tensor `{name}` is missing; tensors there: {found}")]
+    MissingTensor { path: PathBuf, name: String, found: String },
+    #[error("{path}: tensor `{name}` has shape {got:?}, but config.json asks for {expected:?}")]
+    Shape { path: PathBuf, name: String, expected: Vec<usize>, got: Vec<usize> },
+    #[error("{path}: tensor `{name}` holds NaN or infinite values (first at element {element})")]
+    NotFinite { path: PathBuf, name: String, element: usize },
+    #[error("{path}: `{field}` is {value}, which is not supported; {supported}")]
+    Unsupported { path: PathBuf, field: &'static str, value: String, supported: &'static str },
+    #[error("a sequence needs {needed} positions, but the model has {max} (max_position_embeddings)")]
+    TooLong { needed: usize, max: usize },
+    #[error("token id {id} is outside the model's vocabulary of {vocabulary}")]
+    TokenId { id: u32, vocabulary: usize },
+    #[error("the tokenizer at {folder} has {tokenizer} entries, but the model's vocabulary has only {model}")]
+    Vocabulary { folder: PathBuf, tokenizer: usize, model: usize },
+    #[error("{path}: the encoder's tokenizer failed: {reason}")]
+    EncoderTokenizer { path: PathBuf, reason: String },
+    #[error("text {index} gives an embedding that is not finite; the encoder's weights are damaged")]
+    Embedding { index: usize },
+    #[error(transparent)]
+    Data(#[from] sigma_data::DataError),
+    #[error("a tensor operation failed")]
+    Tensor(#[from] candle_core::Error),
+}

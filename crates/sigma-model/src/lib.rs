@@ -1,0 +1,14 @@
+//! The models of an experiment: OPT (trained, and asked to write) and the frozen sentence encoder. Weights come from
+//! and go to Hugging Face folders; forward passes are the same code for every device, for training and for decoding.
+//! It knows nothing of optimizers, sampling or files other than models.
+//!
+//! Reading order: [`weights`] (tensors of a folder), [`opt`] (the language model), [`encoder`] (texts to vectors).
+
+pub mod encoder;
+mod error;
+pub mod opt;
+pub mod weights;
+
+pub use encoder::Encoder;
+pub use error::ModelError;
+pub use opt::{KvCache, Opt, OptConfig};

@@ -1,0 +1,190 @@
+//! OPT's config.json, with Hugging Face's field names and defaults.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ModelError;
+
+/// The fields of config.json that change what the model computes; others are ignored on reading.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OptConfig {
+    #[serde(default = "opt")]
+    pub model_type: String,
+    pub vocab_size: usize,
+    pub hidden_size: usize,
+    pub num_hidden_layers: usize,
+    pub ffn_dim: usize,
+    pub num_attention_heads: usize,
+    #[serde(default = "positions")]
+    pub max_position_embeddings: usize,
+    /// Width of the embeddings where it differs from `hidden_size` (opt-350m).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word_embed_proj_dim: Option<usize>,
+    /// Norms before attention and feed-forward (all sizes but 350m).
+    #[serde(default = "yes")]
+    pub do_layer_norm_before: bool,
+    #[serde(default, rename = "_remove_final_layer_norm")]
+    pub remove_final_layer_norm: bool,
+    #[serde(default = "yes")]
+    pub tie_word_embeddings: bool,
+    #[serde(default = "yes")]
+    pub enable_bias: bool,
+    #[serde(default = "yes")]
+    pub layer_norm_elementwise_affine: bool,
+    #[serde(default = "relu")]
+    pub activation_function: String,
+    #[serde(default = "tenth")]
+    pub dropout: f64,
+    #[serde(default)]
+    pub attention_dropout: f64,
+    #[serde(default)]
+    pub activation_dropout: f64,
+    #[serde(default)]
+    pub layerdrop: f64,
+    #[serde(default = "init_std")]
+    pub init_std: f64,
+    #[serde(default = "end")]
+    pub bos_token_id: u32,
+    #[serde(default = "end")]
+    pub eos_token_id: u32,
+    #[serde(default = "pad")]
+    pub pad_token_id: u32,
+}
+
+fn opt() -> String {
+    "opt".to_string()
+}
+fn positions() -> usize {
+    2048
+}
+fn yes() -> bool {
+    true
+}
+fn relu() -> String {
+    "relu".to_string()
+}
+fn tenth() -> f64 {
+    0.1
+}
+fn init_std() -> f64 {
+    0.02
+}
+fn end() -> u32 {
+    2
+}
+fn pad() -> u32 {
+    1
+}
+
+/// Positions are looked up this many rows further down (a left-over of fairseq's padding index).
+pub(crate) const POSITION_OFFSET: usize = 2;
+
+impl OptConfig {
+    /// Reads and checks `folder/config.json`.
+    pub fn load(folder: &Path) -> Result<Self, ModelError> {
+        let path = folder.join("config.json");
+        let text = fs::read_to_string(&path).map_err(|source| ModelError::Io { path: path.clone(), source })?;
+        let config: Self =
+            serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.clone(), source })?;
+        config.check(&path)?;
+        Ok(config)
+    }
+
+    /// Refuses what this implementation would compute differently from transformers.
+    pub fn check(&self, path: &Path) -> Result<(), ModelError> {
+        let unsupported = |field, value: String, supported| {
+            Err(ModelError::Unsupported { path: path.to_path_buf(), field, value, supported })
+        };
+        if self.model_type != "opt" {
+            return unsupported("model_type", self.model_type.clone(), "the language model must be of the OPT family");
+        }
+        if self.activation_function != "relu" {
+            return unsupported("activation_function", self.activation_function.clone(), "OPT uses relu");
+        }
+        for (field, value) in [
+            ("tie_word_embeddings", self.tie_word_embeddings),
+            ("enable_bias", self.enable_bias),
+            ("layer_norm_elementwise_affine", self.layer_norm_elementwise_affine),
+        ] {
+            if !value {
+                return unsupported(field, "false".to_string(), "every published OPT model has it true");
+            }
+        }
+        for (field, value) in [
+            ("attention_dropout", self.attention_dropout),
+            ("activation_dropout", self.activation_dropout),
+            ("layerdrop", self.layerdrop),
+        ] {
+            if value != 0.0 {
+                return unsupported(field, value.to_string(), "only `dropout` may differ from 0");
+            }
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return unsupported("dropout", self.dropout.to_string(), "it must lie in [0, 1)");
+        }
+        let sizes = [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("ffn_dim", self.ffn_dim),
+            ("num_attention_heads", self.num_attention_heads),
+            ("max_position_embeddings", self.max_position_embeddings),
+            ("word_embed_proj_dim", self.embedding_width()),
+        ];
+        if let Some((field, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
+            return unsupported(field, "0".to_string(), "it must be at least 1");
+        }
+        if self.hidden_size % self.num_attention_heads != 0 {
+            let value = format!("{} with hidden_size {}", self.num_attention_heads, self.hidden_size);
+            return unsupported("num_attention_heads", value, "it must divide hidden_size");
+        }
+        Ok(())
+    }
+
+    /// Width of token embeddings and of the LM head.
+    pub fn embedding_width(&self) -> usize {
+        self.word_embed_proj_dim.unwrap_or(self.hidden_size)
+    }
+
+    /// Whether the stack ends with a layer norm.
+    pub fn has_final_layer_norm(&self) -> bool {
+        self.do_layer_norm_before && !self.remove_final_layer_norm
+    }
+
+    /// Name and shape of every parameter, in the layout that transformers saves, sorted by name.
+    pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
+        let (d, ffn, width) = (self.hidden_size, self.ffn_dim, self.embedding_width());
+        let mut all = vec![
+            ("embed_tokens.weight".to_string(), vec![self.vocab_size, width]),
+            ("embed_positions.weight".to_string(), vec![self.max_position_embeddings + POSITION_OFFSET, d]),
+        ];
+        let mut affine = |name: String, shape: Vec<usize>| {
+            all.push((format!("{name}.bias"), vec![shape[0]]));
+            all.push((format!("{name}.weight"), shape));
+        };
+        if self.has_final_layer_norm() {
+            affine("final_layer_norm".to_string(), vec![d]);
+        }
+        for layer in 0..self.num_hidden_layers {
+            let at = |name: &str| format!("layers.{layer}.{name}");
+            for projection in ["q_proj", "k_proj", "v_proj", "out_proj"] {
+                affine(at(&format!("self_attn.{projection}")), vec![d, d]);
+            }
+            affine(at("self_attn_layer_norm"), vec![d]);
+            affine(at("final_layer_norm"), vec![d]);
+            affine(at("fc1"), vec![ffn, d]);
+            affine(at("fc2"), vec![d, ffn]);
+        }
+        if width != d {
+            all.push(("project_in.weight".to_string(), vec![d, width]));
+            all.push(("project_out.weight".to_string(), vec![width, d]));
+        }
+        for (name, _) in &mut all {
+            name.insert_str(0, "model.decoder.");
+        }
+        all.sort();
+        all
+    }
+}

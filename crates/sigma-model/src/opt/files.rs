@@ -1,0 +1,73 @@
+//! An OPT model from and to a Hugging Face folder, and the hash of its weights.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use candle_core::{DType, Device};
+
+use super::{Opt, OptConfig};
+use crate::ModelError;
+use crate::weights::{Weights, save_safetensors};
+
+impl Opt {
+    /// Loads `folder` (config.json and weights in any supported format) as f32 onto `device`.
+    pub fn load(folder: &Path, device: &Device) -> Result<Self, ModelError> {
+        let config = OptConfig::load(folder)?;
+        // `decoder.` (Meta's conversion), `model.decoder.` (what transformers saves) and a bare tied head all occur
+        let mut weights = Weights::load(folder)?.rename(|name| match name.strip_prefix("decoder.") {
+            Some(rest) => format!("model.decoder.{rest}"),
+            None => name.to_string(),
+        });
+        let mut parameters = BTreeMap::new();
+        for (name, shape) in config.parameters() {
+            let tied = name.ends_with("embed_tokens.weight") && !weights.contains(&name);
+            let source = if tied && weights.contains("lm_head.weight") { "lm_head.weight" } else { &name };
+            parameters.insert(name.clone(), weights.take(source, &shape)?.to_device(device)?);
+        }
+        let unused: Vec<&str> = weights.remaining().filter(|name| *name != "lm_head.weight").collect();
+        if !unused.is_empty() {
+            tracing::warn!(file = %weights.origin().display(), tensors = ?unused, "tensors that OPT does not use");
+        }
+        Ok(Self::new(config, parameters, DType::F32)?)
+    }
+
+    /// Writes config.json, generation_config.json and model.safetensors (f32) into an existing folder, such that
+    /// `AutoModelForCausalLM.from_pretrained` loads it. The tokenizer's files are its own affair.
+    pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
+        let config = &self.config;
+        let mut json = serde_json::to_value(config)
+            .map_err(|source| ModelError::Json { path: folder.join("config.json"), source })?;
+        if let Some(fields) = json.as_object_mut() {
+            fields.insert("architectures".to_string(), serde_json::json!(["OPTForCausalLM"]));
+            fields.insert("word_embed_proj_dim".to_string(), config.embedding_width().into());
+            fields.insert("torch_dtype".to_string(), "float32".into());
+        }
+        let generation = serde_json::json!({
+            "bos_token_id": config.bos_token_id, "eos_token_id": config.eos_token_id,
+            "pad_token_id": config.pad_token_id,
+        });
+        for (name, value) in [("config.json", &json), ("generation_config.json", &generation)] {
+            let path = folder.join(name);
+            let text = format!("{value:#}\n");
+            fs::write(&path, text).map_err(|source| ModelError::Io { path: path.clone(), source })?;
+        }
+        save_safetensors(&folder.join("model.safetensors"), &self.parameters)
+    }
+
+    /// BLAKE3 over name, shape and little-endian f32 values of every parameter, in the order of names. Two models with
+    /// the same hash compute the same function.
+    pub fn hash(&self) -> Result<String, ModelError> {
+        let mut hasher = blake3::Hasher::new();
+        for (name, tensor) in &self.parameters {
+            hasher.update(name.as_bytes());
+            hasher.update(format!("{:?}", tensor.dims()).as_bytes());
+            let values = tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+            for part in values.chunks(16_384) {
+                let bytes: Vec<u8> = part.iter().flat_map(|v| v.to_le_bytes()).collect();
+                hasher.update(&bytes);
+            }
+        }
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+}

@@ -1,0 +1,43 @@
+//! What can stop a training run.
+
+use sigma_model::ModelError;
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    #[error("training.{field} is {value}; {rule}")]
+    Config { field: &'static str, value: f64, rule: &'static str },
+    #[error("there are no blocks to train on")]
+    NoBlocks,
+    #[error(
+        "block `{id}` has {got} tokens, but the first block has {expected}; blocks of one training set must be of equal length, at least 1"
+    )]
+    BlockLength { id: String, expected: usize, got: usize },
+    #[error(
+        "the loss became {loss} at step {step} of {total} (learning rate {learning_rate}); nothing was saved. Try a \
+         lower training.learning_rate, training.warmup_steps, or training.precision: fp32"
+    )]
+    Loss { step: usize, total: usize, loss: f32, learning_rate: f64 },
+    #[error(
+        "the gradient became non-finite at step {step} of {total} although the loss is finite ({loss}); nothing was \
+         saved. Try a lower training.learning_rate or training.precision: fp32"
+    )]
+    Gradient { step: usize, total: usize, loss: f32 },
+    #[error(
+        "the FP16 loss scale fell to {scale} at step {step} of {total} and gradients still overflow; nothing was saved. \
+         Use training.precision: bf16 or fp32, or a lower training.learning_rate"
+    )]
+    LossScale { step: usize, total: usize, scale: f64 },
+    #[error("parameter `{name}` got no gradient: an operation in the model cuts it off")]
+    NoGradient { name: String },
+    #[error("training was interrupted after step {step} of {total}")]
+    Interrupted { step: usize, total: usize },
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+impl From<candle_core::Error> for TrainError {
+    fn from(error: candle_core::Error) -> Self {
+        TrainError::Model(ModelError::Tensor(error))
+    }
+}

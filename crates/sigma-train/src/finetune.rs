@@ -1,0 +1,134 @@
+//! The training loop: epochs over shuffled blocks, one optimizer step per batch, a loss that is watched at every step.
+
+use std::ops::ControlFlow;
+
+use candle_core::DType;
+use serde::{Deserialize, Serialize};
+use sigma_data::blocks::Block;
+use sigma_data::seeds::{Seeds, Stage};
+use sigma_model::Opt;
+use sigma_model::opt::Dropout;
+
+use crate::optimizer::Optimizer;
+use crate::precision::LossScale;
+use crate::schedule::learning_rate;
+use crate::{TrainError, TrainingConfig};
+
+/// Where a training run's random draws come from.
+#[derive(Debug, Clone, Copy)]
+pub struct Streams<'a> {
+    pub seeds: &'a Seeds,
+    pub generation: Option<usize>,
+}
+
+/// One optimizer step, a row of the loss curve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// From 1.
+    pub step: usize,
+    /// From 1.
+    pub epoch: usize,
+    /// Mean cross-entropy of the batch in nats per token, before the step.
+    pub loss: f32,
+    pub learning_rate: f64,
+    /// Before clipping; absent where FP16 gradients overflowed and the step was skipped.
+    pub gradient_norm: Option<f64>,
+}
+
+/// What a caller sees after each step.
+#[derive(Debug)]
+pub struct Progress<'a> {
+    pub record: &'a StepRecord,
+    pub total_steps: usize,
+    /// Tokens that this step predicted.
+    pub tokens: usize,
+}
+
+/// A finished training run.
+#[derive(Debug)]
+pub struct Trained {
+    pub model: Opt,
+    pub curve: Vec<StepRecord>,
+    /// Tokens predicted over all steps.
+    pub tokens: usize,
+    pub compute: DType,
+}
+
+/// Optimizer steps for `blocks` blocks; the last batch of an epoch may be smaller.
+pub fn total_steps(config: &TrainingConfig, blocks: usize) -> usize {
+    config.epochs * blocks.div_ceil(config.batch_size.max(1))
+}
+
+/// Trains a copy of `model` on `blocks` (equal lengths; BOS is put before each). After each step `observe` may break
+/// off, which is [`TrainError::Interrupted`]. On any error the trained copy is dropped: there is no half-trained result.
+pub fn finetune(
+    model: &Opt,
+    blocks: &[Block],
+    config: &TrainingConfig,
+    streams: Streams<'_>,
+    mut observe: impl FnMut(&Progress<'_>) -> ControlFlow<()>,
+) -> Result<Trained, TrainError> {
+    config.validate()?;
+    let length = check_lengths(blocks)?;
+    let compute = config.precision.dtype(model.device());
+    let (trained, parameters) = model.trainable(compute)?;
+    let mut optimizer = Optimizer::new(parameters)?;
+    let mut scale = LossScale::new(compute);
+    let p = config.dropout.unwrap_or(model.config().dropout);
+    let bos = model.config().bos_token_id;
+    let total = total_steps(config, blocks.len());
+    let mut curve: Vec<StepRecord> = Vec::with_capacity(total);
+
+    for epoch in 1..=config.epochs {
+        let order = streams
+            .seeds
+            .stream(Stage::Shuffle, streams.generation, &format!("epoch-{epoch}"))
+            .permutation(blocks.len());
+        for batch in order.chunks(config.batch_size) {
+            let step = curve.len() + 1;
+            let rate = learning_rate(config, step - 1, total);
+            // BOS and all tokens but the last predict all tokens
+            let labels: Vec<u32> = batch.iter().flat_map(|i| blocks[*i].tokens.iter().copied()).collect();
+            let inputs: Vec<u32> = labels
+                .chunks(length)
+                .flat_map(|row| std::iter::once(bos).chain(row[..length - 1].iter().copied()))
+                .collect();
+            let mut stream = streams.seeds.stream(Stage::Dropout, streams.generation, &format!("step-{step}"));
+            let dropout = (p > 0.0).then_some(Dropout { p, stream: &mut stream });
+            let loss = trained.loss(&inputs, &labels, batch.len(), dropout)?;
+            let value = loss.to_scalar::<f32>()?;
+            if !value.is_finite() {
+                return Err(TrainError::Loss { step, total, loss: value, learning_rate: rate });
+            }
+            let gradients = (loss * scale.value())?.backward()?;
+            let scaled_norm = optimizer.gradient_norm(&gradients)?;
+            let mut record = StepRecord { step, epoch, loss: value, learning_rate: rate, gradient_norm: None };
+            if scaled_norm.is_finite() {
+                optimizer.step(&gradients, config, rate, scaled_norm, scale.value())?;
+                record.gradient_norm = Some(scaled_norm / scale.value());
+                scale.good_step();
+            } else if compute != DType::F16 {
+                return Err(TrainError::Gradient { step, total, loss: value });
+            } else if !scale.back_off() {
+                return Err(TrainError::LossScale { step, total, scale: scale.value() });
+            }
+            let stop = observe(&Progress { record: &record, total_steps: total, tokens: labels.len() }).is_break();
+            curve.push(record);
+            if stop && step < total {
+                return Err(TrainError::Interrupted { step, total });
+            }
+        }
+    }
+    let tokens = config.epochs * blocks.len() * length;
+    Ok(Trained { model: trained.for_inference(DType::F32)?, curve, tokens, compute })
+}
+
+/// The common length of all blocks.
+fn check_lengths(blocks: &[Block]) -> Result<usize, TrainError> {
+    let Some(first) = blocks.first() else { return Err(TrainError::NoBlocks) };
+    let expected = first.tokens.len();
+    match blocks.iter().find(|block| block.tokens.len() != expected || expected == 0) {
+        Some(block) => Err(TrainError::BlockLength { id: block.id.clone(), expected, got: block.tokens.len() }),
+        None => Ok(expected),
+    }
+}

@@ -1,0 +1,181 @@
+//! Training against PyTorch's optimizer and autograd (`scripts/goldens/opt.py`), and what a run promises.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use candle_core::{DType, Device, Tensor};
+use sigma_data::blocks::Block;
+use sigma_data::seeds::Seeds;
+use sigma_model::Opt;
+use sigma_train::optimizer::Optimizer;
+use sigma_train::schedule::learning_rate;
+use sigma_train::{Precision, Schedule, Streams, TrainError, Trained, TrainingConfig, finetune};
+
+fn goldens() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../sigma-model/tests/goldens")
+}
+
+fn tiny() -> Opt {
+    Opt::load(&goldens().join("opt_tiny"), &Device::Cpu).unwrap()
+}
+
+fn flat(t: &Tensor) -> Vec<f32> {
+    t.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn blocks(n: usize) -> Vec<Block> {
+    let tokens = |i: usize| (0..16).map(|t| ((i * 37 + t * 11) % 92 + 4) as u32).collect();
+    (0..n).map(|i| Block { id: format!("b{i}"), tokens: tokens(i) }).collect()
+}
+
+fn config() -> TrainingConfig {
+    TrainingConfig { epochs: 2, batch_size: 4, learning_rate: 1e-3, ..TrainingConfig::default() }
+}
+
+fn train(model: &Opt, blocks: &[Block], config: &TrainingConfig) -> Result<Trained, TrainError> {
+    let seeds = Seeds::new(42, "test");
+    finetune(model, blocks, config, Streams { seeds: &seeds, generation: Some(1) }, |_| ControlFlow::Continue(()))
+}
+
+#[test]
+fn twenty_steps_follow_pytorch_under_both_schedules() {
+    let text = std::fs::read_to_string(goldens().join("train.json")).unwrap();
+    let golden: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let tensors: HashMap<String, Tensor> =
+        candle_core::safetensors::load(goldens().join("train.safetensors"), &Device::Cpu).unwrap();
+    let batches: Vec<i64> = tensors["batches"].flatten_all().unwrap().to_vec1().unwrap();
+    for (name, schedule) in [("constant", Schedule::Constant), ("linear", Schedule::Linear)] {
+        let config = TrainingConfig { learning_rate: 1e-3, schedule, ..TrainingConfig::default() };
+        let (model, parameters) = tiny().trainable(DType::F32).unwrap();
+        let mut optimizer = Optimizer::new(parameters).unwrap();
+        for (step, batch) in batches.chunks(4 * 16).enumerate() {
+            let row = |r: &[i64], from: usize, to: usize| r[from..to].iter().map(|x| *x as u32).collect::<Vec<_>>();
+            let inputs: Vec<u32> = batch.chunks(16).flat_map(|r| row(r, 0, 15)).collect();
+            let labels: Vec<u32> = batch.chunks(16).flat_map(|r| row(r, 1, 16)).collect();
+            let loss = model.loss(&inputs, &labels, 4, None).unwrap();
+            let gradients = loss.backward().unwrap();
+            let norm = optimizer.gradient_norm(&gradients).unwrap();
+            let at = |key: &str| golden[name][key][step].as_f64().unwrap();
+            let close = |ours: f64, key: &str| {
+                assert!((ours / at(key) - 1.0).abs() < 2e-5, "{name} step {step}: {key} {ours} against {}", at(key));
+            };
+            close(f64::from(loss.to_scalar::<f32>().unwrap()), "losses");
+            close(norm, "grad_norms");
+            let rate = learning_rate(&config, step, 20);
+            close(rate, "learning_rates");
+            optimizer.step(&gradients, &config, rate, norm, 1.0).unwrap();
+        }
+        let mut compared = 0;
+        for (parameter, tensor) in model.parameters() {
+            let Some(golden) = tensors.get(&format!("{name}.{parameter}")) else {
+                assert!(parameter.ends_with("k_proj.bias"), "{parameter} has no golden");
+                continue;
+            };
+            let worst = flat(tensor).iter().zip(flat(golden)).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+            assert!(worst < 5e-5, "{name} {parameter}: {worst}");
+            compared += 1;
+        }
+        assert!(compared > 30);
+    }
+}
+
+#[test]
+fn every_parameter_has_a_gradient_and_moves_in_one_step() {
+    // post-norm and projections included; a run with one epoch of one batch is one step
+    for name in ["opt_tiny", "opt_post_norm"] {
+        let model = Opt::load(&goldens().join(name), &Device::Cpu).unwrap();
+        let one_step = TrainingConfig { epochs: 1, batch_size: 8, weight_decay: 0.0, ..config() };
+        let trained = train(&model, &blocks(8), &one_step).unwrap();
+        assert_eq!(trained.curve.len(), 1);
+        for (parameter, before) in model.parameters() {
+            let after = flat(&trained.model.parameters()[parameter]);
+            let moved = flat(before).iter().zip(&after).filter(|(a, b)| a != b).count();
+            // key biases have no gradient but rounding noise; position rows beyond the block are never used
+            assert!(moved > 0 || parameter.ends_with("k_proj.bias"), "{name}: {parameter} did not move");
+        }
+    }
+}
+
+#[test]
+fn training_lowers_the_loss_and_leaves_the_given_model_alone() {
+    let model = tiny();
+    let before = model.hash().unwrap();
+    let trained = train(&model, &blocks(16), &TrainingConfig { epochs: 10, ..config() }).unwrap();
+    let (first, last) = (&trained.curve[0], &trained.curve[trained.curve.len() - 1]);
+    assert!(last.loss < 0.8 * first.loss, "{} -> {}", first.loss, last.loss);
+    assert_eq!(model.hash().unwrap(), before);
+    assert_eq!(trained.tokens, 10 * 16 * 16);
+}
+
+#[test]
+fn the_same_run_gives_the_same_weights_for_every_number_of_threads() {
+    let run = || train(&tiny(), &blocks(10), &config()).unwrap().model.hash().unwrap();
+    let on = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run);
+    assert_eq!(on(1), on(2));
+    assert_eq!(on(1), on(3));
+}
+
+#[test]
+fn generations_shuffle_and_drop_differently() {
+    let run = |generation| {
+        let seeds = Seeds::new(42, "test");
+        let streams = Streams { seeds: &seeds, generation: Some(generation) };
+        finetune(&tiny(), &blocks(10), &config(), streams, |_| ControlFlow::Continue(())).unwrap().model.hash().unwrap()
+    };
+    assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn half_precision_with_loss_scaling_follows_f32() {
+    let no_dropout = TrainingConfig { dropout: Some(0.0), epochs: 3, ..config() };
+    let exact = train(&tiny(), &blocks(8), &no_dropout).unwrap();
+    for (precision, tolerance) in [(Precision::Fp16, 0.01), (Precision::Bf16, 0.05)] {
+        let half = train(&tiny(), &blocks(8), &TrainingConfig { precision, ..no_dropout.clone() }).unwrap();
+        for (a, b) in exact.curve.iter().zip(&half.curve) {
+            assert!((a.loss - b.loss).abs() < tolerance, "{precision:?} step {}: {} {}", a.step, a.loss, b.loss);
+        }
+        assert!(half.curve.iter().any(|r| r.gradient_norm.is_some()));
+    }
+}
+
+#[test]
+fn a_diverging_run_stops_with_the_step_and_a_remedy() {
+    let hot = TrainingConfig { learning_rate: 1e30, clip_norm: 0.0, ..config() };
+    let error = train(&tiny(), &blocks(8), &hot).unwrap_err();
+    assert!(matches!(error, TrainError::Loss { step: 2..=4, .. } | TrainError::Gradient { .. }), "{error}");
+    assert!(error.to_string().contains("training.learning_rate"), "{error}");
+}
+
+#[test]
+fn an_observer_can_break_off_between_steps() {
+    let seeds = Seeds::new(42, "test");
+    let streams = Streams { seeds: &seeds, generation: None };
+    let stop = |p: &sigma_train::Progress<'_>| {
+        if p.record.step == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let error = finetune(&tiny(), &blocks(16), &config(), streams, stop).unwrap_err();
+    assert!(matches!(error, TrainError::Interrupted { step: 3, total: 8 }));
+}
+
+#[test]
+fn unequal_or_missing_blocks_and_wrong_settings_are_errors() {
+    let mut uneven = blocks(3);
+    uneven[2].tokens.pop();
+    assert!(matches!(train(&tiny(), &uneven, &config()), Err(TrainError::BlockLength { expected: 16, got: 15, .. })));
+    assert!(matches!(train(&tiny(), &[], &config()), Err(TrainError::NoBlocks)));
+    for (field, wrong) in [
+        ("epochs", TrainingConfig { epochs: 0, ..config() }),
+        ("batch_size", TrainingConfig { batch_size: 0, ..config() }),
+        ("learning_rate", TrainingConfig { learning_rate: f64::NAN, ..config() }),
+        ("weight_decay", TrainingConfig { weight_decay: -0.1, ..config() }),
+        ("beta2", TrainingConfig { beta2: 1.0, ..config() }),
+        ("dropout", TrainingConfig { dropout: Some(1.5), ..config() }),
+    ] {
+        assert!(
+            matches!(train(&tiny(), &blocks(3), &wrong), Err(TrainError::Config { field: f, .. }) if f == field),
+            "{field}"
+        );
+    }
+}
