@@ -19,7 +19,6 @@ use crate::spec::Experiment;
 
 /// A model of the experiment's family with its tokenizer.
 pub struct Language {
-    pub folder: PathBuf,
     pub revision: Option<String>,
     pub model: Opt,
     pub tokenizer: Tokenizer,
@@ -39,8 +38,16 @@ impl Language {
         let tokenizer = Tokenizer::load(&resolved.folder)?;
         let model = Opt::load(&resolved.folder, device)?;
         check_vocabulary(&resolved.folder, &tokenizer, &model)?;
+        let (of_tokenizer, of_model) = (tokenizer.bos_id(), model.config().bos_token_id);
+        if of_tokenizer != of_model {
+            bail!(
+                "{}: texts begin with token {of_tokenizer} for the tokenizer, but with {of_model} (bos_token_id) for \
+                 config.json: one of the two belongs to another model",
+                resolved.folder.display()
+            );
+        }
         let hash = model.hash()?;
-        Ok(Self { folder: resolved.folder, revision: resolved.revision, model, tokenizer, hash })
+        Ok(Self { revision: resolved.revision, model, tokenizer, hash })
     }
 }
 

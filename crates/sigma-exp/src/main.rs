@@ -1,6 +1,9 @@
 //! sigma-exp: recursive-training experiments from one config file. This file turns arguments into an exit code; what a
 //! command does is in `commands`, one file each.
 
+// a binary exports nothing, so `pub` here only means "used by another module"
+#![allow(unreachable_pub)]
+
 mod assets;
 mod cli;
 mod commands;
@@ -29,6 +32,7 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    sigma_kernels::threads::leave_parallelism_to_rayon();
     log::install();
     let arguments = cli::Arguments::parse();
     match interrupt::install().and_then(|()| commands::execute(arguments.command)) {

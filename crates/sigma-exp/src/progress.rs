@@ -48,14 +48,14 @@ impl Stage {
         self.tokens += tokens as u64;
         if let Some(bar) = &self.bar {
             bar.set_position(self.done);
-            bar.set_message(format!("{}, {}", self.unit, self.rate()));
+            bar.set_message(format!("{}{}", self.unit, self.rate()));
         } else if self.last_line.elapsed() > LINE_EVERY && self.done < self.total {
             self.last_line = Instant::now();
             let share = self.done as f64 / self.total.max(1) as f64;
             let left = if share > 0.0 { self.started.elapsed().mul_f64((1.0 - share) / share) } else { Duration::ZERO };
             tracing::info!(
                 target: log::STAGE,
-                "{}{}: {} of {} {}, {}, about {} left",
+                "{}{}: {} of {} {}{}, about {} left",
                 self.of_generation(),
                 self.name,
                 self.done,
@@ -73,25 +73,29 @@ impl Stage {
             bar.finish_and_clear();
         }
         let taken = self.started.elapsed().as_secs_f64();
-        let rate = if self.tokens > 0 { format!(", {}", self.rate()) } else { String::new() };
         tracing::info!(
             target: log::STAGE,
             generation = self.generation,
             stage = self.name,
             seconds = taken,
             tokens = self.tokens,
-            "{}{}: {} {} in {}{rate}",
+            "{}{}: {} {} in {}{}",
             self.of_generation(),
             self.name,
             self.done,
             self.unit,
             seconds(taken),
+            self.rate(),
         );
         taken
     }
 
+    /// ", N tokens/s", or nothing where tokens are not counted.
     fn rate(&self) -> String {
-        format!("{:.0} tokens/s", self.tokens as f64 / self.started.elapsed().as_secs_f64().max(1e-9))
+        if self.tokens == 0 {
+            return String::new();
+        }
+        format!(", {:.0} tokens/s", self.tokens as f64 / self.started.elapsed().as_secs_f64().max(1e-9))
     }
 
     fn of_generation(&self) -> String {

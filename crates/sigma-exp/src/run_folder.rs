@@ -2,7 +2,7 @@
 //! `gen-NNN.partial` and appears by one rename, its record written last; what a crash leaves behind is swept at the next
 //! start. It knows nothing of what the files mean.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -40,11 +40,18 @@ impl RunFolder {
         let lock_path = path.join(LOCK);
         let open = File::options().read(true).write(true).create(true).truncate(false).open(&lock_path);
         let mut lock = open.with_context(|| format!("run folder {} can not be written to", path.display()))?;
-        if lock.try_lock().is_err() {
-            let mut pid = String::new();
-            // the holder wrote its pid; without one the message is only less helpful
-            let _ = lock.read_to_string(&mut pid);
-            bail!("{} is in use by process {}: wait for it or stop it", path.display(), pid.trim());
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                // the holder wrote its pid; without one the message is only less helpful
+                let _ = lock.read_to_string(&mut pid);
+                bail!("{} is in use by process {}: wait for it or stop it", path.display(), pid.trim());
+            }
+            Err(TryLockError::Error(error)) => {
+                // some network file systems have no locks: a run there is better than none
+                tracing::warn!("{} can not be locked ({error}); start no second run on this folder", path.display());
+            }
         }
         lock.set_len(0)?;
         write!(lock, "{}", std::process::id())?;

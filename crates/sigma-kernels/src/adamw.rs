@@ -48,9 +48,7 @@ impl Moments {
 pub fn adamw(parameter: &Var, gradient: &Tensor, moments: &mut Moments, step: &Step) -> Result<()> {
     let gradient = gradient.contiguous()?;
     match moments {
-        Moments::Host { m, v } => {
-            parameter.inplace_op2(&gradient, &Fused { moments: Mutex::new((m, v)), step: *step })
-        }
+        Moments::Host { m, v } => parameter.inplace_op2(&gradient, &Fused { moments: Mutex::new((m, v)), step: *step }),
         Moments::Device { m, v } => reference(parameter, &gradient, m, v, step),
     }
 }

@@ -22,6 +22,7 @@ pub mod layer_norm;
 pub mod linear;
 pub mod norm;
 pub mod relu;
+pub mod threads;
 
 pub use attention::causal_attention;
 pub use cached_attention::cached_attention;

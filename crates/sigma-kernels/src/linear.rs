@@ -147,7 +147,12 @@ impl Linear {
         let (rows, inner) = rows_of(xl.shape())?;
         let (out, weight_inner) = wl.shape().dims2()?;
         if weight_inner != inner || bias.is_some_and(|b| b.len() != out) {
-            candle_core::bail!("linear: input {:?}, weight {:?}, bias {:?}", xl.shape(), wl.shape(), bias.map(<[_]>::len));
+            candle_core::bail!(
+                "linear: input {:?}, weight {:?}, bias {:?}",
+                xl.shape(),
+                wl.shape(),
+                bias.map(<[_]>::len)
+            );
         }
         let mut y = match bias {
             Some(bias) => bias.repeat(rows),

@@ -24,10 +24,8 @@ pub fn global_norm(tensors: &[&Tensor]) -> Result<f64> {
 
 /// The same by candle's operations; one transfer from the device in all.
 pub fn reference(tensors: &[&Tensor]) -> Result<f64> {
-    let parts = tensors
-        .iter()
-        .map(|t| t.to_dtype(DType::F32)?.flatten_all()?.sqr()?.sum_all())
-        .collect::<Result<Vec<_>>>()?;
+    let parts =
+        tensors.iter().map(|t| t.to_dtype(DType::F32)?.flatten_all()?.sqr()?.sum_all()).collect::<Result<Vec<_>>>()?;
     if parts.is_empty() {
         return Ok(0.0);
     }

@@ -1,7 +1,9 @@
 //! Fused and reference give the same values and the same gradients.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use sigma_kernels::{adamw, attention, cached_attention, cross_entropy, dropout, embedding, layer_norm, linear, norm, relu};
+use sigma_kernels::{
+    adamw, attention, cached_attention, cross_entropy, dropout, embedding, layer_norm, linear, norm, relu,
+};
 
 use crate::{difference, flat, values};
 

@@ -1,0 +1,65 @@
+//! Answers of a model to the prompt bank as they are stored, and the windows they are cut into before they are
+//! embedded.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+use crate::jsonl;
+use crate::records::{Ids, string_or_integer};
+
+/// One answer to one prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The id of the prompt.
+    #[serde(deserialize_with = "string_or_integer")]
+    pub id: String,
+    pub bucket: String,
+    /// The decoded tokens. Empty when the model stopped at once, which is an answer too.
+    pub text: String,
+    /// What was sampled, without the eos that ended it.
+    pub tokens: Vec<u32>,
+    pub finish_reason: FinishReason,
+    /// The key of the random stream that the answer was sampled with.
+    pub seed: String,
+}
+
+/// Why sampling stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    Eos,
+    Length,
+}
+
+pub fn read_answers(path: &Path) -> Result<Vec<Answer>, DataError> {
+    let mut ids = Ids::default();
+    let mut answers = Vec::new();
+    for (place, answer) in jsonl::read_lines::<Answer>(path)? {
+        ids.take(&answer.id, &place)?;
+        answers.push(answer);
+    }
+    if answers.is_empty() {
+        return Err(DataError::Empty { path: path.to_path_buf(), what: "answers" });
+    }
+    Ok(answers)
+}
+
+pub fn write_answers(path: &Path, answers: &[Answer]) -> Result<(), DataError> {
+    jsonl::write_jsonl(path, answers)
+}
+
+/// The windows of `window` tokens that start at 0, `stride`, 2 `stride`, ... and fit. Tokens that are fewer than one
+/// window give one shorter window, and no tokens give none: at 64 / 48, 256 tokens make 5 windows, 255 make 4, 64 and
+/// 10 make 1, 0 make 0.
+pub fn windows(tokens: &[u32], window: usize, stride: usize) -> Vec<&[u32]> {
+    assert!(window > 0 && stride > 0, "a window of {window} tokens every {stride} covers nothing");
+    if tokens.is_empty() {
+        return Vec::new();
+    }
+    if tokens.len() < window {
+        return vec![tokens];
+    }
+    (0..=tokens.len() - window).step_by(stride).map(|start| &tokens[start..start + window]).collect()
+}

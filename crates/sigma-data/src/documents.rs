@@ -1,0 +1,107 @@
+//! Documents of a corpus, from JSON Lines, plain text, a folder of plain text, or Parquet. Everything is checked here,
+//! so that later stages can rely on unique ids and texts that hold something; cutting into contexts is done in
+//! `blocks`.
+
+mod json_lines;
+mod parquet;
+mod plain_text;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::DataError;
+use crate::place::Place;
+use crate::records::{Ids, check_text};
+
+/// What [`read_documents`] takes, for messages.
+const SUPPORTED: &str = ".jsonl, .json (one object a line), .txt, .md, .parquet, or a folder of .txt and .md files";
+
+/// One text of the corpus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    pub id: String,
+    pub text: String,
+}
+
+/// A document as a file gives it, before the checks that need to see all of them.
+struct RawDocument {
+    place: Place,
+    id: Option<String>,
+    text: String,
+}
+
+/// Which fields or columns hold what. A named id must be there; the default one may be missing from a whole file.
+struct Columns<'a> {
+    text: &'a str,
+    id: &'a str,
+    id_required: bool,
+}
+
+/// Reads a corpus in file order, a folder in the order of its file names. The extension decides how; `text_column` and
+/// `id_column` rename the fields `text` and `id`. Where no record has an id, and `id_column` names none, documents are
+/// numbered `<file stem>-000001`, ...
+pub fn read_documents(
+    path: &Path,
+    text_column: Option<&str>,
+    id_column: Option<&str>,
+) -> Result<Vec<Document>, DataError> {
+    let columns = Columns {
+        text: text_column.unwrap_or("text"),
+        id: id_column.unwrap_or("id"),
+        id_required: id_column.is_some(),
+    };
+    let metadata = std::fs::metadata(path).map_err(DataError::read(path))?;
+    let shared: Arc<Path> = path.into();
+    let raw = if metadata.is_dir() {
+        plain_text::read_folder(path)?
+    } else {
+        match extension(path).as_str() {
+            "jsonl" | "json" => json_lines::read(path, &columns)?,
+            "txt" | "md" => vec![plain_text::read_file(path)?],
+            "parquet" => parquet::read(&shared, &columns)?,
+            other => return Err(unknown_format(path, other, SUPPORTED)),
+        }
+    };
+    if raw.is_empty() {
+        return Err(DataError::Empty { path: path.to_path_buf(), what: "documents" });
+    }
+    check(numbered(raw, path)?)
+}
+
+/// Gives ids where no document has one.
+fn numbered(mut raw: Vec<RawDocument>, path: &Path) -> Result<Vec<RawDocument>, DataError> {
+    let without = raw.iter().find(|document| document.id.is_none());
+    let with = raw.iter().find(|document| document.id.is_some());
+    if let (Some(without), Some(with)) = (without, with) {
+        return Err(DataError::MissingId { place: without.place.clone(), other: with.place.clone() });
+    }
+    let stem = stem(path);
+    for (document, number) in raw.iter_mut().zip(1..) {
+        document.id.get_or_insert_with(|| format!("{stem}-{number:06}"));
+    }
+    Ok(raw)
+}
+
+fn check(raw: Vec<RawDocument>) -> Result<Vec<Document>, DataError> {
+    let mut ids = Ids::default();
+    let mut documents = Vec::with_capacity(raw.len());
+    for RawDocument { place, id, text } in raw {
+        let id = id.unwrap_or_default();
+        ids.take(&id, &place)?;
+        check_text(&id, &text, &place)?;
+        documents.push(Document { id, text });
+    }
+    Ok(documents)
+}
+
+fn extension(path: &Path) -> String {
+    path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default()
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn unknown_format(path: &Path, extension: &str, supported: &'static str) -> DataError {
+    DataError::UnknownFormat { path: path.to_path_buf(), extension: extension.to_string(), supported }
+}

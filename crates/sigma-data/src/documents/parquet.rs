@@ -1,0 +1,107 @@
+//! Documents from Parquet, through the record API: two columns at the top level, no Arrow.
+
+use std::any::Any;
+use std::fs::File;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::sync::Arc;
+
+use parquet::basic::Type as Physical;
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::Field;
+use parquet::schema::types::Type;
+
+use super::{Columns, RawDocument};
+use crate::error::DataError;
+use crate::place::{At, Place};
+
+const TEXT: &str = "a string";
+const ID: &str = "a string or an integer";
+
+pub(super) fn read(path: &Arc<Path>, columns: &Columns<'_>) -> Result<Vec<RawDocument>, DataError> {
+    // parquet 60 answers some damaged files with a panic, such as negative offsets in the footer; nothing outlives the
+    // closure, so nothing can be left half done
+    panic::catch_unwind(AssertUnwindSafe(|| read_columns(path, columns))).unwrap_or_else(|panic| {
+        let source = ParquetError::General(message(panic.as_ref()));
+        Err(DataError::Parquet { path: path.to_path_buf(), source })
+    })
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let fixed = panic.downcast_ref::<&str>().map(ToString::to_string);
+    fixed.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+fn read_columns(path: &Arc<Path>, columns: &Columns<'_>) -> Result<Vec<RawDocument>, DataError> {
+    let damaged = |source: ParquetError| DataError::Parquet { path: path.to_path_buf(), source };
+    let file = File::open(path).map_err(DataError::read(path))?;
+    let reader = SerializedFileReader::new(file).map_err(damaged)?;
+    let schema = reader.metadata().file_metadata().schema();
+
+    let text = column(path, schema, columns.text, TEXT)?.ok_or_else(|| missing(path, columns.text, schema))?;
+    let id = column(path, schema, columns.id, ID)?;
+    if id.is_none() && columns.id_required {
+        return Err(missing(path, columns.id, schema));
+    }
+    // one column may serve as both, and a projection must not name it twice
+    let id_is_text = columns.id == columns.text;
+    let mut fields = vec![text];
+    fields.extend(id.filter(|_| !id_is_text));
+    let projection = Type::group_type_builder(schema.name()).with_fields(fields).build().map_err(damaged)?;
+
+    let mut documents = Vec::new();
+    for (row, number) in reader.get_row_iter(Some(projection)).map_err(damaged)?.zip(1..) {
+        let place = Place::new(path, At::Row(number));
+        let (mut id, mut text) = (None, None);
+        for (name, field) in row.map_err(damaged)?.into_columns() {
+            if name == columns.id {
+                id = Some(value(&place, columns.id, &field, ID)?);
+            }
+            if name == columns.text {
+                text = Some(value(&place, columns.text, &field, TEXT)?);
+            }
+        }
+        documents.push(RawDocument { place, id, text: text.unwrap_or_default() });
+    }
+    Ok(documents)
+}
+
+/// The column of that name, if there is one, of a type that can be read.
+fn column(path: &Path, schema: &Type, name: &str, expected: &'static str) -> Result<Option<Arc<Type>>, DataError> {
+    let Some(column) = schema.get_fields().iter().find(|column| column.name() == name) else { return Ok(None) };
+    let readable = column.is_primitive()
+        && match column.get_physical_type() {
+            Physical::BYTE_ARRAY => true,
+            Physical::INT32 | Physical::INT64 => expected == ID,
+            _ => false,
+        };
+    if !readable {
+        let found = if column.is_primitive() { column.get_physical_type().to_string() } else { "a group".to_string() };
+        return Err(DataError::ColumnType { path: path.to_path_buf(), column: name.to_string(), expected, found });
+    }
+    Ok(Some(Arc::clone(column)))
+}
+
+fn value(place: &Place, column: &str, field: &Field, expected: &'static str) -> Result<String, DataError> {
+    let found = match field {
+        Field::Str(text) => return Ok(text.clone()),
+        Field::Byte(id) => return Ok(id.to_string()),
+        Field::Short(id) => return Ok(id.to_string()),
+        Field::Int(id) => return Ok(id.to_string()),
+        Field::Long(id) => return Ok(id.to_string()),
+        Field::UByte(id) => return Ok(id.to_string()),
+        Field::UShort(id) => return Ok(id.to_string()),
+        Field::UInt(id) => return Ok(id.to_string()),
+        Field::ULong(id) => return Ok(id.to_string()),
+        Field::Null => "null",
+        Field::Bytes(_) => "bytes that are not marked as text",
+        _ => "a value of another type",
+    };
+    Err(DataError::FieldType { place: place.clone(), field: column.to_string(), expected, found })
+}
+
+fn missing(path: &Path, column: &str, schema: &Type) -> DataError {
+    let columns = schema.get_fields().iter().map(|column| column.name().to_string()).collect();
+    DataError::MissingColumn { path: path.to_path_buf(), column: column.to_string(), columns }
+}

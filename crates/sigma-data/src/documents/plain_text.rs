@@ -1,0 +1,41 @@
+//! Documents from plain text: one file is one document, named by its file stem.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{RawDocument, extension, stem, unknown_format};
+use crate::error::DataError;
+use crate::place::{At, Place};
+
+pub(super) fn read_file(path: &Path) -> Result<RawDocument, DataError> {
+    let bytes = fs::read(path).map_err(DataError::read(path))?;
+    let mut text = String::from_utf8(bytes).map_err(|e| {
+        let valid = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
+        DataError::NotUtf8 { place: Place::new(&path.into(), At::Line(line)) }
+    })?;
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    Ok(RawDocument { place: Place::new(&path.into(), At::File), id: Some(stem(path)), text })
+}
+
+/// Every file of the folder must be text: skipping what is not known could drop half a corpus without a word. Hidden
+/// files are left by editors and file managers, so they are not part of it.
+pub(super) fn read_folder(folder: &Path) -> Result<Vec<RawDocument>, DataError> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(folder).map_err(DataError::read(folder))? {
+        let entry = entry.map_err(DataError::read(folder))?;
+        if !entry.file_name().to_string_lossy().starts_with('.') {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    paths
+        .iter()
+        .map(|path| match extension(path).as_str() {
+            "txt" | "md" => read_file(path),
+            other => Err(unknown_format(path, other, "only .txt and .md files in a folder of documents")),
+        })
+        .collect()
+}

@@ -1,0 +1,39 @@
+//! What an experiment reads before it computes anything: corpora, prompt banks, tokenizers, blocks, and the random
+//! streams that every draw comes from. No tensors here, and no device.
+//!
+//! In reading order:
+//! - [`seeds`]: counter-based random streams
+//! - [`config`]: the `corpus` and `prompts` sections of a config
+//! - [`documents`]: the texts of a corpus, checked
+//! - [`prompts`]: the frozen prompt bank
+//! - [`tokenizer`]: byte-level BPE, loaded, saved or trained
+//! - [`blocks`]: documents cut into contexts; training blocks
+//! - [`answers`]: answers to the prompts, and their windows
+//! - [`source`] and [`hub`]: where models and tokenizers come from
+//! - [`jsonl`], [`hash`], [`place`], [`error`]: what the others are made with
+
+pub mod answers;
+pub mod blocks;
+pub mod config;
+pub mod documents;
+pub mod error;
+pub mod hash;
+pub mod hub;
+pub mod jsonl;
+pub mod place;
+pub mod prompts;
+mod records;
+pub mod seeds;
+pub mod source;
+pub mod tokenizer;
+
+pub use answers::{Answer, FinishReason, read_answers, windows, write_answers};
+pub use blocks::{Block, read_blocks, slice, write_blocks};
+pub use config::{CorpusConfig, PromptsConfig};
+pub use documents::{Document, read_documents};
+pub use error::DataError;
+pub use hash::{hash_blocks, hash_bytes, hash_file};
+pub use place::{At, Place};
+pub use prompts::{DEFAULT_BUCKETS, Prompt, read_prompts};
+pub use seeds::{Seeds, Stage, Stream};
+pub use tokenizer::{Tokenizer, train_bpe};

@@ -1,0 +1,154 @@
+//! The tokenizer of an OPT-like causal model: byte-level BPE, read from a Hugging Face folder, saved as one, or trained
+//! from texts. No text gets special tokens here unless a method's name says so.
+
+mod files;
+mod saving;
+mod special_tokens;
+mod training;
+mod vocabulary;
+
+use std::fs;
+use std::path::Path;
+
+use tokenizers::decoders::byte_level::ByteLevel;
+use tokenizers::models::bpe::BPE;
+use tokenizers::processors::template::TemplateProcessing;
+
+pub use training::train_bpe;
+
+use crate::error::DataError;
+use special_tokens::SpecialTokens;
+use vocabulary::Vocabulary;
+
+/// A loaded tokenizer. Encoding and decoding are those of `transformers`, checked against it by the goldens.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    /// The vocabulary and merges once more: the library hides its merges, and saving needs them.
+    vocabulary: Vocabulary,
+    special_tokens: SpecialTokens,
+    bos: u32,
+    eos: u32,
+    pad: u32,
+    size: usize,
+}
+
+impl Tokenizer {
+    /// Reads tokenizer.json if the folder has one, otherwise vocab.json and merges.txt, which is all that
+    /// facebook/opt-125m has. The special tokens are those of tokenizer_config.json and special_tokens_map.json, or
+    /// OPT's if there is neither.
+    pub fn load(folder: &Path) -> Result<Self, DataError> {
+        let special_tokens = SpecialTokens::load(folder)?;
+        let fast = folder.join("tokenizer.json");
+        let vocab = folder.join("vocab.json");
+        let merges = folder.join("merges.txt");
+        if fast.is_file() {
+            let json = fs::read(&fast).map_err(DataError::read(&fast))?;
+            // the library panics on some files that this refuses
+            let vocabulary = files::read_tokenizer_json(&fast, &json)?;
+            let inner = tokenizers::Tokenizer::from_bytes(&json).map_err(failed(&fast))?;
+            Self::finish(folder, inner, vocabulary, special_tokens)
+        } else if vocab.is_file() && merges.is_file() {
+            let vocabulary = files::read_vocab_and_merges(&vocab, &merges)?;
+            Self::assemble(folder, vocabulary, special_tokens)
+        } else {
+            Err(DataError::NoTokenizer { folder: folder.to_path_buf() })
+        }
+    }
+
+    /// The pipeline that `transformers` builds around a vocabulary of GPT-2's kind.
+    fn assemble(folder: &Path, vocabulary: Vocabulary, special_tokens: SpecialTokens) -> Result<Self, DataError> {
+        // panics on merges that do not fit the vocabulary, which a `Vocabulary` does not have
+        let model = BPE::new(vocabulary.tokens().iter().cloned().collect(), vocabulary.merges().to_vec());
+        let mut inner = tokenizers::Tokenizer::new(model);
+        inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+        inner.with_decoder(Some(ByteLevel::new(false, true, true)));
+        if special_tokens.add_bos_token {
+            let bos = &special_tokens.bos.content;
+            let id = inner.token_to_id(bos).ok_or_else(|| special_tokens::unknown(folder, "bos_token", bos))?;
+            let template = TemplateProcessing::builder()
+                .try_single(format!("{bos}:0 $A:0"))
+                .and_then(|builder| builder.try_pair(format!("{bos}:0 $A:0 {bos}:1 $B:1")))
+                .map_err(|e| failed(folder)(e.into()))?
+                .special_tokens(vec![(bos.as_str(), id)])
+                .build()
+                .map_err(|e| failed(folder)(e.into()))?;
+            inner.with_post_processor(Some(template));
+        }
+        Self::finish(folder, inner, vocabulary, special_tokens)
+    }
+
+    /// What both ways of loading share: no truncation or padding, every special token where the configuration says.
+    fn finish(
+        folder: &Path,
+        mut inner: tokenizers::Tokenizer,
+        vocabulary: Vocabulary,
+        special_tokens: SpecialTokens,
+    ) -> Result<Self, DataError> {
+        // a tokenizer.json may carry both, and they would silently change every text
+        inner.with_truncation(None).map_err(failed(folder))?;
+        inner.with_padding(None);
+        special_tokens.add_to(folder, &mut inner)?;
+        let id =
+            |role, token: &str| inner.token_to_id(token).ok_or_else(|| special_tokens::unknown(folder, role, token));
+        let bos = id("bos_token", &special_tokens.bos.content)?;
+        let eos = id("eos_token", &special_tokens.eos.content)?;
+        let pad = special_tokens.pad.as_ref().map_or(Ok(eos), |pad| id("pad_token", &pad.content))?;
+        let largest = inner.get_vocab(true).into_values().max();
+        let size = largest.map_or(0, |id| id as usize + 1);
+        Ok(Self { inner, vocabulary, special_tokens, bos, eos, pad, size })
+    }
+
+    /// The ids of the text and nothing else. A special token spelled out in the text, such as `</s>`, becomes its id,
+    /// as it does in `transformers`.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, DataError> {
+        let encoding = self.inner.encode_fast(text, false).map_err(|source| DataError::Encode { source })?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The BOS token, then the ids of the text: what a model sees.
+    pub fn encode_with_bos(&self, text: &str) -> Result<Vec<u32>, DataError> {
+        let mut ids = self.encode(text)?;
+        ids.insert(0, self.bos);
+        Ok(ids)
+    }
+
+    /// The same as [`encode`](Self::encode) of each text, on all cores.
+    pub fn encode_batch(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, DataError> {
+        let encodings =
+            self.inner.encode_batch_fast(texts.to_vec(), false).map_err(|source| DataError::Encode { source })?;
+        Ok(encodings.iter().map(|encoding| encoding.get_ids().to_vec()).collect())
+    }
+
+    /// The text of the ids without special tokens and without any clean-up of spaces. Ids outside the vocabulary, which
+    /// a model with padded rows can sample, add nothing; broken UTF-8 becomes U+FFFD.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        match self.inner.decode(ids, true) {
+            Ok(text) => text,
+            Err(e) => unreachable!("the byte-level decoder, checked at load, accepts any token, yet: {e}"),
+        }
+    }
+
+    pub fn bos_id(&self) -> u32 {
+        self.bos
+    }
+
+    pub fn eos_id(&self) -> u32 {
+        self.eos
+    }
+
+    /// The pad token; the eos token where the tokenizer has none, as GPT-2's.
+    pub fn pad_id(&self) -> u32 {
+        self.pad
+    }
+
+    /// The highest id plus one, added tokens included. A model may have more rows than that.
+    pub fn vocab_size(&self) -> usize {
+        self.size
+    }
+}
+
+/// For `map_err`: the library could not build or read something of the tokenizer at `path`.
+fn failed(path: &Path) -> impl FnOnce(tokenizers::Error) -> DataError + '_ {
+    move |source| DataError::Tokenizer { path: path.to_path_buf(), source }
+}

@@ -1,0 +1,169 @@
+//! Which tokens begin, end and pad a text, as tokenizer_config.json and special_tokens_map.json say, by the rules of
+//! `transformers`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+use tokenizers::AddedToken;
+
+use super::files::not_json;
+use crate::error::DataError;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SpecialTokens {
+    pub(super) bos: AddedToken,
+    pub(super) eos: AddedToken,
+    pub(super) unk: Option<AddedToken>,
+    pub(super) pad: Option<AddedToken>,
+    /// Whether `transformers` puts the BOS before a text by itself. A tokenizer.json settles this in its own way.
+    pub(super) add_bos_token: bool,
+    /// Tokens with ids, special or not, beyond those of the vocabulary files.
+    added: BTreeMap<u32, AddedToken>,
+}
+
+impl Default for SpecialTokens {
+    /// OPT's.
+    fn default() -> Self {
+        let end = plain("</s>".to_string());
+        Self {
+            bos: end.clone(),
+            eos: end.clone(),
+            unk: Some(end),
+            pad: Some(plain("<pad>".to_string())),
+            add_bos_token: true,
+            added: BTreeMap::new(),
+        }
+    }
+}
+
+impl SpecialTokens {
+    pub(super) fn load(folder: &Path) -> Result<Self, DataError> {
+        let config_path = folder.join("tokenizer_config.json");
+        let config: Option<ConfigJson> = read_optional(&config_path)?;
+        // newer configs list all tokens themselves, and then the map beside them is not read
+        let self_contained = config.as_ref().is_some_and(|config| !config.added_tokens_decoder.is_empty());
+        let map: Option<RolesJson> =
+            if self_contained { None } else { read_optional(&folder.join("special_tokens_map.json"))? };
+        if config.is_none() && map.is_none() {
+            return Ok(Self::default());
+        }
+        let config = config.unwrap_or_default();
+        if config.add_prefix_space {
+            let found = "add_prefix_space: true".to_string();
+            return Err(DataError::UnsupportedTokenizer { path: config_path, what: "configuration", found });
+        }
+        let map = map.unwrap_or_default();
+        let unnamed = |role| DataError::UnnamedSpecialToken { folder: folder.to_path_buf(), role };
+        let roles = config.roles;
+        Ok(Self {
+            bos: map.bos_token.or(roles.bos_token).ok_or_else(|| unnamed("bos_token"))?.into(),
+            eos: map.eos_token.or(roles.eos_token).ok_or_else(|| unnamed("eos_token"))?.into(),
+            unk: map.unk_token.or(roles.unk_token).map(Into::into),
+            pad: map.pad_token.or(roles.pad_token).map(Into::into),
+            add_bos_token: config.add_bos_token,
+            added: config.added_tokens_decoder,
+        })
+    }
+
+    /// Makes the tokens known to the library, and checks that each has the id it should have.
+    pub(super) fn add_to(&self, folder: &Path, inner: &mut tokenizers::Tokenizer) -> Result<(), DataError> {
+        let failed = super::failed;
+        inner.add_tokens(self.added.values().cloned()).map_err(failed(folder))?;
+        for (&declared, token) in &self.added {
+            let found = inner.token_to_id(&token.content).unwrap_or(declared);
+            if found != declared {
+                let (folder, token) = (folder.to_path_buf(), token.content.clone());
+                return Err(DataError::AddedTokenId { folder, token, declared, found });
+            }
+        }
+        let roles = [
+            ("bos_token", Some(&self.bos)),
+            ("eos_token", Some(&self.eos)),
+            ("unk_token", self.unk.as_ref()),
+            ("pad_token", self.pad.as_ref()),
+        ];
+        for (role, token) in roles {
+            let Some(token) = token else { continue };
+            // the library would append it under a new id, of which the model knows nothing
+            if inner.token_to_id(&token.content).is_none() {
+                return Err(unknown(folder, role, &token.content));
+            }
+            if !inner.get_added_vocabulary().is_special_token(&token.content) {
+                inner.add_special_tokens([token.clone()]).map_err(failed(folder))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn unknown(folder: &Path, role: &'static str, token: &str) -> DataError {
+    DataError::UnknownSpecialToken { folder: folder.to_path_buf(), role, token: token.to_string() }
+}
+
+fn plain(content: String) -> AddedToken {
+    AddedToken::from(content, true).normalized(true)
+}
+
+/// What matters of tokenizer_config.json.
+#[derive(Default, Deserialize)]
+struct ConfigJson {
+    #[serde(flatten)]
+    roles: RolesJson,
+    #[serde(default)]
+    add_bos_token: bool,
+    #[serde(default)]
+    add_prefix_space: bool,
+    #[serde(default)]
+    added_tokens_decoder: BTreeMap<u32, AddedToken>,
+}
+
+#[derive(Default, Deserialize)]
+struct RolesJson {
+    bos_token: Option<TokenJson>,
+    eos_token: Option<TokenJson>,
+    unk_token: Option<TokenJson>,
+    pad_token: Option<TokenJson>,
+}
+
+/// A token is written as its text, or as an object with the switches of its matching.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TokenJson {
+    Text(String),
+    Object {
+        content: String,
+        #[serde(default)]
+        single_word: bool,
+        #[serde(default)]
+        lstrip: bool,
+        #[serde(default)]
+        rstrip: bool,
+        #[serde(default = "yes")]
+        normalized: bool,
+    },
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl From<TokenJson> for AddedToken {
+    fn from(token: TokenJson) -> Self {
+        match token {
+            TokenJson::Text(content) => plain(content),
+            TokenJson::Object { content, single_word, lstrip, rstrip, normalized } => {
+                AddedToken { content, single_word, lstrip, rstrip, normalized, special: true }
+            }
+        }
+    }
+}
+
+fn read_optional<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, DataError> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let json = fs::read(path).map_err(DataError::read(path))?;
+    serde_json::from_slice(&json).map(Some).map_err(not_json(path))
+}

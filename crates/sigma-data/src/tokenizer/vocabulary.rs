@@ -1,0 +1,66 @@
+//! The two tables of a byte-level BPE, checked: token -> id, and the merges in order of rank. How the files that hold
+//! them look is not known here.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+
+use crate::error::DataError;
+use crate::place::Place;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Vocabulary {
+    tokens: Vec<(String, u32)>,
+    merges: Vec<(String, String)>,
+}
+
+impl Vocabulary {
+    /// `place_of` tells where merge number i (from 0) stands.
+    pub(super) fn new(
+        path: &Path,
+        ids: &BTreeMap<String, u32>,
+        merges: Vec<(String, String)>,
+        place_of: impl Fn(usize) -> Place,
+    ) -> Result<Self, DataError> {
+        for (byte, token) in byte_letters() {
+            // the library drops bytes that have no letter without a word
+            if !ids.contains_key(token.encode_utf8(&mut [0; 4])) {
+                return Err(DataError::MissingByte { path: path.to_path_buf(), byte, token });
+            }
+        }
+        for (number, (left, right)) in merges.iter().enumerate() {
+            for token in [left, right, &format!("{left}{right}")] {
+                if !ids.contains_key(token) {
+                    return Err(DataError::MergeUnknown { place: place_of(number), token: token.clone() });
+                }
+            }
+        }
+        let mut tokens: Vec<(String, u32)> = ids.iter().map(|(token, &id)| (token.clone(), id)).collect();
+        tokens.sort_by_key(|&(_, id)| id);
+        if let Some(same) = tokens.windows(2).find(|pair| pair[0].1 == pair[1].1) {
+            let (first, second) = (same[0].0.clone(), same[1].0.clone());
+            return Err(DataError::DuplicateToken { path: path.to_path_buf(), id: same[0].1, first, second });
+        }
+        Ok(Self { tokens, merges })
+    }
+
+    /// Token and id, in the order of ids.
+    pub(super) fn tokens(&self) -> &[(String, u32)] {
+        &self.tokens
+    }
+
+    pub(super) fn merges(&self) -> &[(String, String)] {
+        &self.merges
+    }
+}
+
+/// Each byte with the printable character that stands for it in GPT-2's vocabularies: printable bytes stand for
+/// themselves, the other 68 are U+0100, U+0101, ...
+fn byte_letters() -> Vec<(u8, char)> {
+    let mut letters: Vec<char> = ByteLevel::alphabet().into_iter().collect();
+    letters.sort_unstable();
+    let printable: Vec<u8> = letters.iter().filter_map(|&letter| u8::try_from(letter).ok()).collect();
+    let others = (0..=u8::MAX).filter(|byte| !printable.contains(byte));
+    printable.iter().copied().chain(others).zip(letters).collect()
+}

@@ -1,0 +1,130 @@
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+
+use parquet::data_type::{ByteArray, ByteArrayType};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
+use sigma_data::{At, DataError, read_documents};
+use tempfile::TempDir;
+
+use crate::{file, goldens};
+
+fn written_by_pyarrow() -> std::path::PathBuf {
+    goldens().join("parquet/pyarrow.parquet")
+}
+
+/// A file of optional string columns, each given by its values.
+fn write(path: &Path, columns: &[(&str, &[Option<&str>])]) {
+    let fields: String = columns.iter().map(|(name, _)| format!("optional binary {name} (UTF8);")).collect();
+    let schema = Arc::new(parse_message_type(&format!("message m {{ {fields} }}")).unwrap());
+    let properties = Arc::new(WriterProperties::new());
+    let mut writer = SerializedFileWriter::new(File::create(path).unwrap(), schema, properties).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for (_, values) in columns {
+        let levels: Vec<i16> = values.iter().map(|value| value.is_some().into()).collect();
+        let values: Vec<ByteArray> = values.iter().flatten().map(|&value| value.into()).collect();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None).unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn a_file_of_pyarrow_is_read_across_row_groups_compressions_and_neighbouring_columns() {
+    let documents = read_documents(&written_by_pyarrow(), Some("body"), Some("number")).unwrap();
+    let found: Vec<(&str, &str)> = documents.iter().map(|d| (d.id.as_str(), d.text.as_str())).collect();
+    let expected = [
+        ("0", "text 0: café 中文"),
+        ("1", "text 1: café 中文"),
+        ("2", "text 2: café 中文"),
+        ("3", "text 3: café 中文"),
+        ("4", "text 4: café 中文"),
+        ("5", "text 5: café 中文"),
+        ("6", "text 0: café 中文"),
+    ];
+    assert_eq!(found, expected);
+    let documents = read_documents(&written_by_pyarrow(), Some("long"), Some("url")).unwrap();
+    assert_eq!((documents[6].id.as_str(), documents[6].text.as_str()), ("https://example.org/6", "large 6"));
+}
+
+#[test]
+fn rows_without_an_id_column_are_numbered() {
+    let documents = read_documents(&written_by_pyarrow(), Some("url"), None).unwrap();
+    assert_eq!(documents[6].id, "pyarrow-000007");
+}
+
+#[test]
+fn one_column_may_be_text_and_id() {
+    let documents = read_documents(&written_by_pyarrow(), Some("url"), Some("url")).unwrap();
+    assert_eq!(documents[2].id, documents[2].text);
+}
+
+#[test]
+fn columns_that_do_not_fit_are_refused() {
+    type Check = fn(&DataError) -> bool;
+    let cases: [(Option<&str>, Option<&str>, Check); 6] = [
+        (None, None, |e| {
+            matches!(e, DataError::MissingColumn { column, columns, .. }
+                if column == "text" && columns.join(" ") == "url number body long tags holes score")
+        }),
+        (Some("body"), Some("key"), |e| matches!(e, DataError::MissingColumn { column, .. } if column == "key")),
+        (Some("number"), None, |e| matches!(e, DataError::ColumnType { column, .. } if column == "number")),
+        (Some("tags"), None, |e| matches!(e, DataError::ColumnType { column, .. } if column == "tags")),
+        (Some("body"), Some("score"), |e| matches!(e, DataError::ColumnType { column, .. } if column == "score")),
+        (Some("holes"), None, |e| matches!(e, DataError::FieldType { place, .. } if place.at == At::Row(5))),
+    ];
+    for (text, id, expected) in cases {
+        let error = read_documents(&written_by_pyarrow(), text, id).unwrap_err();
+        assert!(expected(&error), "{text:?} {id:?}: {error:?}");
+    }
+}
+
+#[test]
+fn defective_rows_are_refused_with_their_number() {
+    type Check = fn(&DataError) -> bool;
+    let cases: [(Option<&str>, Option<&str>, Check); 4] = [
+        (Some("ok"), Some("t"), |e| matches!(e, DataError::DuplicateId { first, .. } if first.at == At::Row(1))),
+        (Some("x"), Some(" "), |e| matches!(e, DataError::EmptyText { .. })),
+        (Some("x"), Some("\0"), |e| matches!(e, DataError::NulCharacter { .. })),
+        (None, Some("t"), |e| matches!(e, DataError::FieldType { field, found: "null", .. } if field == "id")),
+    ];
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("c.parquet");
+    for (id, text, expected) in cases {
+        write(&path, &[("id", &[Some("ok"), id]), ("text", &[Some("fine"), text])]);
+        let error = read_documents(&path, None, None).unwrap_err();
+        assert!(expected(&error), "{error:?}");
+        assert!(error.to_string().contains("c.parquet, row 2"), "{error}");
+    }
+    write(&path, &[("text", &[])]);
+    assert!(matches!(read_documents(&path, None, None), Err(DataError::Empty { .. })));
+}
+
+#[test]
+fn a_file_cut_short_at_any_byte_is_refused() {
+    let whole = fs::read(written_by_pyarrow()).unwrap();
+    for length in 0..whole.len() {
+        let (_folder, path) = file("c.parquet", &whole[..length]);
+        let error = read_documents(&path, Some("body"), None).unwrap_err();
+        assert!(matches!(error, DataError::Parquet { .. }), "{length} bytes: {error}");
+    }
+}
+
+/// What comes out of damage may still look like text; the only promise is an answer instead of a crash.
+#[test]
+fn a_file_with_any_byte_damaged_does_not_crash_the_reader() {
+    let whole = fs::read(written_by_pyarrow()).unwrap();
+    let (_folder, path) = file("c.parquet", &whole);
+    for at in 0..whole.len() {
+        for damage in [0x01, 0x80, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= damage;
+            fs::write(&path, &bytes).unwrap();
+            let _ = read_documents(&path, Some("body"), Some("number"));
+        }
+    }
+}

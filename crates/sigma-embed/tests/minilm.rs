@@ -1,0 +1,104 @@
+//! all-MiniLM-L6-v2 against sentence-transformers (`scripts/goldens/opt.py`), and embedding files.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use candle_core::Device;
+use sigma_embed::{EmbedError, embed, npy};
+use sigma_model::Encoder;
+
+#[derive(serde::Deserialize)]
+struct Golden {
+    text: String,
+    ids: Vec<u32>,
+    embedding: Vec<f32>,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The weights, fetched (and checked by hash) where they are not there yet.
+fn minilm() -> Option<Encoder> {
+    let folder = root().join("data/models/all-MiniLM-L6-v2");
+    if !folder.join("model.safetensors").exists() {
+        let fetched = Command::new("bash").arg(root().join("scripts/fetch_minilm.sh")).arg(&folder).status();
+        if !fetched.is_ok_and(|status| status.success()) {
+            eprintln!("NOT COMPARED: scripts/fetch_minilm.sh could not fetch all-MiniLM-L6-v2");
+            return None;
+        }
+    }
+    Some(Encoder::load(&folder, None, &Device::Cpu).unwrap())
+}
+
+fn rows(encoder: &Encoder, texts: &[&str], batch_size: usize) -> Vec<f32> {
+    embed(encoder, texts, batch_size, |_| ControlFlow::Continue(())).unwrap()
+}
+
+#[test]
+fn embeddings_equal_sentence_transformers_for_every_batch_size() {
+    let Some(encoder) = minilm() else { return };
+    let text = std::fs::read_to_string(root().join("crates/sigma-embed/tests/goldens/minilm.json")).unwrap();
+    let golden: Vec<Golden> = serde_json::from_str(&text).unwrap();
+    let texts: Vec<&str> = golden.iter().map(|g| g.text.as_str()).collect();
+    assert!(golden.iter().any(|g| g.ids.len() == 256), "a text that is cut at 256 tokens is among them");
+    let tokens = encoder.tokenize(&texts).unwrap();
+    for (tokens, golden) in tokens.iter().zip(&golden) {
+        assert_eq!(*tokens, golden.ids, "{:?}", golden.text);
+    }
+    for batch_size in [1, 7, 64] {
+        let rows = rows(&encoder, &texts, batch_size);
+        for (row, golden) in rows.chunks(encoder.dim()).zip(&golden) {
+            let pairs = || row.iter().zip(&golden.embedding);
+            let cosine: f64 = pairs().map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            let worst = pairs().map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+            assert!(cosine > 0.999_999 && worst < 1e-5, "batch {batch_size}, {:?}: {cosine} {worst}", golden.text);
+            let norm: f64 = row.iter().map(|x| f64::from(*x).powi(2)).sum();
+            assert!((norm - 1.0).abs() < 1e-6);
+        }
+    }
+}
+
+#[test]
+fn a_mean_pooled_opt_gives_unit_rows_that_do_not_depend_on_the_batch() {
+    let encoder = Encoder::load(&root().join("data/models/opt-tiny"), None, &Device::Cpu).unwrap();
+    let texts = ["The bank raised its rate.", "", "Shares fell.", "A long sentence about bonds and what they yield."];
+    let alone = rows(&encoder, &texts, 1);
+    assert_eq!(alone.len(), 4 * encoder.dim());
+    for row in alone.chunks(encoder.dim()) {
+        assert!((row.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5);
+    }
+    assert!(alone[..encoder.dim()] != alone[2 * encoder.dim()..3 * encoder.dim()]);
+    // the pooling sum is a product whose length differs with the padding: equal up to rounding
+    let together = rows(&encoder, &texts, 4);
+    assert!(alone.iter().zip(&together).all(|(a, b)| (a - b).abs() < 1e-6));
+}
+
+#[test]
+fn embedding_files_come_back_as_written() {
+    let file = tempfile::tempdir().unwrap().keep().join("rows.npy");
+    let values: Vec<f32> = (0..12).map(|i| i as f32 / 7.0).collect();
+    npy::write(&file, &values, 4).unwrap();
+    assert_eq!(npy::read(&file).unwrap(), (3, 4, values));
+}
+
+#[test]
+fn files_that_are_not_embeddings_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.npy");
+    for bytes in [&b""[..], b"not numpy", b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f4'}"] {
+        std::fs::write(&path, bytes).unwrap();
+        assert!(matches!(npy::read(&path), Err(EmbedError::Npy { .. })), "{bytes:?}");
+    }
+    // a header that promises far more than the file holds
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000, 1000000), }";
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    std::fs::write(&path, bytes).unwrap();
+    let error = npy::read(&path).unwrap_err();
+    assert!(error.to_string().contains("promises"), "{error}");
+    assert!(matches!(npy::read(&folder.path().join("missing.npy")), Err(EmbedError::Io { .. })));
+}
