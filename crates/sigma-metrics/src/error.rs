@@ -1,0 +1,59 @@
+//! Everything that can be wrong with an input of this crate, with the values that explain it. Messages say what is wrong with the
+//! numbers; which file or which generation they came from is for the caller to add.
+
+/// What [`crate::sigma_ub()`] and its neighbours refuse.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetricsError {
+    /// A setting lies outside its range.
+    #[error("`{field}` is {value}, but must be {expected}")]
+    Config { field: &'static str, value: f64, expected: &'static str },
+
+    /// Text that should be an [`crate::Observed`] is not one.
+    #[error("`{text}` is not a number of observed rows: expected a positive integer or `all`")]
+    ParseObserved { text: String },
+
+    /// The values do not fill an n x d matrix.
+    #[error("{n} rows of width {d} need n * d values, but {values} were given")]
+    Shape { n: usize, d: usize, values: usize },
+
+    /// Embeddings of width zero.
+    #[error("embeddings have width d = 0")]
+    ZeroWidth,
+
+    /// NaN or infinity among the embeddings.
+    #[error("row {row} holds {value} in column {column}: embeddings must be finite")]
+    NonFinite { row: usize, column: usize, value: f32 },
+
+    /// A row breaks the energy cap ||v||^2 <= rho that the tail budget (3.15) rests on.
+    #[error("row {row} has norm {norm}, above the energy cap sqrt(rho) = {cap}: L2-normalise the embeddings")]
+    Energy { row: usize, norm: f64, cap: f64 },
+
+    /// The observed set is empty, so there is no G_A.
+    #[error("no row is observed: n_A = 0 of {n} rows")]
+    NothingObserved { n: usize },
+
+    /// An observed index is no row.
+    #[error("observed row {row} does not exist: there are {n} rows")]
+    ObservedOutOfRange { row: usize, n: usize },
+
+    /// Observed indices repeat or are out of order.
+    #[error("observed rows must ascend without repetition, but row {row} follows row {previous}")]
+    ObservedOrder { previous: usize, row: usize },
+
+    /// A stated total that is smaller than what was observed.
+    #[error("the total number of blocks n = {total} is less than the n_A = {n_a} observed ones")]
+    Total { total: usize, n_a: usize },
+
+    /// Cholesky met a pivot that is not positive: the ridge drowns in rounding.
+    #[error("G_A + {shift} I is not positive definite in float64 (pivot {pivot}): raise delta")]
+    NotPositiveDefinite { pivot: usize, shift: f64 },
+
+    /// The eigenvalue iteration gave up.
+    #[error("the eigenvalues of the {d} x {d} Gram matrix did not converge")]
+    NoConvergence { d: usize },
+
+    /// Two series that should run over the same generations do not.
+    #[error("series of {left} and of {right} generations cannot be compared")]
+    SeriesLength { left: usize, right: usize },
+}

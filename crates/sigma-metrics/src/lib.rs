@@ -1,0 +1,60 @@
+//! What a generation is measured by: the two Sigma-UB tracks of its embedding Gram matrix with their bounds, the surface proxies of
+//! its texts, and the scalars that summarise a series of generations. Everything is float64 and sequential, so a result does not
+//! depend on the number of threads. The crate knows no model, no file and no device: rows and texts in, numbers out.
+//!
+//! Modules, in reading order:
+//! - [`config`]: the `sigma` and `surface` sections of a config, with their checks;
+//! - [`matrix`]: the embeddings, one row per text block;
+//! - [`observe`]: which rows are observed, the same ones in every generation;
+//! - [`mod@sigma_ub`]: the measurement of one generation, which puts together
+//!   - `gram` and `cholesky`: G_A = A^T A and log det(G_A + delta I),
+//!   - `spectrum`: the eigenvalues of G_A, hence the Ky Fan envelope, rank and condition,
+//!   - [`theorem1`]: deterministic bounds, and how loose Weyl's bound is,
+//!   - [`theorem3`]: the confidence interval of the plug-in estimate;
+//! - [`mod@surface`], over the words of `words`: distinct-2 and hashed n-gram HHI;
+//! - [`normal`] and [`statistics`]: quantile, slope, correlations;
+//! - [`drift`]: a whole run: drifts, track agreement, correlation with the proxies;
+//! - [`error`]: everything that can be wrong with an input.
+//!
+//! ```text
+//! let rows = Embeddings::new(n, d, values)?;                     // row-major f32, L2-normalised
+//! let observed = observed_rows(&keys, config.observed);          // keys[i]: fixed random priority of block i
+//! let sigma = sigma_ub(&rows, &observed, None, &config)?;
+//! println!("U_cov {} G_KF {}", sigma.u_cov, sigma.g_kf);
+//! ```
+//!
+//! Symbols are the paper's: `n` blocks of which `n_a` are observed, width `d`, ridge `delta`, energy cap `rho`, tail budget `beta`.
+//! Equation numbers refer to "Sigma: Scalable Spectral Insights for LLM Collapse" (arXiv 2601.03385v1).
+
+pub mod config;
+pub mod matrix;
+pub mod observe;
+pub mod sigma_ub;
+
+mod cholesky;
+mod gram;
+mod spectrum;
+
+pub mod theorem1;
+pub mod theorem3;
+
+pub mod surface;
+mod words;
+
+pub mod normal;
+pub mod statistics;
+
+pub mod drift;
+
+pub mod error;
+
+pub use config::{Observed, SigmaConfig, SurfaceConfig};
+pub use drift::{Correlation, Drift, Summary, Tracks, Trend, correlate, drifts, summarize, tracks_agree};
+pub use error::MetricsError;
+pub use matrix::Embeddings;
+pub use normal::normal_quantile;
+pub use observe::observed_rows;
+pub use sigma_ub::{SigmaUb, sigma_ub};
+pub use surface::{Surface, distinct_n, hashed_hhi, surface};
+pub use theorem1::{Theorem1, overestimation};
+pub use theorem3::{Theorem3, required_n_a};
