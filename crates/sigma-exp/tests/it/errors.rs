@@ -19,10 +19,10 @@ fn broken_configs_name_file_place_and_remedy() {
     let path = dir.path().join("broken.yaml");
     for (from, to, words) in [
         ("generations: 10", "generation: 10", &["unknown field `generation`", "did you mean `generations`"][..]),
-        ("epochs: 2", "epoch: 2", &["training", "unknown field `epoch`", "line 12", "did you mean `epochs`"]),
+        ("epochs: 2", "epoch: 2", &["training", "unknown field `epoch`", "line 11", "did you mean `epochs`"]),
         ("setting: s2 ", "setting: s3 ", &["setting", "unknown variant `s3`"]),
         ("mode: replace", "mode: replacing", &["mixture", "did you mean `replace`"]),
-        ("epochs: 2", "epochs: many", &["training.epochs", "invalid type", "line 12"]),
+        ("epochs: 2", "epochs: many", &["training.epochs", "invalid type", "line 11"]),
         ("epochs: 2", "epochs: -1", &["training.epochs", "-1"]),
         ("epochs: 2", "epochs: 0", &["training.epochs is 0", "at least 1"]),
         ("real_fraction: 0.0", "real_fraction: 1.2", &["mixture.real_fraction is 1.2", "[0, 1]"]),
@@ -58,7 +58,7 @@ fn broken_corpora_and_prompt_banks_name_file_and_line() {
     for (key, content, words) in [
         ("corpus.path", "{\"id\": \"a\", \"text\": \"x\"\n", &["data.jsonl", "1"][..]),
         ("corpus.path", "{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":\"a\",\"text\":\"y\"}\n", &["data.jsonl", "2", "`a`"]),
-        ("corpus.path", "{\"id\":\"a\",\"text\":\"  \"}\n", &["data.jsonl", "1", "empty"]),
+        ("corpus.path", "{\"id\":\"a\",\"text\":\"  \"}\n", &["data.jsonl:1", "white space"]),
         ("corpus.path", "{\"id\":\"a\",\"text\":\"too short\"}\n", &["64"]),
         ("corpus.path", "", &["data.jsonl"]),
         ("prompts.path", "{\"id\":\"a\",\"bucket\":\"odd\",\"text\":\"x\"}\n", &["data.jsonl", "1", "odd", "what_if"]),

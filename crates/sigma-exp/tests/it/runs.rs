@@ -48,7 +48,7 @@ fn a_run_folder_holds_what_the_design_says() {
     let dir = tempdir().unwrap();
     let run = dir.path().join("run");
     let table = run_small("configs/demo_s2.yaml", &run, &[]);
-    assert!(table.contains("dU") && table.contains("dG"), "{table}");
+    assert!(table.contains("ΔU") && table.contains("ΔG"), "{table}");
     for name in ["config.yaml", "manifest.json", "metrics.csv", "buckets.csv", "log.jsonl", "report"] {
         assert!(run.join(name).exists(), "{name}");
     }

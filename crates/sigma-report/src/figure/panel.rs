@@ -1,0 +1,232 @@
+//! Panels: axes, a thin grid, lines with markers, and one legend in a strip of its own above them, where it can cover no data.
+//! It knows nothing of what the lines mean.
+
+use std::io;
+use std::ops::Range;
+
+use plotters::chart::{ChartBuilder, ChartContext};
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
+use plotters::coord::{CoordTranslate, Shift};
+use plotters::drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea};
+use plotters::element::{Circle, DashedPathElement, EmptyElement, PathElement, Polygon, Text};
+use plotters::prelude::{Cartesian2d, SVGBackend};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, FontFamily, FontStyle, IntoFont, RGBColor, ShapeStyle, TextStyle, WHITE};
+
+use super::axis::Axis;
+use super::style::*;
+
+pub(super) struct Panel {
+    pub(super) title: Option<String>,
+    pub(super) y_title: String,
+    pub(super) x: Axis,
+    pub(super) y: Axis,
+    /// A line at zero, for data that have a sign.
+    pub(super) zero_line: bool,
+    pub(super) lines: Vec<Line>,
+}
+
+pub(super) struct Line {
+    pub(super) label: &'static str,
+    pub(super) colour: RGBColor,
+    pub(super) marker: Marker,
+    /// Generation and value; the line is interrupted where there is none.
+    pub(super) points: Vec<(u32, Option<f64>)>,
+}
+
+/// Shapes tell lines apart where colours cannot, as on a grey printer.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Marker {
+    Circle,
+    /// Open, on a dashed line: what lies exactly beneath shows through.
+    OpenSquare,
+    Triangle,
+    Diamond,
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Chart<'a, 'b> = ChartContext<'b, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
+pub(super) type Drawn = Result<(), DrawingAreaErrorKind<io::Error>>;
+
+/// Draws `panels` side by side as an SVG document of `width` by `height` inches. The legend is that of the first panel.
+pub(super) fn draw_svg(
+    panels: &[Panel],
+    width_in: f64,
+    height_in: f64,
+) -> Result<String, DrawingAreaErrorKind<io::Error>> {
+    let mut svg = String::new();
+    let (width, height) = (inches(width_in), inches(height_in));
+    {
+        let root = SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area();
+        root.fill(&WHITE)?;
+        let (legend, body) = root.split_vertically(units(2.4 * LEGEND_PT));
+        if let Some(first) = panels.first() {
+            draw_legend(&legend, &first.lines, first.left())?;
+        }
+        for (panel, area) in panels.iter().zip(body.split_evenly((1, panels.len().max(1)))) {
+            panel.draw(&area)?;
+        }
+        root.present()?;
+    }
+    // plotters counts in pixels; the document has a size on paper.
+    let grid = format!("width=\"{width}\" height=\"{height}\"");
+    Ok(svg.replacen(&grid, &format!("width=\"{width_in}in\" height=\"{height_in}in\""), 1))
+}
+
+impl Panel {
+    fn draw(&self, area: &Area) -> Drawn {
+        let plot = match &self.title {
+            Some(title) => {
+                let (strip, plot) = area.split_vertically(units(1.6 * TITLE_PT));
+                let at = (self.left(), units(0.8 * TITLE_PT) + baseline_shift(TITLE_PT));
+                strip.draw(&Text::new(title.as_str(), at, letters(TITLE_PT).pos(LEFT)))?;
+                plot
+            }
+            None => area.clone(),
+        };
+        let mut chart = ChartBuilder::on(&plot)
+            .margin(units(MARGIN_PT))
+            .margin_right(units(2.0 * MARGIN_PT))
+            .x_label_area_size(units(1.9 * TICK_PT + 1.3 * AXIS_TITLE_PT))
+            .y_label_area_size(self.label_area())
+            .build_cartesian_2d(self.x.clone(), self.y.clone())?;
+        chart
+            .configure_mesh()
+            .bold_line_style(GRID.stroke_width(stroke(GRID_PT)))
+            .axis_style(AXIS.stroke_width(stroke(AXIS_PT)))
+            .set_all_tick_mark_size(units(2.5))
+            .label_style(letters(TICK_PT))
+            .y_label_offset(baseline_shift(TICK_PT))
+            .axis_desc_style(letters(AXIS_TITLE_PT))
+            .x_desc("generation")
+            .y_desc(self.y_title.as_str())
+            .draw()?;
+        if self.zero_line {
+            let ends = vec![(self.x.low, 0.0), (self.x.high, 0.0)];
+            chart.plotting_area().draw(&PathElement::new(ends, ZERO.stroke_width(stroke(AXIS_PT))))?;
+        }
+        for line in &self.lines {
+            self.draw_line(&chart, line)?;
+        }
+        Ok(())
+    }
+
+    fn draw_line(&self, chart: &Chart, line: &Line) -> Drawn {
+        let plane = chart.plotting_area();
+        let position =
+            |&(generation, value): &(u32, Option<f64>)| Some((f64::from(generation), self.y.position(value?)?));
+        let places: Vec<Option<(f64, f64)>> = line.points.iter().map(position).collect();
+        let stride = marker_stride(places.len(), plane.dim_in_pixel().0);
+        for (index, place) in places.iter().enumerate() {
+            let alone = index.checked_sub(1).is_none_or(|before| places[before].is_none())
+                && places.get(index + 1).is_none_or(Option::is_none);
+            if let Some(place) = place
+                && (index % stride == 0 || alone)
+            {
+                draw_marker(plane, *place, line)?;
+            }
+        }
+        for run in places.split(Option::is_none).filter(|run| run.len() > 1) {
+            draw_path(plane, run.iter().flatten().copied().collect(), line)?;
+        }
+        Ok(())
+    }
+
+    /// Where the data begin.
+    fn left(&self) -> i32 {
+        units(MARGIN_PT) + self.label_area()
+    }
+
+    /// Room left of the axis: the widest label, the tick, the title.
+    fn label_area(&self) -> i32 {
+        let labels = self.y.ticks.iter().map(|&tick| text_width(&self.y.label(tick), TICK_PT));
+        labels.max().unwrap_or(0) + units(8.0) + units(1.4 * AXIS_TITLE_PT)
+    }
+}
+
+/// Every how many points there is a marker, so that markers keep apart.
+fn marker_stride(points: usize, width: u32) -> usize {
+    let room = (f64::from(width) / f64::from(units(MARKER_SPACING_PT))).max(1.0);
+    (points as f64 / room).ceil().max(1.0) as usize
+}
+
+/// To plotters an axis is a coordinate with our ticks and labels instead of its own.
+impl Ranged for Axis {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, (start, end): (i32, i32)) -> i32 {
+        let share = (value - self.low) / (self.high - self.low);
+        start + (share * f64::from(end - start)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        // Grid lines between ticks would only be ink.
+        if hint.weight().allow_light_points() { Vec::new() } else { self.ticks.clone() }
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.low..self.high
+    }
+}
+
+impl ValueFormatter<f64> for Axis {
+    fn format_ext(&self, tick: &f64) -> String {
+        self.label(*tick)
+    }
+}
+
+const LEFT: Pos = Pos { h_pos: HPos::Left, v_pos: VPos::Center };
+
+fn draw_legend(area: &Area, lines: &[Line], left: i32) -> Drawn {
+    let (dash, gap, between) = (units(18.0), units(4.0), units(10.0));
+    let middle = units(1.5 * LEGEND_PT);
+    let mut x = left;
+    for line in lines {
+        draw_path(area, vec![(x, middle), (x + dash, middle)], line)?;
+        draw_marker(area, (x + dash / 2, middle), line)?;
+        x += dash + gap;
+        let at = (x, middle + baseline_shift(LEGEND_PT));
+        area.draw(&Text::new(line.label, at, letters(LEGEND_PT).pos(LEFT)))?;
+        x += text_width(line.label, LEGEND_PT) + between;
+    }
+    Ok(())
+}
+
+fn draw_path<T>(area: &DrawingArea<SVGBackend, T>, path: Vec<T::From>, line: &Line) -> Drawn
+where
+    T: CoordTranslate,
+    T::From: Clone,
+{
+    let style = line.colour.stroke_width(stroke(LINE_PT));
+    match line.marker {
+        Marker::OpenSquare => area.draw(&DashedPathElement::new(path, units(DASH_PT), units(DASH_GAP_PT), style)),
+        Marker::Circle | Marker::Triangle | Marker::Diamond => area.draw(&PathElement::new(path, style)),
+    }
+}
+
+fn draw_marker<T>(area: &DrawingArea<SVGBackend, T>, place: T::From, line: &Line) -> Drawn
+where
+    T: CoordTranslate,
+    T::From: Clone,
+{
+    let style: ShapeStyle = line.colour.filled();
+    let half = units(MARKER_PT);
+    // Shapes of equal extent differ in weight; the pointed ones are drawn larger.
+    let tip = half * 5 / 4;
+    let at = EmptyElement::at(place);
+    match line.marker {
+        Marker::Circle => area.draw(&(at + Circle::new((0, 0), half, style))),
+        Marker::OpenSquare => {
+            // One corner is passed twice, or it would have a notch.
+            let corners = vec![(-tip, -tip), (tip, -tip), (tip, tip), (-tip, tip), (-tip, -tip), (tip, -tip)];
+            area.draw(&(at + PathElement::new(corners, line.colour.stroke_width(stroke(AXIS_PT)))))
+        }
+        Marker::Triangle => area.draw(&(at + Polygon::new(vec![(0, -tip), (tip, half), (-tip, half)], style))),
+        Marker::Diamond => area.draw(&(at + Polygon::new(vec![(0, -tip), (tip, 0), (0, tip), (-tip, 0)], style))),
+    }
+}
+
+fn letters(points: f64) -> TextStyle<'static> {
+    TextStyle::from((FontFamily::SansSerif, font_size(points), FontStyle::Normal).into_font()).color(&INK)
+}

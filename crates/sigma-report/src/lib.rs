@@ -1,0 +1,61 @@
+//! What a run leaves behind, and what is made of it: typed records in a run folder first, then tables, figures and a report from the
+//! records alone. It knows no model, device or command line. All text is in memory before a file is touched, and every file appears
+//! whole or not at all.
+//!
+//! Modules, in reading order:
+//! - [`record`]: `gen-NNN/record.json`, everything about one checkpoint;
+//! - [`manifest`]: `manifest.json`, what the run is and what made it;
+//! - [`run`]: a run folder, opened and checked;
+//! - [`series`]: its measurements over generations, with drifts against t = 0;
+//! - [`summary`]: final drifts, slopes, track agreement, correlations with the proxies;
+//! - [`metrics_csv`]: `metrics.csv`, `buckets.csv`, `timings.csv`;
+//! - [`terminal`]: the short table at the end of a run;
+//! - `paper_tables`: the tables of the paper, over `table`: one value as CSV, Markdown and LaTeX;
+//! - [`figure`]: the two-track and surface proxy figures as SVG, PDF and PNG;
+//! - [`report`]: which files a report has, under the paper's names;
+//! - `durable`, `json_file`, `exact_float`: how files are replaced, and numbers kept to the last bit;
+//! - `error`: everything that can go wrong.
+//!
+//! ```text
+//! record.write(&dir.join("gen-003.tmp").join(record::FILE_NAME))?;   // last, then rename the folder
+//! let run = Run::open(&dir)?;
+//! write_metrics(&dir, &run.records)?;
+//! eprint!("{}", run_table(&run.series()));
+//! write_report(&[run], &dir.join("report"), "fin")?;
+//! ```
+
+pub mod record;
+
+pub mod manifest;
+
+pub mod run;
+pub mod series;
+pub mod summary;
+
+pub mod metrics_csv;
+pub mod terminal;
+
+mod paper_tables;
+mod table;
+
+pub mod figure;
+
+pub mod report;
+
+mod durable;
+mod exact_float;
+mod json_file;
+
+mod error;
+
+pub use error::{ReportError, Result};
+pub use figure::Figure;
+pub use manifest::Manifest;
+pub use metrics_csv::{read_buckets, read_metrics, read_timings, write_metrics};
+pub use record::{BucketNumbers, FileEntry, Record, Setting, SigmaNumbers, SurfaceNumbers};
+pub use report::write_report;
+pub use run::{Run, generation_dir_name};
+pub use series::{NormalisedPoint, RunSeries, SeriesPoint};
+pub use summary::{Agreement, ProxySummary, RunSummary};
+pub use table::CsvTable;
+pub use terminal::run_table;

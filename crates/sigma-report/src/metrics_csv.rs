@@ -1,0 +1,174 @@
+//! `metrics.csv`, `buckets.csv` and `timings.csv` of a run folder. All three are written whole from the records, so they cannot disagree
+//! with them. Durations have a file of their own: metrics.csv and buckets.csv are byte-identical for interrupted and uninterrupted
+//! runs, and anyone can check that with `cmp`; one clock reading among their columns would end it.
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::record::{BucketNumbers, Record, SigmaNumbers, TrainingRecord};
+use crate::series::drift;
+use crate::table::{Cell, Column, CsvTable, Table};
+
+pub const METRICS_FILE_NAME: &str = "metrics.csv";
+pub const BUCKETS_FILE_NAME: &str = "buckets.csv";
+pub const TIMINGS_FILE_NAME: &str = "timings.csv";
+
+/// Writes the three files of `records` into `dir`.
+pub fn write_metrics(dir: &Path, records: &[Record]) -> Result<()> {
+    metrics_table(records).write_csv(&dir.join(METRICS_FILE_NAME))?;
+    buckets_table(records).write_csv(&dir.join(BUCKETS_FILE_NAME))?;
+    timings_table(records).write_csv(&dir.join(TIMINGS_FILE_NAME))
+}
+
+/// Reads a metrics.csv (or metrics_paper.csv, which has the same columns).
+pub fn read_metrics(path: &Path) -> Result<CsvTable> {
+    read(path, &metrics_table(&[]))
+}
+
+pub fn read_buckets(path: &Path) -> Result<CsvTable> {
+    read(path, &buckets_table(&[]))
+}
+
+pub fn read_timings(path: &Path) -> Result<CsvTable> {
+    read(path, &timings_table(&[]))
+}
+
+fn read(path: &Path, expected: &Table) -> Result<CsvTable> {
+    CsvTable::read(path)?.expect_header(expected.columns.iter().map(|column| column.name))
+}
+
+/// A column: its name, and its cell in the row of a `T`.
+type Field<T> = (&'static str, fn(&T) -> Cell);
+
+/// One set of embeddings beside its baseline, which is the same set at t = 0.
+struct Measured<'a> {
+    sigma: &'a SigmaNumbers,
+    base: Option<&'a SigmaNumbers>,
+}
+
+type SigmaField = (&'static str, fn(&Measured) -> Cell);
+
+const GENERATION: Field<Record> = ("generation", |record| Cell::Count(record.generation.into()));
+
+/// What the bank and every bucket are measured by.
+const SIGMA: &[SigmaField] = &[
+    ("n", |m| Cell::count(m.sigma.n)),
+    ("n_a", |m| Cell::count(m.sigma.n_a)),
+    ("d", |m| Cell::count(m.sigma.d)),
+    ("delta", |m| Cell::Number(m.sigma.delta)),
+    ("rho", |m| Cell::Number(m.sigma.rho)),
+    ("beta", |m| Cell::Number(m.sigma.beta)),
+    ("s", |m| Cell::Number(m.sigma.s)),
+    ("u_cov", |m| Cell::Number(m.sigma.u_cov)),
+    ("du_cov", |m| drift(Some(m.sigma), m.base, |sigma| sigma.u_cov).into()),
+    ("g_kf", |m| Cell::Number(m.sigma.g_kf)),
+    ("dg_kf", |m| drift(Some(m.sigma), m.base, |sigma| sigma.g_kf).into()),
+    ("u_cov_full", |m| Cell::Number(m.sigma.u_cov_full)),
+    ("du_cov_full", |m| drift(Some(m.sigma), m.base, |sigma| sigma.u_cov_full).into()),
+    ("rank", |m| Cell::count(m.sigma.rank)),
+    ("condition", |m| Cell::Number(m.sigma.condition)),
+    ("lambda_max", |m| Cell::Number(m.sigma.lambda_max)),
+    ("lambda_min", |m| Cell::Number(m.sigma.lambda_min)),
+    ("log_det_ga", |m| m.sigma.log_det_ga.into()),
+    ("plugin", |m| m.sigma.plugin.into()),
+    ("theorem1_log_lower", |m| Cell::Number(m.sigma.theorem1_log_lower)),
+    ("theorem1_log_upper", |m| Cell::Number(m.sigma.theorem1_log_upper)),
+    ("theorem3_s", |m| m.sigma.theorem3_s.into()),
+    ("theorem3_half_width", |m| m.sigma.theorem3_half_width.into()),
+    ("overestimation", |m| Cell::Number(m.sigma.overestimation)),
+];
+
+/// The rest of metrics.csv.
+const CHECKPOINT: &[Field<Record>] = &[
+    ("distinct_2", |r| r.surface.distinct_2.into()),
+    ("hhi", |r| r.surface.hhi.into()),
+    ("words", |r| Cell::count(r.surface.words)),
+    ("mean_words", |r| Cell::Number(r.surface.mean_words)),
+    ("answers", |r| Cell::count(r.evaluation.answers)),
+    ("empty_answers", |r| Cell::count(r.evaluation.empty)),
+    ("stopped_at_eos", |r| Cell::count(r.evaluation.stopped_at_eos)),
+    ("mean_tokens", |r| Cell::Number(r.evaluation.mean_tokens)),
+    ("blocks", |r| Cell::count(r.evaluation.blocks)),
+    ("real_blocks", |r| Cell::count(r.mixture.real)),
+    ("synthetic_blocks", |r| Cell::count(r.mixture.synthetic)),
+    ("steps", |r| training(r, |training| Cell::count(training.steps))),
+    ("skipped_steps", |r| training(r, |training| Cell::count(training.skipped_steps))),
+    ("first_loss", |r| training(r, |training| Cell::Number(training.first_loss))),
+    ("last_loss", |r| training(r, |training| Cell::Number(training.last_loss))),
+    ("mean_loss_last_epoch", |r| training(r, |training| Cell::Number(training.mean_loss_last_epoch))),
+    ("grad_norm_max", |r| training(r, |training| Cell::Number(training.grad_norm_max))),
+    ("flags", |r| Cell::Text(r.flags.join(";"))),
+];
+
+/// buckets.csv, before and after the Sigma columns.
+const BUCKET: &[Field<BucketNumbers>] =
+    &[("bucket", |b| Cell::text(&b.bucket)), ("answers", |b| Cell::count(b.answers))];
+const BUCKET_SURFACE: &[Field<BucketNumbers>] = &[("distinct_2", |b| b.distinct_2.into()), ("hhi", |b| b.hhi.into())];
+
+/// timings.csv: the columns that differ from run to run on one machine.
+const TIMINGS: &[Field<Record>] = &[
+    GENERATION,
+    ("started", |r| Cell::text(&r.started)),
+    ("finished", |r| Cell::text(&r.finished)),
+    ("seconds", |r| Cell::Number(r.seconds)),
+    ("seconds_training", |r| training(r, |training| Cell::Number(training.seconds))),
+    ("seconds_regeneration", |r| r.regeneration.as_ref().map(|regeneration| regeneration.seconds).into()),
+    ("seconds_evaluation", |r| Cell::Number(r.evaluation.seconds)),
+    ("seconds_embedding", |r| Cell::Number(r.embedding.seconds)),
+    ("training_tokens", |r| training(r, |training| Cell::Count(training.tokens))),
+    ("training_tokens_per_second", |r| training(r, |training| Cell::Number(training.tokens_per_second))),
+    ("regeneration_tokens", |r| {
+        r.regeneration.as_ref().map_or(Cell::Missing, |regeneration| Cell::Count(regeneration.tokens))
+    }),
+];
+
+pub(crate) fn metrics_table(records: &[Record]) -> Table {
+    let columns = names(&[GENERATION]).chain(names(SIGMA)).chain(names(CHECKPOINT)).collect();
+    let base = records.first().and_then(|record| record.sigma.as_ref());
+    let row = |record: &Record| {
+        let mut row = vec![GENERATION.1(record)];
+        push_sigma(&mut row, record.sigma.as_ref(), base);
+        row.extend(CHECKPOINT.iter().map(|(_, cell)| cell(record)));
+        row
+    };
+    Table { columns, rows: records.iter().map(row).collect() }
+}
+
+pub(crate) fn buckets_table(records: &[Record]) -> Table {
+    let columns = names(&[GENERATION]).chain(names(BUCKET)).chain(names(SIGMA)).chain(names(BUCKET_SURFACE)).collect();
+    let base_of = |bucket: &str| {
+        let base = records.first()?.buckets.iter().find(|base| base.bucket == bucket)?;
+        base.sigma.as_ref()
+    };
+    let mut rows = Vec::new();
+    for record in records {
+        for bucket in &record.buckets {
+            let mut row = vec![GENERATION.1(record)];
+            row.extend(BUCKET.iter().map(|(_, cell)| cell(bucket)));
+            push_sigma(&mut row, bucket.sigma.as_ref(), base_of(&bucket.bucket));
+            row.extend(BUCKET_SURFACE.iter().map(|(_, cell)| cell(bucket)));
+            rows.push(row);
+        }
+    }
+    Table { columns, rows }
+}
+
+pub(crate) fn timings_table(records: &[Record]) -> Table {
+    let row = |record| TIMINGS.iter().map(|(_, cell)| cell(record)).collect();
+    Table { columns: names(TIMINGS).collect(), rows: records.iter().map(row).collect() }
+}
+
+fn names<F>(fields: &[(&'static str, F)]) -> impl Iterator<Item = Column> {
+    fields.iter().map(|(name, _)| Column::named(name))
+}
+
+fn push_sigma(row: &mut Vec<Cell>, sigma: Option<&SigmaNumbers>, base: Option<&SigmaNumbers>) {
+    row.extend(SIGMA.iter().map(|(_, cell)| match sigma {
+        Some(sigma) => cell(&Measured { sigma, base }),
+        None => Cell::Missing,
+    }));
+}
+
+fn training(record: &Record, cell: impl Fn(&TrainingRecord) -> Cell) -> Cell {
+    record.training.as_ref().map_or(Cell::Missing, cell)
+}

@@ -1,0 +1,122 @@
+//! A run folder as a whole: config text, manifest, and the records of all complete generations in order. Opening one trusts nothing:
+//! a gap, a damaged record or a record of another run is an error that names the file. It does not verify the files that records list.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{ReportError, Result};
+use crate::manifest::{self, Manifest};
+use crate::record::{self, Record, SigmaNumbers, inconsistent};
+use crate::series::RunSeries;
+
+/// Name of the resolved config in a run's folder.
+pub const CONFIG_FILE_NAME: &str = "config.yaml";
+
+/// What a run folder says about itself.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub dir: PathBuf,
+    /// The resolved config as written, for people to read.
+    pub config: String,
+    pub manifest: Manifest,
+    /// `records[t].generation == t`; empty before the first checkpoint is done.
+    pub records: Vec<Record>,
+}
+
+/// Name of a generation's folder: `gen-007`.
+pub fn generation_dir_name(generation: u32) -> String {
+    format!("gen-{generation:03}")
+}
+
+impl Run {
+    /// Reads a run folder. A last generation folder without a record is an interrupted one and is left out.
+    pub fn open(dir: &Path) -> Result<Run> {
+        let config_path = dir.join(CONFIG_FILE_NAME);
+        let config = fs::read_to_string(&config_path).map_err(ReportError::read(&config_path))?;
+        let manifest = Manifest::read(&dir.join(manifest::FILE_NAME))?;
+        let mut records: Vec<Record> = Vec::new();
+        for (expected, generation) in (0..).zip(complete_generations(dir)?) {
+            let path = record_path(dir, generation);
+            if generation != expected {
+                return Err(ReportError::Gap { missing: record_path(dir, expected), later: path });
+            }
+            let record = Record::read(&path)?;
+            check_belongs(&record, &path, generation, &manifest)?;
+            check_comparable(records.first(), &record, &path)?;
+            records.push(record);
+        }
+        Ok(Run { dir: dir.to_path_buf(), config, manifest, records })
+    }
+
+    /// The run's measurements over generations, with drifts against t = 0.
+    pub fn series(&self) -> RunSeries {
+        RunSeries::new(&self.manifest, &self.records)
+    }
+}
+
+fn record_path(dir: &Path, generation: u32) -> PathBuf {
+    dir.join(generation_dir_name(generation)).join(record::FILE_NAME)
+}
+
+/// The numbers of all generation folders that hold a record, ascending.
+fn complete_generations(dir: &Path) -> Result<Vec<u32>> {
+    let mut generations = Vec::new();
+    for entry in fs::read_dir(dir).map_err(ReportError::read(dir))? {
+        let name = entry.map_err(ReportError::read(dir))?.file_name();
+        let Some(generation) = name.to_str().and_then(parse_generation_dir_name) else { continue };
+        if record_path(dir, generation).try_exists().map_err(ReportError::read(dir))? {
+            generations.push(generation);
+        }
+    }
+    generations.sort_unstable();
+    Ok(generations)
+}
+
+/// Only the exact spelling counts: `gen-7` or `gen-007.tmp` is somebody else's folder.
+fn parse_generation_dir_name(name: &str) -> Option<u32> {
+    let generation = name.strip_prefix("gen-")?.parse().ok()?;
+    (generation_dir_name(generation) == name).then_some(generation)
+}
+
+fn check_belongs(record: &Record, path: &Path, generation: u32, manifest: &Manifest) -> Result<()> {
+    if record.generation != generation {
+        return Err(inconsistent(path, "generation", generation, record.generation));
+    }
+    if record.setting != manifest.setting {
+        return Err(inconsistent(path, "setting", manifest.setting.name(), record.setting.name()));
+    }
+    Ok(())
+}
+
+/// A drift is a difference of log-determinants: it means something only between spaces of one width under one regularisation.
+fn check_comparable(first: Option<&Record>, record: &Record, path: &Path) -> Result<()> {
+    let (Some(first), Some(sigma)) = (first.and_then(|first| first.sigma.as_ref()), record.sigma.as_ref()) else {
+        return Ok(());
+    };
+    let SigmaNumbers { d, delta, rho, .. } = *first;
+    if sigma.d != d {
+        return Err(inconsistent(path, "sigma.d", format!("{d} as at t = 0"), sigma.d));
+    }
+    if sigma.delta != delta {
+        return Err(inconsistent(path, "sigma.delta", format!("{delta} as at t = 0"), sigma.delta));
+    }
+    if sigma.rho != rho {
+        return Err(inconsistent(path, "sigma.rho", format!("{rho} as at t = 0"), sigma.rho));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folder_names_go_back_to_their_generation_and_nothing_else_does() {
+        for generation in [0, 7, 50, 999, 1000, 123_456] {
+            assert_eq!(parse_generation_dir_name(&generation_dir_name(generation)), Some(generation));
+        }
+        for name in ["gen-7", "gen-0007", "gen-007.tmp", "gen-+07", "gen-", "generation-007", ".gen-007"] {
+            assert_eq!(parse_generation_dir_name(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Records and run folders to test on. Track values are given; everything derived is left to the crate.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sigma_report::manifest::{
+    self, CorpusSource, MachineEntry, ModelSource, ProgramEntry, PromptsSource, SourcesEntry,
+};
+use sigma_report::record::{
+    self, EmbeddingRecord, EvaluationRecord, MixtureRecord, RegenerationRecord, TrainingRecord,
+};
+use sigma_report::{
+    BucketNumbers, FileEntry, Manifest, Record, RunSeries, SeriesPoint, Setting, SigmaNumbers, SurfaceNumbers,
+    generation_dir_name,
+};
+
+/// The drifts of the paper's S1 run, generations 0 to 25.
+pub(crate) fn published_s1() -> Vec<(f64, f64)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/paper/s1_points.csv");
+    let points = sigma_report::CsvTable::read(&path).unwrap();
+    let column = |name: &str| points.numbers(name).unwrap().into_iter().map(Option::unwrap);
+    column("delta_u_cov").zip(column("delta_g_kf")).collect()
+}
+
+/// A deterministic stand-in for noise in [-1, 1].
+pub(crate) fn noise(t: usize) -> f64 {
+    (t as f64 * 12.9898).sin()
+}
+
+pub(crate) fn series(setting: Setting, points: impl IntoIterator<Item = (f64, f64)>) -> RunSeries {
+    let point = |(t, (du, dg)): (usize, (f64, f64))| SeriesPoint {
+        generation: t as u32,
+        u_cov: Some(du),
+        g_kf: Some(dg),
+        u_cov_full: Some(du),
+        du_cov: Some(du),
+        dg_kf: Some(dg),
+        du_cov_full: Some(du + 0.25),
+        distinct_2: Some(0.73 - 0.008 * t as f64 + 0.02 * noise(t + 7)),
+        hhi: Some(1e-4 * (1.0 + (t as f64 / 9.0).exp() + 2.0 * noise(t + 3).abs())),
+        loss: (t > 0).then_some(3.5),
+    };
+    let points = points.into_iter().enumerate().map(point).collect();
+    RunSeries { name: "fin".into(), domain: "fin".into(), setting, points }
+}
+
+pub(crate) fn sigma(u_cov: f64, g_kf: f64) -> SigmaNumbers {
+    SigmaNumbers {
+        n: 1000,
+        n_a: 500,
+        d: 384,
+        delta: 1e-3,
+        rho: 1.0,
+        beta: 500.0,
+        s: u_cov + 2386.5,
+        u_cov,
+        g_kf,
+        u_cov_full: u_cov + 0.1,
+        rank: 384,
+        condition: 123_456.789,
+        lambda_max: 98.7,
+        lambda_min: 8e-4,
+        log_det_ga: Some(-321.5),
+        plugin: Some(-55.25),
+        theorem1_log_lower: -321.5,
+        theorem1_log_upper: 2000.0,
+        theorem3_s: Some(17.5),
+        theorem3_half_width: Some(1.5),
+        overestimation: 900.0,
+    }
+}
+
+pub(crate) fn record(setting: Setting, generation: u32, (u_cov, g_kf): (f64, f64)) -> Record {
+    let trained = generation > 0;
+    let t = generation as usize;
+    Record {
+        schema: record::SCHEMA,
+        generation,
+        setting,
+        starting_weights: trained.then(|| "ab12".to_owned()),
+        starting_from: match setting {
+            Setting::S2 if generation > 1 => generation_dir_name(generation - 1),
+            _ => "base".to_owned(),
+        },
+        weights: format!("weights-{generation}"),
+        inputs: BTreeMap::from([("config".to_owned(), "c0ffee".to_owned())]),
+        files: BTreeMap::from([("responses.jsonl".to_owned(), FileEntry { bytes: 12, blake3: "5eed".to_owned() })]),
+        mixture: MixtureRecord {
+            blocks: if trained { 1100 } else { 0 },
+            real: 0,
+            synthetic: if trained { 1100 } else { 0 },
+            mode: "replace".to_owned(),
+        },
+        training: trained.then(|| TrainingRecord {
+            steps: 345,
+            epochs: 5,
+            first_loss: 4.25,
+            last_loss: 2.5,
+            mean_loss_last_epoch: 3.0 - 0.125 * f64::from(generation),
+            tokens: 352_000,
+            seconds: 12.5,
+            tokens_per_second: 28_160.0,
+            grad_norm_max: 3.75,
+            skipped_steps: 0,
+            precision: "fp32".to_owned(),
+        }),
+        regeneration: trained.then_some(RegenerationRecord { samples: 1100, tokens: 70_400, seconds: 4.0 }),
+        evaluation: EvaluationRecord {
+            answers: 200,
+            empty: 0,
+            stopped_at_eos: 3,
+            mean_tokens: 254.5,
+            blocks: 1000,
+            seconds: 6.25,
+        },
+        embedding: EmbeddingRecord { encoder: "all-MiniLM-L6-v2".to_owned(), dim: 384, seconds: 1.5 },
+        sigma: Some(sigma(u_cov, g_kf)),
+        buckets: ["creative", "neutral"]
+            .map(|bucket| BucketNumbers {
+                bucket: bucket.to_owned(),
+                answers: 40,
+                distinct_2: Some(0.8),
+                hhi: Some(5e-4),
+                sigma: Some(sigma(u_cov - 1.0, g_kf - 2.0)),
+            })
+            .to_vec(),
+        surface: SurfaceNumbers {
+            distinct_2: Some(0.731 - 0.008 * t as f64),
+            hhi: Some(1.02e-4 * (1.0 + t as f64)),
+            words: 40_000,
+            mean_words: 200.0,
+        },
+        flags: Vec::new(),
+        started: "2026-01-02T03:04:05Z".to_owned(),
+        finished: "2026-01-02T03:04:30Z".to_owned(),
+        seconds: 25.0,
+    }
+}
+
+pub(crate) fn records(setting: Setting, tracks: &[(f64, f64)]) -> Vec<Record> {
+    (0..).zip(tracks).map(|(generation, tracks)| record(setting, generation, *tracks)).collect()
+}
+
+pub(crate) fn manifest(setting: Setting, domain: &str) -> Manifest {
+    let model = ModelSource { source: "facebook/opt-125m".into(), revision: Some("27dcfa7".into()), hash: "0a".into() };
+    Manifest {
+        schema: manifest::SCHEMA,
+        name: format!("{domain}_{}", setting.name()),
+        domain: domain.to_owned(),
+        setting,
+        generations: 50,
+        seed: 42,
+        created: "2026-01-02T03:04:00Z".into(),
+        program: ProgramEntry { version: "0.1.0".into(), commit: None, dirty: false },
+        machine: MachineEntry {
+            os: "linux".into(),
+            arch: "x86_64".into(),
+            cpu: "a CPU".into(),
+            cpu_features: vec!["avx2".into()],
+            threads: 2,
+            device: "cpu".into(),
+            gpu: None,
+        },
+        sources: SourcesEntry {
+            encoder: model.clone(),
+            model,
+            corpus: CorpusSource { path: "corpus.jsonl".into(), hash: "0b".into(), documents: 900, contexts: 1100 },
+            prompts: PromptsSource { path: "prompts.jsonl".into(), hash: "0c".into(), count: 200 },
+        },
+        config_hash: "0d".into(),
+    }
+}
+
+/// A run folder below `parent` with one generation per pair of track values.
+pub(crate) fn run_folder(parent: &Path, setting: Setting, tracks: &[(f64, f64)]) -> PathBuf {
+    let dir = parent.join(format!("fin_{}", setting.name()));
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("config.yaml"), "name: fin\n").unwrap();
+    manifest(setting, "fin").write(&dir.join(manifest::FILE_NAME)).unwrap();
+    for record in records(setting, tracks) {
+        write_record(&dir, &record);
+    }
+    dir
+}
+
+pub(crate) fn record_path(dir: &Path, generation: u32) -> PathBuf {
+    dir.join(generation_dir_name(generation)).join(record::FILE_NAME)
+}
+
+pub(crate) fn write_record(dir: &Path, record: &Record) {
+    let path = record_path(dir, record.generation);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    record.write(&path).unwrap();
+}
