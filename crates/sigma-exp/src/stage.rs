@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
+use candle_core::Device;
 use sigma_data::Tokenizer;
 use sigma_data::answers::{Answer, FinishReason, windows};
 use sigma_data::blocks::Block;
@@ -57,9 +58,11 @@ pub fn train(
 ) -> Result<(Opt, Vec<StepRecord>, TrainingRecord)> {
     let mut stage = Stage::start(generation, "train", total_steps(config, blocks.len()), "steps");
     let streams = Streams { seeds, generation: generation.map(|g| g as usize) };
-    let trained = finetune(model, blocks, config, streams, |progress| {
-        stage.update(progress.record.step, progress.tokens);
-        interrupt::check()
+    let trained = beside_workers(model.device(), || {
+        finetune(model, blocks, config, streams, |progress| {
+            stage.update(progress.record.step, progress.tokens);
+            interrupt::check()
+        })
     });
     let trained = match trained {
         Err(TrainError::Interrupted { .. }) => bail!(interrupt::Interrupted),
@@ -135,14 +138,22 @@ fn write_texts(
     name: &'static str,
 ) -> Result<(Vec<Completion>, f64)> {
     let mut stage = Stage::start(generation, name, requests.len(), "texts");
-    let completions = generate(model, requests, options, |progress| {
-        stage.update(progress.finished, progress.tokens);
-        interrupt::check()
+    let completions = beside_workers(model.device(), || {
+        generate(model, requests, options, |progress| {
+            stage.update(progress.finished, progress.tokens);
+            interrupt::check()
+        })
     });
     match completions {
         Err(sigma_generate::GenerateError::Interrupted { .. }) => bail!(interrupt::Interrupted),
         completions => Ok((completions?, stage.finish())),
     }
+}
+
+/// Runs `f` on one of rayon's threads where the CPU computes: a step has dozens of short parallel parts, and a worker
+/// that begins them itself need not be woken for each. A CUDA device stays on the thread that opened it.
+fn beside_workers<R: Send>(device: &Device, f: impl FnOnce() -> R + Send) -> R {
+    if device.is_cpu() { rayon::scope(|_| f()) } else { f() }
 }
 
 /// A window of an answer: what is embedded.

@@ -38,7 +38,10 @@ impl Nucleus {
     /// Draws a token id from `logits` (overwritten). Tokens at negative infinity are never drawn. `None` if there is no
     /// distribution: NaN, positive infinity, or nothing above negative infinity.
     pub fn draw(&self, logits: &mut [f32], stream: &mut Stream) -> Option<u32> {
-        let top = lanes::vectorized(|| lanes::max(logits));
+        let top = lanes::vectorized(
+            #[inline(always)]
+            || lanes::max(logits),
+        );
         if !top.is_finite() || logits.iter().any(|x| x.is_nan()) {
             return None;
         }
@@ -47,13 +50,22 @@ impl Nucleus {
         }
         let weights = logits;
         if self.temperature == 1.0 {
-            lanes::vectorized(|| lanes::exp_sum(weights, top));
+            lanes::vectorized(
+                #[inline(always)]
+                || lanes::exp_sum(weights, top),
+            );
         } else {
             let scale = 1.0 / self.temperature;
             weights.iter_mut().for_each(|x| *x = (f64::from(*x - top) * scale) as f32);
-            lanes::vectorized(|| lanes::exp_sum(weights, 0.0));
+            lanes::vectorized(
+                #[inline(always)]
+                || lanes::exp_sum(weights, 0.0),
+            );
         }
-        let total = lanes::vectorized(|| mass(weights, Rank::LAST));
+        let total = lanes::vectorized(
+            #[inline(always)]
+            || mass(weights, Rank::LAST),
+        );
         let mut bound = Rank::LAST;
         let mut allowed = total;
         loop {
@@ -61,7 +73,10 @@ impl Nucleus {
             if self.top_p >= 1.0 {
                 return Some(drawn.id as u32);
             }
-            let above = lanes::vectorized(|| mass(weights, drawn));
+            let above = lanes::vectorized(
+                #[inline(always)]
+                || mass(weights, drawn),
+            );
             if above < self.top_p * total {
                 return Some(drawn.id as u32);
             }
@@ -143,7 +158,10 @@ fn locate(weights: &[f32], bound: Rank, target: f64) -> Option<Rank> {
     let mut last = None;
     for (i, chunk) in weights.chunks(CHUNK).enumerate() {
         let first = i * CHUNK;
-        let here = lanes::vectorized(|| chunk_mass(chunk, first, bound));
+        let here = lanes::vectorized(
+            #[inline(always)]
+            || chunk_mass(chunk, first, bound),
+        );
         let reached = before + here > target;
         if reached || here > 0.0 {
             let mut sum = before;

@@ -98,14 +98,17 @@ impl InplaceOp2 for Fused<'_> {
         let (keep, eps) = ((1.0 - s.learning_rate * s.weight_decay) as f32, s.epsilon as f32);
         let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
         theta.par_chunks_mut(CHUNK).zip(g.par_chunks(CHUNK)).zip(moments).for_each(|((theta, g), (m, v))| {
-            crate::lanes::vectorized(|| {
-                for i in 0..theta.len() {
-                    let g = g[i] * scale;
-                    m[i] = b1 * m[i] + c1 * g;
-                    v[i] = b2 * v[i] + c2 * g * g;
-                    theta[i] = keep * theta[i] - rate * m[i] / (v[i].sqrt() * root_correction + eps);
-                }
-            });
+            crate::lanes::vectorized(
+                #[inline(always)]
+                || {
+                    for i in 0..theta.len() {
+                        let g = g[i] * scale;
+                        m[i] = b1 * m[i] + c1 * g;
+                        v[i] = b2 * v[i] + c2 * g * g;
+                        theta[i] = keep * theta[i] - rate * m[i] / (v[i].sqrt() * root_correction + eps);
+                    }
+                },
+            );
         });
         Ok(())
     }

@@ -114,15 +114,18 @@ fn probabilities(sizes: Sizes, q: &[f32], k: &[f32], p: &mut [f32]) {
     unsafe {
         product((t, t, sizes.head()), p.as_mut_ptr(), (t, 1), q.as_ptr(), (d, 1), k.as_ptr(), (1, d), sizes.scale());
     }
-    lanes::vectorized(|| {
-        for (i, row) in p.chunks_exact_mut(t).enumerate() {
-            let (seen, later) = row.split_at_mut(i + 1);
-            let top = lanes::max(seen);
-            let norm = 1.0 / lanes::exp_sum(seen, top);
-            seen.iter_mut().for_each(|x| *x *= norm);
-            later.fill(0.0);
-        }
-    });
+    lanes::vectorized(
+        #[inline(always)]
+        || {
+            for (i, row) in p.chunks_exact_mut(t).enumerate() {
+                let (seen, later) = row.split_at_mut(i + 1);
+                let top = lanes::max(seen);
+                let norm = 1.0 / lanes::exp_sum(seen, top);
+                seen.iter_mut().for_each(|x| *x *= norm);
+                later.fill(0.0);
+            }
+        },
+    );
 }
 
 impl CustomOp3 for Attention {
@@ -201,14 +204,17 @@ fn gradients(sizes: Sizes, q: &[f32], k: &[f32], v: &[f32], g: &[f32]) -> Gradie
                 product((t, h, t), dv_out.at(at), (d, 1), p.as_ptr(), (1, t), g.as_ptr(), (d, 1), 1.0);
                 product((t, t, h), ds.as_mut_ptr(), (t, 1), g.as_ptr(), (d, 1), v.as_ptr(), (1, d), 1.0);
             }
-            lanes::vectorized(|| {
-                for (p, ds) in p.chunks_exact(t).zip(ds.chunks_exact_mut(t)) {
-                    let inner = lanes::dot(p, ds);
-                    for (ds, p) in ds.iter_mut().zip(p) {
-                        *ds = p * (*ds - inner);
+            lanes::vectorized(
+                #[inline(always)]
+                || {
+                    for (p, ds) in p.chunks_exact(t).zip(ds.chunks_exact_mut(t)) {
+                        let inner = lanes::dot(p, ds);
+                        for (ds, p) in ds.iter_mut().zip(p) {
+                            *ds = p * (*ds - inner);
+                        }
                     }
-                }
-            });
+                },
+            );
             // SAFETY: as above
             unsafe {
                 product((t, h, t), dq_out.at(at), (d, 1), ds.as_ptr(), (t, 1), k.as_ptr(), (d, 1), sizes.scale());

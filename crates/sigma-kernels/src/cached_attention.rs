@@ -5,11 +5,12 @@
 //! the columns j <= c with j < n or j >= P, so padding is never seen. On the CPU the visible keys are gathered in order
 //! before anything is summed: the result for one row does not depend on the padding, nor on any other row.
 
+use std::ops::Range;
+
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use crate::cpu::{self, Shared};
-use crate::lanes;
+use crate::{cpu, lanes};
 
 /// Where the columns of a cache come from.
 #[derive(Debug, Clone, Copy)]
@@ -94,21 +95,21 @@ impl CustomOp3 for Cached<'_> {
         let h = d / self.heads;
         let scale = 1.0 / (h as f32).sqrt();
         let mut out = vec![0f32; q.len()];
-        let shared = Shared::new(&mut out);
-        (0..b * self.heads).into_par_iter().for_each_init(
-            || vec![0f32; cache],
-            |scores, task| {
-                let (row, head) = (task / self.heads, task % self.heads);
+        // one task per row: a key's heads lie side by side, so keys and values are read once, from first to last
+        out.par_chunks_mut(queries * d).enumerate().for_each_init(
+            || vec![0f32; cache * self.heads],
+            |scores, (row, out)| {
                 let (k, v) = (&k[row * cache * d..][..cache * d], &v[row * cache * d..][..cache * d]);
+                let q = &q[row * queries * d..][..queries * d];
                 let prompt = self.columns.prompt_lens[row];
-                for i in 0..queries {
-                    let at = (row * queries + i) * d + head * h;
-                    // SAFETY: each task writes only its own head's columns of its own row
-                    let out = unsafe { shared.part(at, h) };
+                for (i, (q, out)) in q.chunks_exact(d).zip(out.chunks_exact_mut(d)).enumerate() {
                     let column = self.columns.first + i;
-                    let prompt_keys = 0..prompt.min(column + 1);
-                    let visible = prompt_keys.chain(self.columns.prompt_columns.max(prompt)..column + 1);
-                    lanes::vectorized(|| attend(&q[at..][..h], k, v, (d, head * h), scale, visible, scores, out));
+                    // the columns that hold visible keys: of the prompt, and generated ones
+                    let visible = [0..prompt.min(column + 1), self.columns.prompt_columns.max(prompt)..column + 1];
+                    lanes::vectorized(
+                        #[inline(always)]
+                        || attend(q, k, v, h, scale, visible, scores, out),
+                    );
                 }
             },
         );
@@ -116,28 +117,42 @@ impl CustomOp3 for Cached<'_> {
     }
 }
 
-/// One query of one head: k and v are the row's caches, their rows `stride.0` apart, the head at `stride.1`.
+/// One query, all its heads of width `h`: `k` and `v` are the row's caches, `out` is zero on entry.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 fn attend(
     q: &[f32],
     k: &[f32],
     v: &[f32],
-    (stride, head): (usize, usize),
+    h: usize,
     scale: f32,
-    visible: impl Iterator<Item = usize> + Clone,
+    visible: [Range<usize>; 2],
     scores: &mut [f32],
     out: &mut [f32],
 ) {
-    let mut n = 0;
-    for key in visible.clone() {
-        scores[n] = lanes::dot(q, &k[key * stride + head..][..q.len()]) * scale;
-        n += 1;
+    let d = q.len();
+    let n = visible[0].len() + visible[1].len();
+    let mut rank = 0;
+    for keys in &visible {
+        for k in k[keys.start * d..keys.end.max(keys.start) * d].chunks_exact(d) {
+            for (head, (q, k)) in q.chunks_exact(h).zip(k.chunks_exact(h)).enumerate() {
+                scores[head * n + rank] = lanes::dot(q, k) * scale;
+            }
+            rank += 1;
+        }
     }
-    let scores = &mut scores[..n];
-    let top = lanes::max(scores);
-    let norm = 1.0 / lanes::exp_sum(scores, top);
-    for (key, score) in visible.zip(scores.iter()) {
-        lanes::add_scaled(out, score * norm, &v[key * stride + head..][..out.len()]);
+    for scores in scores[..n * (d / h)].chunks_exact_mut(n) {
+        let top = lanes::max(scores);
+        let norm = 1.0 / lanes::exp_sum(scores, top);
+        scores.iter_mut().for_each(|x| *x *= norm);
+    }
+    let mut rank = 0;
+    for keys in &visible {
+        for v in v[keys.start * d..keys.end.max(keys.start) * d].chunks_exact(d) {
+            for (head, (out, v)) in out.chunks_exact_mut(h).zip(v.chunks_exact(h)).enumerate() {
+                lanes::add_scaled(out, scores[head * n + rank], v);
+            }
+            rank += 1;
+        }
     }
 }

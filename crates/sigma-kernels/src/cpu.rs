@@ -22,31 +22,20 @@ pub(crate) fn with_slice<R>(tensor: &Tensor, op: &'static str, f: impl FnOnce(&[
     }
 }
 
-/// A mutable slice that several threads write to at once.
+/// A mutable buffer that several threads write to at once.
 #[derive(Clone, Copy)]
 pub(crate) struct Shared {
     pointer: *mut f32,
     len: usize,
 }
 
-// SAFETY: `Shared` only hands out memory through `rows`, whose contract makes the caller promise disjoint ranges.
+// SAFETY: `Shared` only hands out addresses, and `at` makes its caller promise disjoint writes.
 unsafe impl Send for Shared {}
 unsafe impl Sync for Shared {}
 
 impl Shared {
     pub(crate) fn new(slice: &mut [f32]) -> Self {
         Self { pointer: slice.as_mut_ptr(), len: slice.len() }
-    }
-
-    /// The elements `from..from + len`.
-    ///
-    /// # Safety
-    /// No two live slices of one `Shared` may overlap, and the memory behind it must outlive them.
-    #[allow(clippy::mut_from_ref)] // disjointness is the caller's promise
-    pub(crate) unsafe fn part<'a>(&self, from: usize, len: usize) -> &'a mut [f32] {
-        assert!(from + len <= self.len, "part {from}..{} of a buffer of {}", from + len, self.len);
-        // SAFETY: in bounds by the assertion, disjoint and alive by the caller's promise
-        unsafe { std::slice::from_raw_parts_mut(self.pointer.add(from), len) }
     }
 
     /// The address of element `offset`, for strided writes by gemm.

@@ -66,7 +66,12 @@ impl CustomOp2 for HeadLoss {
             let losses: Vec<f64> = logits
                 .par_chunks_mut(vocabulary)
                 .zip(labels)
-                .map(|(row, label)| lanes::vectorized(|| to_gradient(row, *label as usize, mean)))
+                .map(|(row, label)| {
+                    lanes::vectorized(
+                        #[inline(always)]
+                        || to_gradient(row, *label as usize, mean),
+                    )
+                })
                 .collect();
             loss += losses.iter().sum::<f64>();
             // SAFETY: dense row-major matrices: dx rows (n x d) = g (n x V) W (V x d), dW (V x d) += g^T (V x n) x (n x d)

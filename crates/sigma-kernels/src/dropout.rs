@@ -4,7 +4,7 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use crate::cpu;
+use crate::{cpu, lanes};
 
 const CHUNK: usize = 4096;
 
@@ -46,13 +46,18 @@ impl Dropout {
         let scale = (1.0 / (1.0 - self.p)) as f32;
         let threshold = (self.p * (1u64 << 32) as f64) as u64;
         x.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, x)| {
-            for (pair, x) in x.chunks_mut(2).enumerate() {
-                let bits = mix(self.key.wrapping_add((chunk * CHUNK / 2 + pair) as u64));
-                for (half, x) in x.iter_mut().enumerate() {
-                    let kept = (bits >> (32 * half)) & 0xFFFF_FFFF >= threshold;
-                    *x = if kept { *x * scale } else { 0.0 };
-                }
-            }
+            lanes::vectorized(
+                #[inline(always)]
+                || {
+                    for (pair, x) in x.chunks_mut(2).enumerate() {
+                        let bits = mix(self.key.wrapping_add((chunk * CHUNK / 2 + pair) as u64));
+                        for (half, x) in x.iter_mut().enumerate() {
+                            let kept = (bits >> (32 * half)) & 0xFFFF_FFFF >= threshold;
+                            *x = if kept { *x * scale } else { 0.0 };
+                        }
+                    }
+                },
+            );
         });
     }
 }

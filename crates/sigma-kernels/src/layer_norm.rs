@@ -65,14 +65,17 @@ impl CustomOp3 for LayerNorm {
         }
         let mut y = vec![0f32; x.len()];
         y.par_chunks_mut(ROWS * d).zip(x.par_chunks(ROWS * d)).for_each(|(y, x)| {
-            lanes::vectorized(|| {
-                for (y, x) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
-                    let (mean, rstd) = moments(x, self.eps);
-                    for i in 0..d {
-                        y[i] = (x[i] - mean) * rstd * w[i] + b[i];
+            lanes::vectorized(
+                #[inline(always)]
+                || {
+                    for (y, x) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
+                        let (mean, rstd) = moments(x, self.eps);
+                        for i in 0..d {
+                            y[i] = (x[i] - mean) * rstd * w[i] + b[i];
+                        }
                     }
-                }
-            });
+                },
+            );
         });
         Ok((CpuStorage::F32(y), xl.shape().clone()))
     }
@@ -108,23 +111,26 @@ impl LayerNorm {
         rows.zip(parts.par_chunks_mut(2 * d)).for_each(|(((dx, x), g), part)| {
             let (dw, db) = part.split_at_mut(d);
             let (mut x_hat, mut gw) = (vec![0f32; d], vec![0f32; d]);
-            lanes::vectorized(|| {
-                let rows = dx.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(g.chunks_exact(d));
-                for ((dx, x), g) in rows {
-                    let (mean, rstd) = moments(x, self.eps);
-                    for i in 0..d {
-                        x_hat[i] = (x[i] - mean) * rstd;
-                        gw[i] = g[i] * w[i];
-                        dw[i] += g[i] * x_hat[i];
-                        db[i] += g[i];
+            lanes::vectorized(
+                #[inline(always)]
+                || {
+                    let rows = dx.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(g.chunks_exact(d));
+                    for ((dx, x), g) in rows {
+                        let (mean, rstd) = moments(x, self.eps);
+                        for i in 0..d {
+                            x_hat[i] = (x[i] - mean) * rstd;
+                            gw[i] = g[i] * w[i];
+                            dw[i] += g[i] * x_hat[i];
+                            db[i] += g[i];
+                        }
+                        let mean_gw = lanes::sum(&gw) / d as f32;
+                        let mean_gwx = lanes::dot(&gw, &x_hat) / d as f32;
+                        for i in 0..d {
+                            dx[i] = rstd * (gw[i] - mean_gw - x_hat[i] * mean_gwx);
+                        }
                     }
-                    let mean_gw = lanes::sum(&gw) / d as f32;
-                    let mean_gwx = lanes::dot(&gw, &x_hat) / d as f32;
-                    for i in 0..d {
-                        dx[i] = rstd * (gw[i] - mean_gw - x_hat[i] * mean_gwx);
-                    }
-                }
-            });
+                },
+            );
         });
         (dx, parts)
     }

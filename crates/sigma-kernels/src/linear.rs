@@ -130,12 +130,15 @@ pub(crate) fn column_sum(g: &[f32], columns: usize) -> Vec<f32> {
     const WIDTH: usize = 64;
     let mut total = vec![0f32; columns];
     total.par_chunks_mut(WIDTH).enumerate().for_each(|(chunk, total)| {
-        lanes::vectorized(|| {
-            let from = chunk * WIDTH;
-            for row in g.chunks_exact(columns) {
-                lanes::add_scaled(total, 1.0, &row[from..from + total.len()]);
-            }
-        });
+        lanes::vectorized(
+            #[inline(always)]
+            || {
+                let from = chunk * WIDTH;
+                for row in g.chunks_exact(columns) {
+                    lanes::add_scaled(total, 1.0, &row[from..from + total.len()]);
+                }
+            },
+        );
     });
     total
 }

@@ -15,7 +15,14 @@ pub fn global_norm(tensors: &[&Tensor]) -> Result<f64> {
     let mut total = 0f64;
     for tensor in tensors {
         let parts: Vec<f64> = cpu::with_slice(tensor, "norm", |t| {
-            t.par_chunks(CHUNK).map(|c| lanes::vectorized(|| lanes::sum_squares(c))).collect()
+            t.par_chunks(CHUNK)
+                .map(|c| {
+                    lanes::vectorized(
+                        #[inline(always)]
+                        || lanes::sum_squares(c),
+                    )
+                })
+                .collect()
         })?;
         total += parts.iter().sum::<f64>();
     }

@@ -27,26 +27,58 @@ fn the_stages_one_by_one_give_what_the_loop_gives() {
     let slice = ["data", "slice", "data/fin/corpus.jsonl", "--tokenizer", tiny, "--max-contexts", "24", "--out"];
     succeeds(&[&slice[..], &[&path("contexts.jsonl")]].concat());
     with_small(&[
-        "generate", "configs/demo_s1.yaml", "--model", tiny, "--prompts", &path("contexts.jsonl"), "--as", "regeneration",
-        "--generation", "1", "--out", &path("pool.jsonl"),
+        "generate",
+        "configs/demo_s1.yaml",
+        "--model",
+        tiny,
+        "--prompts",
+        &path("contexts.jsonl"),
+        "--as",
+        "regeneration",
+        "--generation",
+        "1",
+        "--out",
+        &path("pool.jsonl"),
     ]);
     let looped = run.join("gen-001/synthetic.jsonl").to_str().unwrap().to_string();
     assert_eq!(tokens(&path("pool.jsonl")), tokens(&looped));
     // pool -> weights
     with_small(&[
-        "finetune", "configs/demo_s1.yaml", "--model", tiny, "--blocks", &path("pool.jsonl"), "--generation", "1",
-        "--out", &path("model"),
+        "finetune",
+        "configs/demo_s1.yaml",
+        "--model",
+        tiny,
+        "--blocks",
+        &path("pool.jsonl"),
+        "--generation",
+        "1",
+        "--out",
+        &path("model"),
     ]);
     let weights = |folder: &str| fs::read(format!("{folder}/model.safetensors")).unwrap();
     assert!(weights(&path("model")) == weights(run.join("gen-001/model").to_str().unwrap()));
     // weights -> answers
     with_small(&[
-        "generate", "configs/demo_s1.yaml", "--model", &path("model"), "--prompts", "data/fin/prompts.jsonl", "--out",
+        "generate",
+        "configs/demo_s1.yaml",
+        "--model",
+        &path("model"),
+        "--prompts",
+        "data/fin/prompts.jsonl",
+        "--out",
         &path("answers.jsonl"),
     ]);
     assert_eq!(read(&dir.path().join("answers.jsonl")), read(&run.join("gen-001/responses.jsonl")));
     // answers -> embeddings
-    with_small(&["embed", "configs/demo_s1.yaml", "--texts", &path("answers.jsonl"), "--windows", "--out", &path("rows.npy")]);
+    with_small(&[
+        "embed",
+        "configs/demo_s1.yaml",
+        "--texts",
+        &path("answers.jsonl"),
+        "--windows",
+        "--out",
+        &path("rows.npy"),
+    ]);
     assert!(fs::read(path("rows.npy")).unwrap() == fs::read(run.join("gen-001/embeddings.npy")).unwrap());
 }
 
@@ -58,7 +90,9 @@ fn metrics_prints_one_object_with_the_numbers_of_the_design() {
     let file = |g: u32| run.join(format!("gen-{g:03}/embeddings.npy")).to_str().unwrap().to_string();
     let text = succeeds(&["metrics", "--embeddings", &file(1), "--observed", "all", "--baseline", &file(0), "--json"]);
     let object: Value = serde_json::from_str(&text).unwrap();
-    for field in ["n", "n_a", "d", "delta", "rho", "beta", "s", "u_cov", "g_kf", "theorem1", "theorem3", "du_cov", "dg_kf"] {
+    for field in
+        ["n", "n_a", "d", "delta", "rho", "beta", "s", "u_cov", "g_kf", "theorem1", "theorem3", "du_cov", "dg_kf"]
+    {
         assert!(object.get(field).is_some(), "{field}: {text}");
     }
     assert_eq!(object["d"], 128);
@@ -95,7 +129,8 @@ fn pretraining_is_reproducible_and_its_model_runs() {
     let dir = tempdir().unwrap();
     let folder = |name: &str| dir.path().join(name);
     for name in ["a", "b"] {
-        let sets = ["--set", "training.epochs=1", "--set", "training.batch_size=64", "--set", "tokenizer.vocab_size=512"];
+        let sets =
+            ["--set", "training.epochs=1", "--set", "training.batch_size=64", "--set", "tokenizer.vocab_size=512"];
         let out = folder(name);
         let start = ["pretrain", "configs/pretrain_tiny.yaml", "--out", out.to_str().unwrap()];
         succeeds(&[&start[..], &sets[..]].concat());
@@ -110,7 +145,8 @@ fn pretraining_is_reproducible_and_its_model_runs() {
 #[test]
 fn help_names_every_command_and_needs_no_config() {
     let help = succeeds(&["--help"]);
-    for command in ["run", "check", "status", "report", "metrics", "finetune", "generate", "embed", "data", "pretrain"] {
+    for command in ["run", "check", "status", "report", "metrics", "finetune", "generate", "embed", "data", "pretrain"]
+    {
         assert!(help.contains(&format!("\n  {command} ")), "{command}: {help}");
         succeeds(&[command, "--help"]);
     }

@@ -72,7 +72,9 @@ fn results(run: &Path) -> Vec<(String, Vec<u8>)> {
     for entry in fs::read_dir(run).unwrap() {
         let folder = entry.unwrap().path();
         if folder.is_dir() && folder.file_name().unwrap().to_string_lossy().starts_with("gen-") {
-            for name in ["synthetic.jsonl", "responses.jsonl", "embeddings.npy", "training.csv", "model/model.safetensors"] {
+            for name in
+                ["synthetic.jsonl", "responses.jsonl", "embeddings.npy", "training.csv", "model/model.safetensors"]
+            {
                 let path = folder.join(name);
                 if path.exists() {
                     let key = path.strip_prefix(run).unwrap().display().to_string();
