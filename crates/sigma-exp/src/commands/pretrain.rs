@@ -26,6 +26,9 @@ struct Pretraining {
     seed: u64,
     /// `context_tokens` is the length of a training block here: documents are joined, with eos between them.
     corpus: CorpusConfig,
+    /// Distance between the starts of two blocks; smaller than a block, the text is seen at several offsets, which
+    /// keeps a small model from learning where in a block a sentence stands.
+    stride_tokens: usize,
     tokenizer: TokenizerSection,
     model: ModelSection,
     #[serde(default)]
@@ -70,7 +73,7 @@ pub fn execute(path: &Path, overrides: &[String], out: Option<PathBuf>) -> Resul
     let documents = read_documents(&corpus.path, corpus.text_column.as_deref(), corpus.id_column.as_deref())?;
     let tokenizer = train_bpe(documents.iter().map(|d| d.text.as_str()), config.tokenizer.vocab_size)?;
     let texts: Vec<&str> = documents.iter().map(|d| d.text.as_str()).collect();
-    let blocks = pack(&tokenizer, &texts, corpus.context_tokens)?;
+    let blocks = pack(&tokenizer, &texts, corpus.context_tokens, config.stride_tokens)?;
     tracing::info!(
         "{} documents, {} blocks of {} tokens, {} tokens in the vocabulary",
         documents.len(),
@@ -105,15 +108,20 @@ pub fn execute(path: &Path, overrides: &[String], out: Option<PathBuf>) -> Resul
     Ok(())
 }
 
-/// All documents as one stream with eos between them, cut into blocks; the remainder is dropped.
-fn pack(tokenizer: &Tokenizer, texts: &[&str], block_tokens: usize) -> Result<Vec<Block>> {
+/// All documents as one stream with eos between them, cut into blocks that begin every `stride` tokens; the remainder is
+/// dropped.
+fn pack(tokenizer: &Tokenizer, texts: &[&str], block_tokens: usize, stride: usize) -> Result<Vec<Block>> {
+    if block_tokens == 0 || stride == 0 {
+        bail!("corpus.context_tokens and stride_tokens must be at least 1");
+    }
     let mut stream = Vec::new();
     for tokens in tokenizer.encode_batch(texts)? {
         stream.extend(tokens);
         stream.push(tokenizer.eos_id());
     }
     let blocks: Vec<Block> = stream
-        .chunks_exact(block_tokens.max(1))
+        .windows(block_tokens)
+        .step_by(stride)
         .enumerate()
         .map(|(i, tokens)| Block { id: format!("block-{i:05}"), tokens: tokens.to_vec() })
         .collect();

@@ -117,7 +117,7 @@ fn check_and_dry_run_print_the_plan_and_write_nothing() {
     let dir = tempdir().unwrap();
     let out = dir.path().join("run");
     let plan = succeeds(&["check", "configs/demo_s2.yaml"]);
-    for word in ["learning_rate: 0.0001", "steps", "memory", "disk", "time", "tokens/s"] {
+    for word in ["learning_rate: 0.0004", "steps", "memory", "disk", "time", "tokens/s"] {
         assert!(plan.contains(word), "{word}: {plan}");
     }
     let dry = succeeds(&["run", "configs/demo_s2.yaml", "--out", out.to_str().unwrap(), "--dry-run"]);

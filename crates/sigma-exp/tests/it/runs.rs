@@ -228,7 +228,7 @@ fn going_on_with_another_config_is_refused_by_name_and_fresh_starts_over() {
     changed.extend(SMALL);
     changed.extend(["--set", "training.learning_rate=3e-4"]);
     let message = fails(&changed);
-    assert!(message.contains("training.learning_rate: 0.0003 was 0.0001"), "{message}");
+    assert!(message.contains("training.learning_rate: 0.0003 was 0.0004"), "{message}");
     assert!(results(&run) == before, "a refusal changes nothing");
     changed.push("--fresh");
     succeeds(&changed);
