@@ -136,7 +136,7 @@ impl OptConfig {
         if let Some((field, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
             return unsupported(field, "0".to_string(), "it must be at least 1");
         }
-        if self.hidden_size % self.num_attention_heads != 0 {
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             let value = format!("{} with hidden_size {}", self.num_attention_heads, self.hidden_size);
             return unsupported("num_attention_heads", value, "it must divide hidden_size");
         }
