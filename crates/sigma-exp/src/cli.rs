@@ -58,7 +58,7 @@ pub struct Config {
     /// Set a key of the config, for example training.epochs=2; may be repeated
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub overrides: Vec<String>,
-    /// Where to compute: auto, cpu, cuda or cuda:<index>
+    /// Where to compute: auto, cpu, cuda or cuda:INDEX
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
 }
@@ -67,7 +67,7 @@ pub struct Config {
 pub struct Run {
     #[command(flatten)]
     pub config: Config,
-    /// The run folder [default: results/<name>]
+    /// The run folder [default: results/NAME]
     #[arg(long)]
     pub out: Option<PathBuf>,
     /// Delete what the run folder holds and start over

@@ -1,5 +1,5 @@
 //! Causal multi-head attention for training: whole sequences without padding, differentiable in q, k and v. Decoding
-//! with a cache, and batches whose rows differ in length, are the business of [`crate::cached_attention`].
+//! with a cache, and batches whose rows differ in length, are the business of [`mod@crate::cached_attention`].
 //!
 //! Legend: B batch, T time, H heads, h head width; tensors are `[B, T, H * h]`.
 

@@ -11,7 +11,7 @@ use crate::{cpu, lanes, linear::add_product};
 /// Rows of logits that exist at a time.
 const ROWS: usize = 256;
 
-/// Mean over the rows of -log softmax(hidden W^T)[label]: hidden `[M, D]`, W `[V, D]`, M labels below V. A scalar in
+/// Mean over the rows of `-log softmax(hidden W^T)[label]`: hidden `[M, D]`, W `[V, D]`, M labels below V. A scalar in
 /// f32, differentiable in hidden and W.
 pub fn lm_head_loss(hidden: &Tensor, weight: &Tensor, labels: &[u32]) -> Result<Tensor> {
     let hidden = &hidden.contiguous()?;

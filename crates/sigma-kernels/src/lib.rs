@@ -4,11 +4,11 @@
 //! without a backward pass (fused layer norm, `softmax_last_dim`) is used on a path that trains.
 //!
 //! Every fused path gives the same bits for any number of threads: work is cut into fixed pieces, and partial sums are
-//! added in a fixed order. [`linear`] and [`cached_attention`] also treat each row alone, so a row's result does not
+//! added in a fixed order. [`mod@linear`] and [`mod@cached_attention`] also treat each row alone, so a row's result does not
 //! depend on which other rows are in the batch. This is the only crate with `unsafe` code.
 //!
-//! Reading order: [`lanes`] (vectors), [`linear`], [`layer_norm`], [`relu`], [`dropout`], [`embedding`], [`attention`],
-//! [`cached_attention`], [`cross_entropy`], then the optimizer's [`adamw`] and [`norm`].
+//! Reading order: [`lanes`] (vectors), [`mod@linear`], [`mod@layer_norm`], [`mod@relu`], [`mod@dropout`], [`mod@embedding`], [`attention`],
+//! [`mod@cached_attention`], [`cross_entropy`], then the optimizer's [`adamw`] and [`norm`].
 
 pub mod adamw;
 pub mod attention;

@@ -1,7 +1,7 @@
 //! Fine-tuning: blocks of token ids and a model in, the trained model and its loss curve out. It knows nothing of
 //! generations' order, of files, or of where the blocks come from.
 //!
-//! Reading order: [`config`], [`schedule`], [`precision`] (dtype and loss scale), [`optimizer`], [`finetune`].
+//! Reading order: [`config`], [`schedule`], [`precision`] (dtype and loss scale), [`optimizer`], [`mod@finetune`].
 
 pub mod config;
 mod error;
