@@ -19,7 +19,6 @@ use sigma_data::seeds::Seeds;
 use sigma_model::Opt;
 use sigma_report::record::{self, MixtureRecord, RegenerationRecord, TrainingRecord};
 use sigma_report::{Record, Setting};
-use sigma_train::Precision;
 
 use crate::assets::{Assets, FrozenEncoder};
 use crate::mixture::{Mixture, RealText, mix};
@@ -230,10 +229,7 @@ fn make(
 
 /// Writes texts in the precision of training: what the model is when it is used.
 fn inference_dtype(experiment: &Experiment, device: &Device) -> candle_core::DType {
-    match experiment.training.precision {
-        Precision::Auto => Precision::Auto.dtype(device),
-        precision => precision.dtype(device),
-    }
+    experiment.training.precision.dtype(device)
 }
 
 fn mixture_record(experiment: &Experiment, mixture: &Mixture) -> MixtureRecord {
