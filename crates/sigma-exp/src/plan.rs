@@ -29,7 +29,7 @@ pub fn describe(experiment: &Experiment, assets: &Assets, device: &Device) -> Re
     let real = experiment.mixture.real_blocks(n);
     let generations = u64::from(experiment.generations);
     let config = assets.base.model.config();
-    let parameters: usize = assets.base.model.parameters().values().map(|p| p.elem_count()).sum();
+    let parameters = assets.base.model.parameter_count();
     let largest_set = if experiment.mixture.mode == Mode::Accumulate { n * (generations as usize + 1) } else { n };
     let steps = total_steps(&experiment.training, largest_set);
     let length = experiment.corpus.context_tokens;

@@ -1,13 +1,14 @@
-//! Batched decoding with a KV cache: prompts of a batch are run at once, then one token of every row per step; rows that
-//! are finished leave the batch. Every request draws from its own stream, so its tokens depend on nothing else.
+//! Batched decoding: prompts of a batch are run at once, then one token of every row per step; rows that are finished
+//! leave the batch. Every request draws from its own stream, so its tokens depend on nothing else.
 
 use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
 
-use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use sigma_data::answers::FinishReason;
 use sigma_data::seeds::Stream;
-use sigma_model::{KvCache, Opt};
+use sigma_kernels::linear::Threads;
+use sigma_model::Opt;
 
 use crate::{GenerateError, Nucleus};
 
@@ -34,7 +35,7 @@ pub struct Options {
     pub max_new_tokens: usize,
     /// Whether a text may end at eos; if not, eos is never drawn and every text has `max_new_tokens` tokens.
     pub stop_at_eos: bool,
-    /// Rows decoded together; `None` chooses by device.
+    /// Rows decoded together at most; `None` chooses by device.
     pub batch_size: Option<usize>,
 }
 
@@ -48,13 +49,16 @@ pub struct Progress {
     pub tokens: usize,
 }
 
+/// Up to this many parameters a step over a batch is short, and threads serve better with a batch each than together.
+const SMALL_MODEL: usize = 8_000_000;
+
 /// Completes every request, in the order given. `model` should come from [`Opt::for_inference`]. After each step
 /// `observe` may break off, which is [`GenerateError::Interrupted`].
 pub fn generate(
     model: &Opt,
     mut requests: Vec<Request>,
     options: &Options,
-    mut observe: impl FnMut(Progress) -> ControlFlow<()>,
+    observe: impl FnMut(Progress) -> ControlFlow<()> + Send,
 ) -> Result<Vec<Completion>, GenerateError> {
     let max = model.config().max_position_embeddings;
     for request in &requests {
@@ -67,64 +71,75 @@ pub fn generate(
             return Err(GenerateError::TooLong { id, prompt, new, max });
         }
     }
-    let total = requests.len();
-    let batch_size = options.batch_size.unwrap_or(if model.device().is_cuda() { 256 } else { 64 }).max(1);
-    let mut completions = Vec::with_capacity(total);
-    for batch in requests.chunks_mut(batch_size) {
-        let done = completions.len();
-        let report = |finished: usize, tokens| observe(Progress { finished: done + finished, total, tokens });
-        completions.extend(complete_batch(model, batch, options, report, (done, total))?);
+    if options.max_new_tokens == 0 {
+        let empty = Completion { tokens: Vec::new(), finish_reason: FinishReason::Length };
+        return Ok(vec![empty; requests.len()]);
     }
-    Ok(completions)
+    let observer = Observer { total: requests.len(), state: Mutex::new((0, observe)) };
+    let largest = options.batch_size.unwrap_or(if model.device().is_cuda() { 256 } else { 64 }).max(1);
+    let done: Vec<Vec<Completion>> = if model.device().is_cpu() && model.parameter_count() <= SMALL_MODEL {
+        // as many equal batches as keep every thread busy to the end
+        let threads = rayon::current_num_threads();
+        let rounds = requests.len().div_ceil(threads * largest).max(1);
+        let size = requests.len().div_ceil(threads * rounds).max(1);
+        let batches = requests.par_chunks_mut(size).with_max_len(1);
+        batches.map(|batch| complete_batch(model, batch, options, &observer, Threads::One)).collect::<Result<_, _>>()?
+    } else {
+        let batches = requests.chunks_mut(largest);
+        batches.map(|batch| complete_batch(model, batch, options, &observer, Threads::All)).collect::<Result<_, _>>()?
+    };
+    Ok(done.into_iter().flatten().collect())
+}
+
+/// Counts finished texts over all batches, and tells the caller.
+struct Observer<F> {
+    total: usize,
+    state: Mutex<(usize, F)>,
+}
+
+impl<F: FnMut(Progress) -> ControlFlow<()>> Observer<F> {
+    /// `finished` texts more, after a step that drew `tokens`.
+    fn report(&self, finished: usize, tokens: usize) -> Result<(), GenerateError> {
+        let (sum, observe) = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *sum += finished;
+        match observe(Progress { finished: *sum, total: self.total, tokens }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(GenerateError::Interrupted { finished: *sum, total: self.total }),
+        }
+    }
 }
 
 /// A row that is still being written: its place in the batch of requests, and what it has so far.
 struct Row<'a> {
     place: usize,
-    request: &'a mut Request,
+    id: &'a str,
+    stream: &'a mut Stream,
     tokens: Vec<u32>,
     finish_reason: Option<FinishReason>,
 }
 
-fn complete_batch(
+fn complete_batch<F: FnMut(Progress) -> ControlFlow<()>>(
     model: &Opt,
     requests: &mut [Request],
     options: &Options,
-    mut report: impl FnMut(usize, usize) -> ControlFlow<()>,
-    (done, total): (usize, usize),
+    observer: &Observer<F>,
+    threads: Threads,
 ) -> Result<Vec<Completion>, GenerateError> {
-    let lens: Vec<usize> = requests.iter().map(|r| r.prompt.len()).collect();
-    let mut cache = KvCache::new(model, &lens, options.max_new_tokens.saturating_sub(1))?;
-    let columns = cache.prompt_columns();
-    let pad = model.config().pad_token_id;
-    let prompts: Vec<u32> = requests
-        .iter()
-        .flat_map(|r| r.prompt.iter().copied().chain(std::iter::repeat_n(pad, columns - r.prompt.len())))
-        .collect();
     let mut completions: Vec<Option<Completion>> = vec![None; requests.len()];
-    let mut rows: Vec<Row<'_>> = requests
-        .iter_mut()
-        .enumerate()
-        .map(|(place, request)| Row { place, request, tokens: Vec::new(), finish_reason: None })
-        .collect();
-    if options.max_new_tokens == 0 {
-        let empty = Completion { tokens: Vec::new(), finish_reason: FinishReason::Length };
-        return Ok(vec![empty; rows.len()]);
+    let (mut prompts, mut rows): (Vec<&[u32]>, Vec<Row<'_>>) = (Vec::new(), Vec::new());
+    for (place, Request { id, prompt, stream }) in requests.iter_mut().enumerate() {
+        prompts.push(prompt);
+        rows.push(Row { place, id, stream, tokens: Vec::new(), finish_reason: None });
     }
-    let mut logits = model.prefill(&prompts, &mut cache)?;
+    let mut decoder = model.decoder(&prompts, options.max_new_tokens - 1, threads)?;
+    let pad = model.config().pad_token_id;
     loop {
         let running = rows.iter().filter(|row| row.finish_reason.is_none()).count();
-        draw(model, &logits, &mut rows, options)?;
+        draw(model, decoder.logits(), &mut rows, options)?;
         let live: Vec<usize> = (0..rows.len()).filter(|i| rows[*i].finish_reason.is_none()).collect();
-        let finished = completions.len() - live.len();
-        if report(finished, running).is_break() {
-            return Err(GenerateError::Interrupted { finished: done + finished, total });
-        }
+        observer.report(running - live.len(), running)?;
         // moving rows costs a copy of the cache, so it waits until a quarter of the batch is idle
         if live.is_empty() || live.len() * 4 <= rows.len() * 3 {
-            if !live.is_empty() {
-                cache.keep_rows(&live)?;
-            }
             rows.retain_mut(|row| match row.finish_reason {
                 Some(finish_reason) => {
                     let tokens = std::mem::take(&mut row.tokens);
@@ -133,25 +148,25 @@ fn complete_batch(
                 }
                 None => true,
             });
-        }
-        if rows.is_empty() {
-            return Ok(completions.into_iter().flatten().collect());
+            if rows.is_empty() {
+                return Ok(completions.into_iter().flatten().collect());
+            }
+            decoder.keep_rows(&live)?;
         }
         // a finished row that still waits in the batch is fed padding; what follows it is never looked at
         let tokens: Vec<u32> = rows
             .iter()
             .map(|row| if row.finish_reason.is_none() { row.tokens.last().copied().unwrap_or(pad) } else { pad })
             .collect();
-        logits = model.step(&tokens, &mut cache)?;
+        decoder.step(&tokens)?;
     }
 }
 
 /// Draws one token for every running row from its logits `[rows, V]`.
-fn draw(model: &Opt, logits: &Tensor, rows: &mut [Row<'_>], options: &Options) -> Result<(), GenerateError> {
+fn draw(model: &Opt, logits: &mut [f32], rows: &mut [Row<'_>], options: &Options) -> Result<(), GenerateError> {
     let eos = model.config().eos_token_id;
     let vocabulary = model.config().vocab_size;
-    let mut values = logits.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
-    values.par_chunks_mut(vocabulary).zip(rows.par_iter_mut()).try_for_each(|(logits, row)| {
+    logits.par_chunks_mut(vocabulary).zip(rows.par_iter_mut()).try_for_each(|(logits, row)| {
         if row.finish_reason.is_some() {
             return Ok(());
         }
@@ -160,8 +175,8 @@ fn draw(model: &Opt, logits: &Tensor, rows: &mut [Row<'_>], options: &Options) -
         {
             *eos = f32::NEG_INFINITY;
         }
-        let Some(token) = options.nucleus.draw(logits, &mut row.request.stream) else {
-            return Err(GenerateError::Logits { id: row.request.id.clone(), position: row.tokens.len() + 1 });
+        let Some(token) = options.nucleus.draw(logits, row.stream) else {
+            return Err(GenerateError::Logits { id: row.id.to_string(), position: row.tokens.len() + 1 });
         };
         if options.stop_at_eos && token == eos {
             row.finish_reason = Some(FinishReason::Eos);

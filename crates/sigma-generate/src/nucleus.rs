@@ -127,7 +127,11 @@ impl Rank {
 /// The mass of the tokens that rank above `bound`, in f64.
 #[inline(always)]
 fn mass(weights: &[f32], bound: Rank) -> f64 {
-    weights.chunks(CHUNK).enumerate().map(|(i, chunk)| chunk_mass(chunk, i * CHUNK, bound)).sum()
+    let mut total = 0f64;
+    for (i, chunk) in weights.chunks(CHUNK).enumerate() {
+        total += chunk_mass(chunk, i * CHUNK, bound);
+    }
+    total
 }
 
 #[inline(always)]
@@ -142,13 +146,14 @@ fn chunk_mass(chunk: &[f32], first: usize, bound: Rank) -> f64 {
         }
         id += 16;
     }
-    let tail: f64 = pieces
-        .remainder()
-        .iter()
-        .enumerate()
-        .map(|(i, w)| if bound.is_behind(id + i, *w) { f64::from(*w) } else { 0.0 })
-        .sum();
-    lanes.iter().sum::<f64>() + tail
+    let mut total = 0f64;
+    for (i, w) in pieces.remainder().iter().enumerate() {
+        total += if bound.is_behind(id + i, *w) { f64::from(*w) } else { 0.0 };
+    }
+    for lane in std::hint::black_box(lanes) {
+        total += lane;
+    }
+    total
 }
 
 /// The token at which the mass of tokens above `bound`, added in order of id, exceeds `target`.

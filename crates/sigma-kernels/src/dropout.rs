@@ -1,35 +1,17 @@
 //! Inverted dropout whose mask is a pure function of a key and the element's index: the same on every device, for every
-//! thread count, and after a resume. The mask is never stored on the CPU; the backward pass makes it again.
+//! thread count, and after a resume. The mask is never stored; the backward pass makes it again.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use crate::{cpu, lanes};
+use crate::bias::TASK;
+use crate::lanes;
 
-const CHUNK: usize = 4096;
-
-/// x / (1 - p) where the mask keeps an element, 0 elsewhere; p in [0, 1). p = 0 returns x itself.
-pub fn dropout(x: &Tensor, p: f64, key: u64) -> Result<Tensor> {
-    if !(0.0..1.0).contains(&p) {
-        candle_core::bail!("dropout probability {p} is not in [0, 1)");
-    }
-    if p == 0.0 {
-        return Ok(x.clone());
-    }
-    let x = &x.contiguous()?;
-    if cpu::fused(&[x]) { x.apply_op1(Dropout { p, key }) } else { reference(x, p, key) }
-}
-
-/// The same by multiplication with a mask tensor.
-pub fn reference(x: &Tensor, p: f64, key: u64) -> Result<Tensor> {
-    let mut mask = vec![1f32; x.elem_count()];
-    Dropout { p, key }.apply(&mut mask);
-    x.mul(&Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?)
-}
-
-struct Dropout {
-    p: f64,
-    key: u64,
+/// One mask: an element is kept, and multiplied by 1 / (1 - p), or becomes 0 with probability `p` in [0, 1).
+#[derive(Debug, Clone, Copy)]
+pub struct Mask {
+    pub p: f64,
+    pub key: u64,
 }
 
 /// SplitMix64's output function: 64 well-mixed bits for each counter.
@@ -41,41 +23,45 @@ fn mix(counter: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-impl Dropout {
-    fn apply(&self, x: &mut [f32]) {
+impl Mask {
+    /// Applies the mask to the elements that begin at index `first` (even) of the whole.
+    #[inline(always)]
+    pub(crate) fn apply_from(&self, x: &mut [f32], first: usize) {
+        debug_assert!(first.is_multiple_of(2));
         let scale = (1.0 / (1.0 - self.p)) as f32;
         let threshold = (self.p * (1u64 << 32) as f64) as u64;
-        x.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, x)| {
+        let start = self.key.wrapping_add(first as u64 / 2);
+        let keep = |x: &mut f32, bits: u64| *x = if bits >= threshold { *x * scale } else { 0.0 };
+        let mut pairs = x.chunks_exact_mut(2);
+        let mut counter = start;
+        for pair in &mut pairs {
+            let bits = mix(counter);
+            keep(&mut pair[0], bits & 0xFFFF_FFFF);
+            keep(&mut pair[1], bits >> 32);
+            counter = counter.wrapping_add(1);
+        }
+        for x in pairs.into_remainder() {
+            keep(x, mix(counter) & 0xFFFF_FFFF);
+        }
+    }
+
+    /// Applies the mask in place: to an input, or in the backward pass to the gradient of the result.
+    pub fn apply(&self, x: &mut [f32]) {
+        x.par_chunks_mut(TASK).enumerate().for_each(|(task, x)| {
             lanes::vectorized(
                 #[inline(always)]
-                || {
-                    for (pair, x) in x.chunks_mut(2).enumerate() {
-                        let bits = mix(self.key.wrapping_add((chunk * CHUNK / 2 + pair) as u64));
-                        for (half, x) in x.iter_mut().enumerate() {
-                            let kept = (bits >> (32 * half)) & 0xFFFF_FFFF >= threshold;
-                            *x = if kept { *x * scale } else { 0.0 };
-                        }
-                    }
-                },
+                || self.apply_from(x, task * TASK),
             );
         });
     }
 }
 
-impl CustomOp1 for Dropout {
-    fn name(&self) -> &'static str {
-        "dropout"
+/// The same by multiplication with a mask tensor, differentiable by candle; p = 0 returns x itself.
+pub fn reference(x: &Tensor, mask: Mask) -> Result<Tensor> {
+    if mask.p == 0.0 {
+        return Ok(x.clone());
     }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let mut y = cpu::slice(x, layout, "dropout")?.to_vec();
-        self.apply(&mut y);
-        Ok((CpuStorage::F32(y), layout.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let mut dx = cpu::with_slice(&grad.contiguous()?, "dropout", <[f32]>::to_vec)?;
-        self.apply(&mut dx);
-        Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
-    }
+    let mut factors = vec![1f32; x.elem_count()];
+    mask.apply(&mut factors);
+    x.mul(&Tensor::from_vec(factors, x.shape(), x.device())?.to_dtype(x.dtype())?)
 }

@@ -1,31 +1,14 @@
-//! Layer normalisation over the last dimension, y = (x - mean) / sqrt(var + eps) * weight + bias, with a backward pass:
-//! candle's own fused layer norm has none and silently stops the gradient.
+//! Layer normalisation over the last dimension, y = (x - mean) / sqrt(var + eps) * weight + bias, forward and backward.
+//! (candle's own fused layer norm has no backward pass and silently stops the gradient.)
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use crate::{cpu, lanes, linear::column_sum};
+use crate::lanes;
+use crate::linear::add_column_sums;
 
 /// Rows that one task handles; sums over rows are grouped by it, so it also fixes their order.
 const ROWS: usize = 16;
-
-/// Layer norm of x `[..., d]` with weight and bias `[d]`; differentiable in all three. Other dtypes are computed in f32.
-pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
-    let x = &x.contiguous()?;
-    if cpu::fused(&[x, weight, bias]) {
-        return x.apply_op3(weight, bias, LayerNorm { eps });
-    }
-    reference(x, weight, bias, eps)
-}
-
-/// The same by candle's composed, differentiable operations.
-pub fn reference(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
-    candle_nn::ops::layer_norm_slow(x, weight, bias, eps as f32)
-}
-
-struct LayerNorm {
-    eps: f64,
-}
 
 /// Mean and reciprocal standard deviation of one row.
 #[inline(always)]
@@ -37,101 +20,84 @@ fn moments(x: &[f32], eps: f64) -> (f32, f32) {
     let tail: f32 = chunks.remainder().iter().map(|x| (x - mean) * (x - mean)).sum();
     for chunk in chunks {
         for i in 0..16 {
-            centred[i] += (chunk[i] - mean) * (chunk[i] - mean);
+            centred[i] = (chunk[i] - mean).mul_add(chunk[i] - mean, centred[i]);
         }
     }
     let variance = (lanes::sum(&centred) + tail) / n;
     (mean, (1.0 / (f64::from(variance) + eps).sqrt()) as f32)
 }
 
-impl CustomOp3 for LayerNorm {
-    fn name(&self) -> &'static str {
-        "layer-norm"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        w: &CpuStorage,
-        wl: &Layout,
-        b: &CpuStorage,
-        bl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (x, w, b) = (cpu::slice(x, xl, "ln")?, cpu::slice(w, wl, "ln")?, cpu::slice(b, bl, "ln")?);
-        let d = w.len();
-        if d == 0 || xl.dims().last() != Some(&d) || b.len() != d {
-            candle_core::bail!("layer-norm: input {:?}, weight {d}, bias {}", xl.shape(), b.len());
-        }
-        let mut y = vec![0f32; x.len()];
-        y.par_chunks_mut(ROWS * d).zip(x.par_chunks(ROWS * d)).for_each(|(y, x)| {
-            lanes::vectorized(
-                #[inline(always)]
-                || {
-                    for (y, x) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
-                        let (mean, rstd) = moments(x, self.eps);
-                        for i in 0..d {
-                            y[i] = (x[i] - mean) * rstd * w[i] + b[i];
-                        }
+/// y = LayerNorm(x) for rows of `weight.len()` elements.
+pub fn forward(y: &mut [f32], x: &[f32], weight: &[f32], bias: &[f32], eps: f64) {
+    let d = weight.len();
+    assert!(y.len() == x.len() && x.len().is_multiple_of(d) && bias.len() == d);
+    y.par_chunks_mut(ROWS * d).zip(x.par_chunks(ROWS * d)).for_each(|(y, x)| {
+        lanes::vectorized(
+            #[inline(always)]
+            || {
+                for (y, x) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
+                    let (mean, rstd) = moments(x, eps);
+                    for (((y, x), weight), bias) in y.iter_mut().zip(x).zip(weight).zip(bias) {
+                        *y = ((x - mean) * rstd).mul_add(*weight, *bias);
                     }
-                },
-            );
-        });
-        Ok((CpuStorage::F32(y), xl.shape().clone()))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        b: &Tensor,
-        _: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let d = w.elem_count();
-        let grad = grad.contiguous()?;
-        let (dx, parts) = cpu::with_slice(x, "ln", |x| {
-            cpu::with_slice(w, "ln", |w| cpu::with_slice(&grad, "ln", |g| self.gradients(x, w, g)))
-        })???;
-        // each part holds a task's sums for the weight, then for the bias
-        let total = column_sum(&parts, 2 * d);
-        let dw = Tensor::from_slice(&total[..d], w.shape(), w.device())?;
-        let db = Tensor::from_slice(&total[d..], b.shape(), b.device())?;
-        Ok((Some(Tensor::from_vec(dx, x.shape(), x.device())?), Some(dw), Some(db)))
-    }
+                }
+            },
+        );
+    });
 }
 
-impl LayerNorm {
-    /// dx, and per task the sums of g * x_hat and of g over its rows.
-    fn gradients(&self, x: &[f32], w: &[f32], g: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let d = w.len();
-        let mut dx = vec![0f32; x.len()];
-        let mut parts = vec![0f32; x.len().div_ceil(ROWS * d) * 2 * d];
-        let rows = dx.par_chunks_mut(ROWS * d).zip(x.par_chunks(ROWS * d)).zip(g.par_chunks(ROWS * d));
-        rows.zip(parts.par_chunks_mut(2 * d)).for_each(|(((dx, x), g), part)| {
-            let (dw, db) = part.split_at_mut(d);
+/// The gradients for an input `x` of the forward pass and the gradient `dy` of its result: dx (or dx += where
+/// `accumulate`), dweight += and dbias +=.
+pub fn backward(
+    (dx, accumulate): (&mut [f32], bool),
+    dweight: &mut [f32],
+    dbias: &mut [f32],
+    dy: &[f32],
+    x: &[f32],
+    weight: &[f32],
+    eps: f64,
+) {
+    let d = weight.len();
+    assert!(dx.len() == x.len() && dy.len() == x.len() && x.len().is_multiple_of(d));
+    // each task's sums of dy * x_hat and of dy over its rows
+    let tasks = x.len().div_ceil(ROWS * d);
+    let (mut weight_parts, mut bias_parts) = (vec![0f32; tasks * d], vec![0f32; tasks * d]);
+    let rows = dx.par_chunks_mut(ROWS * d).zip(x.par_chunks(ROWS * d)).zip(dy.par_chunks(ROWS * d));
+    rows.zip(weight_parts.par_chunks_mut(d)).zip(bias_parts.par_chunks_mut(d)).for_each(
+        |((((dx, x), dy), dweight), dbias)| {
             let (mut x_hat, mut gw) = (vec![0f32; d], vec![0f32; d]);
             lanes::vectorized(
                 #[inline(always)]
                 || {
-                    let rows = dx.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(g.chunks_exact(d));
-                    for ((dx, x), g) in rows {
-                        let (mean, rstd) = moments(x, self.eps);
+                    let rows = dx.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(dy.chunks_exact(d));
+                    for ((dx, x), dy) in rows {
+                        let (mean, rstd) = moments(x, eps);
+                        // slices of a length the compiler knows to be equal, so that it need not check each index
+                        let (x, dy, weight) = (&x[..d], &dy[..d], &weight[..d]);
+                        let (x_hat, gw) = (&mut x_hat[..d], &mut gw[..d]);
+                        let (dweight, dbias, dx) = (&mut dweight[..d], &mut dbias[..d], &mut dx[..d]);
                         for i in 0..d {
                             x_hat[i] = (x[i] - mean) * rstd;
-                            gw[i] = g[i] * w[i];
-                            dw[i] += g[i] * x_hat[i];
-                            db[i] += g[i];
+                            gw[i] = dy[i] * weight[i];
+                            dweight[i] = dy[i].mul_add(x_hat[i], dweight[i]);
+                            dbias[i] += dy[i];
                         }
-                        let mean_gw = lanes::sum(&gw) / d as f32;
-                        let mean_gwx = lanes::dot(&gw, &x_hat) / d as f32;
+                        let mean_gw = lanes::sum(gw) / d as f32;
+                        let mean_gwx = lanes::dot(gw, x_hat) / d as f32;
                         for i in 0..d {
-                            dx[i] = rstd * (gw[i] - mean_gw - x_hat[i] * mean_gwx);
+                            let gradient = rstd * (gw[i] - mean_gw - x_hat[i] * mean_gwx);
+                            dx[i] = if accumulate { dx[i] + gradient } else { gradient };
                         }
                     }
                 },
             );
-        });
-        (dx, parts)
-    }
+        },
+    );
+    add_column_sums(dweight, &weight_parts);
+    add_column_sums(dbias, &bias_parts);
+}
+
+/// The same by candle's composed, differentiable operations.
+pub fn reference(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+    candle_nn::ops::layer_norm_slow(&x.contiguous()?, weight, bias, eps as f32)
 }

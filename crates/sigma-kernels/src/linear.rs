@@ -1,89 +1,58 @@
-//! Affine map y = x W^T + b with PyTorch's weight layout (`[out, in]`).
+//! Matrix products of a linear map y = x W^T with PyTorch's weight layout (`[outputs, inputs]`), forward and backward.
+//! Biases are added by whatever follows: [`crate::bias`], [`mod@crate::relu`] or [`crate::residual`].
 //!
-//! The fused path gives each row of y the same bits whatever the number of rows, which candle's own matmul does not:
-//! gemm picks other kernels, and other splits of the inner dimension, for small or narrow products. Here the inner
-//! dimension is cut into pieces of at most 512, and products that are too small for gemm's main kernel are padded.
+//! The forward product gives each row of y the same bits whatever the number of rows: gemm picks other kernels, and other
+//! splits of the inner dimension, for small or narrow products. So the inner dimension is cut into pieces of at most
+//! 512, and products that are too small for gemm's main kernel are padded.
 
 use std::borrow::Cow;
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
+use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
-use crate::{cpu, lanes};
+use crate::lanes;
 
 /// Up to this inner dimension gemm never splits a sum in a way that depends on the other dimensions.
 const INNER: usize = 512;
 /// At or below this many results gemm uses kernels with another order of summation.
 const SMALL: usize = 256;
 
-/// y = x W^T + b for x of shape `[..., in]`, W `[out, in]`, b `[out]`; differentiable in all three. `weight` and `bias`
-/// are cast to x's dtype where they differ.
-pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let x = &x.contiguous()?;
-    let fused = cpu::fused(&[x, weight]);
-    match bias {
-        Some(bias) if fused && cpu::fused(&[bias]) => x.apply_op3(weight, bias, Linear),
-        None if fused => x.apply_op2(weight, Linear),
-        bias => reference(x, weight, bias),
+/// How many threads a product may use. The result is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// The calling one, because its siblings have work of their own.
+    One,
+    /// All of rayon's current pool.
+    All,
+}
+
+impl Threads {
+    fn parallelism(self) -> gemm::Parallelism {
+        match self {
+            Threads::One => gemm::Parallelism::None,
+            Threads::All => gemm::Parallelism::Rayon(0),
+        }
     }
 }
 
-/// The same by candle's matmul and broadcast addition.
-pub fn reference(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let dtype = x.dtype();
-    let (rows, inner) = rows_of(x.shape())?;
-    let y = x.reshape((rows, inner))?.matmul(&cast(weight, dtype)?.t()?)?;
-    let y = match bias {
-        Some(bias) => y.broadcast_add(&cast(bias, dtype)?)?,
-        None => y,
-    };
-    y.reshape(output_shape(x.shape(), weight.dim(0)?))
-}
-
-fn cast(t: &Tensor, dtype: DType) -> Result<Tensor> {
-    if t.dtype() == dtype { Ok(t.clone()) } else { t.to_dtype(dtype) }
-}
-
-fn rows_of(shape: &Shape) -> Result<(usize, usize)> {
-    match shape.dims().split_last() {
-        Some((inner, rows)) => Ok((rows.iter().product(), *inner)),
-        None => candle_core::bail!("linear: the input is a scalar"),
-    }
-}
-
-fn output_shape(input: &Shape, out: usize) -> Shape {
-    let mut dims = input.dims().to_vec();
-    if let Some(last) = dims.last_mut() {
-        *last = out;
-    }
-    Shape::from(dims)
-}
-
-/// Number of threads that rayon's current pool gives to a product.
-fn parallelism() -> gemm::Parallelism {
-    gemm::Parallelism::Rayon(0)
-}
-
-/// y (rows x out) += x (rows x inner) W^T (W: out x inner), all row-major, each row alone (see the module's text).
-pub(crate) fn add_product(y: &mut [f32], x: &[f32], weight: &[f32], rows: usize, inner: usize, out: usize) {
-    assert!(y.len() == rows * out && x.len() == rows * inner && weight.len() == out * inner);
-    if rows == 0 || out == 0 {
+/// y = x W^T: x `[rows, inputs]`, W `[outputs, inputs]`, y `[rows, outputs]`.
+pub fn forward(y: &mut [f32], x: &[f32], weight: &[f32], inputs: usize, threads: Threads) {
+    let (rows, outputs) = (x.len() / inputs, weight.len() / inputs);
+    assert!(x.len() == rows * inputs && weight.len() == outputs * inputs && y.len() == rows * outputs);
+    if rows == 0 || outputs == 0 {
         return;
     }
-    if rows == 1 || out == 1 || rows * out <= SMALL {
-        let (more_rows, more_out) = (2.max(SMALL / out.max(2) + 1).max(rows), out.max(2));
-        let (x, weight) = (padded(x, more_rows * inner), padded(weight, more_out * inner));
-        let mut larger = vec![0f32; more_rows * more_out];
+    if rows == 1 || outputs == 1 || rows * outputs <= SMALL {
+        let (more_rows, more_outputs) = (2.max(SMALL / outputs.max(2) + 1).max(rows), outputs.max(2));
+        let (x, weight) = (padded(x, more_rows * inputs), padded(weight, more_outputs * inputs));
+        let mut larger = vec![0f32; more_rows * more_outputs];
+        large_product(&mut larger, &x, &weight, (more_rows, inputs, more_outputs), threads);
         for r in 0..rows {
-            larger[r * more_out..][..out].copy_from_slice(&y[r * out..][..out]);
-        }
-        add_large_product(&mut larger, &x, &weight, more_rows, inner, more_out);
-        for r in 0..rows {
-            y[r * out..][..out].copy_from_slice(&larger[r * more_out..][..out]);
+            y[r * outputs..][..outputs].copy_from_slice(&larger[r * more_outputs..][..outputs]);
         }
         return;
     }
-    add_large_product(y, x, weight, rows, inner, out);
+    large_product(y, x, weight, (rows, inputs, outputs), threads);
 }
 
 fn padded(source: &[f32], len: usize) -> Cow<'_, [f32]> {
@@ -95,128 +64,130 @@ fn padded(source: &[f32], len: usize) -> Cow<'_, [f32]> {
     Cow::Owned(longer)
 }
 
-fn add_large_product(y: &mut [f32], x: &[f32], weight: &[f32], rows: usize, inner: usize, out: usize) {
-    for from in (0..inner).step_by(INNER) {
-        let depth = INNER.min(inner - from);
-        // SAFETY: the strides describe row-major matrices whose sizes `add_product` has checked
-        unsafe {
-            gemm::gemm(
-                rows,
-                out,
-                depth,
-                y.as_mut_ptr(),
-                1,
-                out as isize,
-                true,
-                x.as_ptr().add(from),
-                1,
-                inner as isize,
-                weight.as_ptr().add(from),
-                inner as isize,
-                1,
-                1.0,
-                1.0,
-                false,
-                false,
-                false,
-                parallelism(),
-            );
-        }
+fn large_product(
+    y: &mut [f32],
+    x: &[f32],
+    weight: &[f32],
+    (rows, inputs, outputs): (usize, usize, usize),
+    threads: Threads,
+) {
+    for from in (0..inputs).step_by(INNER) {
+        let piece = INNER.min(inputs - from);
+        let (x, weight) = (Matrix::new(&x[from..], inputs), Matrix::new(&weight[from..], inputs).transposed());
+        // SAFETY: columns from..from + piece of row-major matrices whose sizes `forward` has checked
+        unsafe { product((rows, outputs, piece), y.as_mut_ptr(), outputs, from > 0, x, weight, 1.0, threads) };
     }
 }
 
-/// Column sums of a row-major `rows x columns` matrix, each column added from the first row to the last.
-pub(crate) fn column_sum(g: &[f32], columns: usize) -> Vec<f32> {
+/// dx = dy W: dy `[rows, outputs]`, W `[outputs, inputs]`, dx `[rows, inputs]`.
+pub fn backward_input(dx: &mut [f32], dy: &[f32], weight: &[f32], inputs: usize) {
+    let (rows, outputs) = (dx.len() / inputs, weight.len() / inputs);
+    assert!(dx.len() == rows * inputs && weight.len() == outputs * inputs && dy.len() == rows * outputs);
+    let (dy, weight) = (Matrix::new(dy, outputs), Matrix::new(weight, inputs));
+    // SAFETY: row-major matrices of the sizes just checked
+    unsafe { product((rows, inputs, outputs), dx.as_mut_ptr(), inputs, false, dy, weight, 1.0, Threads::All) };
+}
+
+/// dW += dy^T x: dy `[rows, outputs]`, x `[rows, inputs]`, dW `[outputs, inputs]`.
+pub fn backward_weight(dw: &mut [f32], dy: &[f32], x: &[f32], inputs: usize) {
+    let (rows, outputs) = (x.len() / inputs, dw.len() / inputs);
+    assert!(x.len() == rows * inputs && dw.len() == outputs * inputs && dy.len() == rows * outputs);
+    let (dy, x) = (Matrix::new(dy, outputs).transposed(), Matrix::new(x, inputs));
+    // SAFETY: row-major matrices of the sizes just checked
+    unsafe { product((outputs, inputs, rows), dw.as_mut_ptr(), inputs, true, dy, x, 1.0, Threads::All) };
+}
+
+/// Where a matrix begins, and its strides in elements.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix {
+    start: *const f32,
+    row_stride: usize,
+    column_stride: usize,
+}
+
+impl Matrix {
+    /// Row-major, rows `row_stride` elements apart.
+    pub(crate) fn new(values: &[f32], row_stride: usize) -> Self {
+        Self { start: values.as_ptr(), row_stride, column_stride: 1 }
+    }
+
+    pub(crate) fn transposed(self) -> Self {
+        Self { row_stride: self.column_stride, column_stride: self.row_stride, ..self }
+    }
+}
+
+/// dst (m x n, row-major, rows `dst_stride` apart) = scale * lhs (m x k) rhs (k x n), or += where `accumulate`.
+///
+/// # Safety
+/// The matrices must lie inside live allocations, and dst must be writable and disjoint from lhs and rhs.
+#[allow(clippy::too_many_arguments)]
+pub(crate) unsafe fn product(
+    (m, n, k): (usize, usize, usize),
+    dst: *mut f32,
+    dst_stride: usize,
+    accumulate: bool,
+    lhs: Matrix,
+    rhs: Matrix,
+    scale: f32,
+    threads: Threads,
+) {
+    // SAFETY: the caller's promise
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            dst,
+            1,
+            dst_stride as isize,
+            accumulate,
+            lhs.start,
+            lhs.column_stride as isize,
+            lhs.row_stride as isize,
+            rhs.start,
+            rhs.column_stride as isize,
+            rhs.row_stride as isize,
+            1.0,
+            scale,
+            false,
+            false,
+            false,
+            threads.parallelism(),
+        );
+    }
+}
+
+/// total += column sums of a row-major matrix with `total.len()` columns, each added from the first row to the last.
+pub fn add_column_sums(total: &mut [f32], matrix: &[f32]) {
     const WIDTH: usize = 64;
-    let mut total = vec![0f32; columns];
+    let columns = total.len();
     total.par_chunks_mut(WIDTH).enumerate().for_each(|(chunk, total)| {
         lanes::vectorized(
             #[inline(always)]
             || {
                 let from = chunk * WIDTH;
-                for row in g.chunks_exact(columns) {
+                for row in matrix.chunks_exact(columns) {
                     lanes::add_scaled(total, 1.0, &row[from..from + total.len()]);
                 }
             },
         );
     });
-    total
 }
 
-struct Linear;
-
-impl Linear {
-    fn forward(x: &[f32], xl: &Layout, w: &[f32], wl: &Layout, bias: Option<&[f32]>) -> Result<(CpuStorage, Shape)> {
-        let (rows, inner) = rows_of(xl.shape())?;
-        let (out, weight_inner) = wl.shape().dims2()?;
-        if weight_inner != inner || bias.is_some_and(|b| b.len() != out) {
-            candle_core::bail!(
-                "linear: input {:?}, weight {:?}, bias {:?}",
-                xl.shape(),
-                wl.shape(),
-                bias.map(<[_]>::len)
-            );
-        }
-        let mut y = match bias {
-            Some(bias) => bias.repeat(rows),
-            None => vec![0f32; rows * out],
-        };
-        add_product(&mut y, x, w, rows, inner, out);
-        Ok((CpuStorage::F32(y), output_shape(xl.shape(), out)))
-    }
-
-    fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
-        let (rows, inner) = rows_of(x.shape())?;
-        let grad = grad.contiguous()?.reshape((rows, weight.dim(0)?))?;
-        let dx = grad.matmul(weight)?.reshape(x.shape())?;
-        let dw = grad.t()?.matmul(&x.reshape((rows, inner))?)?;
-        Ok((dx, dw, grad))
-    }
+/// y = x W^T + b by candle's matmul and broadcast addition, for x `[..., inputs]`; weight and bias are cast to x's dtype.
+pub fn reference(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let dtype = x.dtype();
+    let Some((inputs, rows)) = x.dims().split_last() else { candle_core::bail!("linear: the input is a scalar") };
+    let y = x.reshape((rows.iter().product::<usize>(), *inputs))?.matmul(&cast(weight, dtype)?.t()?)?;
+    let y = match bias {
+        Some(bias) => y.broadcast_add(&cast(bias, dtype)?)?,
+        None => y,
+    };
+    let mut shape = rows.to_vec();
+    shape.push(weight.dim(0)?);
+    y.reshape(shape)
 }
 
-impl CustomOp2 for Linear {
-    fn name(&self) -> &'static str {
-        "linear"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
-        Linear::forward(cpu::slice(x, xl, "linear")?, xl, cpu::slice(w, wl, "linear")?, wl, None)
-    }
-
-    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (dx, dw, _) = Linear::backward(x, w, grad)?;
-        Ok((Some(dx), Some(dw)))
-    }
-}
-
-impl CustomOp3 for Linear {
-    fn name(&self) -> &'static str {
-        "linear"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        w: &CpuStorage,
-        wl: &Layout,
-        b: &CpuStorage,
-        bl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let bias = cpu::slice(b, bl, "linear")?;
-        Linear::forward(cpu::slice(x, xl, "linear")?, xl, cpu::slice(w, wl, "linear")?, wl, Some(bias))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        b: &Tensor,
-        _: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (dx, dw, grad) = Linear::backward(x, w, grad)?;
-        let db = cpu::with_slice(&grad, "linear", |g| column_sum(g, b.elem_count()))?;
-        Ok((Some(dx), Some(dw), Some(Tensor::from_vec(db, b.shape(), b.device())?)))
-    }
+fn cast(t: &Tensor, dtype: DType) -> Result<Tensor> {
+    if t.dtype() == dtype { Ok(t.clone()) } else { t.to_dtype(dtype) }
 }

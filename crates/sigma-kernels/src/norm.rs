@@ -3,33 +3,24 @@
 use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
-use crate::{cpu, lanes};
+use crate::bias::TASK;
+use crate::lanes;
 
-const CHUNK: usize = 16_384;
-
-/// sqrt of the sum of squares over all tensors (same device). NaN or infinite elements make the result so.
-pub fn global_norm(tensors: &[&Tensor]) -> Result<f64> {
-    if !cpu::fused(tensors) {
-        return reference(tensors);
-    }
-    let mut total = 0f64;
-    for tensor in tensors {
-        let parts: Vec<f64> = cpu::with_slice(tensor, "norm", |t| {
-            t.par_chunks(CHUNK)
-                .map(|c| {
-                    lanes::vectorized(
-                        #[inline(always)]
-                        || lanes::sum_squares(c),
-                    )
-                })
-                .collect()
-        })?;
-        total += parts.iter().sum::<f64>();
-    }
-    Ok(total.sqrt())
+/// sqrt of the sum of squares. NaN or infinite elements make the result so.
+pub fn global_norm(values: &[f32]) -> f64 {
+    let parts: Vec<f64> = values
+        .par_chunks(TASK)
+        .map(|part| {
+            lanes::vectorized(
+                #[inline(always)]
+                || lanes::sum_squares(part),
+            )
+        })
+        .collect();
+    parts.iter().sum::<f64>().sqrt()
 }
 
-/// The same by candle's operations; one transfer from the device in all.
+/// The same over tensors on any one device by candle's operations; one transfer from the device in all.
 pub fn reference(tensors: &[&Tensor]) -> Result<f64> {
     let parts =
         tensors.iter().map(|t| t.to_dtype(DType::F32)?.flatten_all()?.sqr()?.sum_all()).collect::<Result<Vec<_>>>()?;

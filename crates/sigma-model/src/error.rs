@@ -30,6 +30,10 @@ pub enum ModelError {
     TooLong { needed: usize, max: usize },
     #[error("token id {id} is outside the model's vocabulary of {vocabulary}")]
     TokenId { id: u32, vocabulary: usize },
+    #[error("a batch of {rows} rows can not be made of {inputs} inputs and {labels} labels")]
+    Batch { inputs: usize, labels: usize, rows: usize },
+    #[error("a prompt has no tokens; it needs at least BOS")]
+    EmptyPrompt,
     #[error("the tokenizer at {folder} has {tokenizer} entries, but the model's vocabulary has only {model}")]
     Vocabulary { folder: PathBuf, tokenizer: usize, model: usize },
     #[error("{path}: the encoder's tokenizer failed: {reason}")]

@@ -7,8 +7,9 @@
 pub mod encoder;
 mod error;
 pub mod opt;
+mod padding;
 pub mod weights;
 
 pub use encoder::Encoder;
 pub use error::ModelError;
-pub use opt::{KvCache, Opt, OptConfig};
+pub use opt::{Decoder, Opt, OptConfig};

@@ -92,15 +92,17 @@ impl Weights {
     }
 }
 
+/// Shape and values of tensors by name.
+pub type NamedTensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
 /// Writes tensors as one safetensors file that every version of transformers accepts (metadata `format: pt`), readable
 /// by everyone, flushed to the disk.
-pub fn save_safetensors(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(), ModelError> {
+pub fn save_safetensors(path: &Path, tensors: &NamedTensors) -> Result<(), ModelError> {
     let io = |source| ModelError::Io { path: path.to_path_buf(), source };
     let mut bytes = BTreeMap::new();
-    for (name, tensor) in tensors {
-        let values = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    for (name, (shape, values)) in tensors {
         let data: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        bytes.insert(name.as_str(), (tensor.dims().to_vec(), data));
+        bytes.insert(name.as_str(), (shape.clone(), data));
     }
     let mut views = Vec::new();
     for (name, (shape, data)) in &bytes {

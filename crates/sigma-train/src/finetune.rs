@@ -9,9 +9,9 @@ use sigma_data::seeds::{Seeds, Stage};
 use sigma_model::Opt;
 use sigma_model::opt::Dropout;
 
-use crate::optimizer::Optimizer;
 use crate::precision::LossScale;
 use crate::schedule::learning_rate;
+use crate::trainee::Trainee;
 use crate::{TrainError, TrainingConfig};
 
 /// Where a training run's random draws come from.
@@ -71,8 +71,7 @@ pub fn finetune(
     config.validate()?;
     let length = check_lengths(blocks)?;
     let compute = config.precision.dtype(model.device());
-    let (trained, parameters) = model.trainable(compute)?;
-    let mut optimizer = Optimizer::new(parameters)?;
+    let mut trainee = Trainee::new(model, compute)?;
     let mut scale = LossScale::new(compute);
     let p = config.dropout.unwrap_or(model.config().dropout);
     let bos = model.config().bos_token_id;
@@ -95,17 +94,15 @@ pub fn finetune(
                 .collect();
             let mut stream = streams.seeds.stream(Stage::Dropout, streams.generation, &format!("step-{step}"));
             let dropout = (p > 0.0).then_some(Dropout { p, stream: &mut stream });
-            let loss = trained.loss(&inputs, &labels, batch.len(), dropout)?;
-            let value = loss.to_scalar::<f32>()?;
+            let value = trainee.loss_and_gradients(&inputs, &labels, batch.len(), dropout, scale.value())?;
             if !value.is_finite() {
                 return Err(TrainError::Loss { step, total, loss: value, learning_rate: rate });
             }
-            let gradients = (loss * scale.value())?.backward()?;
-            let scaled_norm = optimizer.gradient_norm(&gradients)?;
+            let norm = trainee.gradient_norm(scale.value())?;
             let mut record = StepRecord { step, epoch, loss: value, learning_rate: rate, gradient_norm: None };
-            if scaled_norm.is_finite() {
-                optimizer.step(&gradients, config, rate, scaled_norm, scale.value())?;
-                record.gradient_norm = Some(scaled_norm / scale.value());
+            if norm.is_finite() {
+                trainee.step(config, rate, norm, scale.value())?;
+                record.gradient_norm = Some(norm);
                 scale.good_step();
             } else if compute != DType::F16 {
                 return Err(TrainError::Gradient { step, total, loss: value });
@@ -120,7 +117,7 @@ pub fn finetune(
         }
     }
     let tokens = config.epochs * blocks.len() * length;
-    Ok(Trained { model: trained.for_inference(DType::F32)?, curve, tokens, compute })
+    Ok(Trained { model: trainee.into_model()?, curve, tokens, compute })
 }
 
 /// The common length of all blocks.

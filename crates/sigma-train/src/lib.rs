@@ -1,15 +1,17 @@
 //! Fine-tuning: blocks of token ids and a model in, the trained model and its loss curve out. It knows nothing of
 //! generations' order, of files, or of where the blocks come from.
 //!
-//! Reading order: [`config`], [`schedule`], [`precision`] (dtype and loss scale), [`optimizer`], [`mod@finetune`].
+//! Reading order: [`config`], [`schedule`], [`precision`] (dtype and loss scale), [`trainee`] (gradients and
+//! AdamW), [`mod@finetune`].
 
 pub mod config;
 mod error;
 pub mod finetune;
-pub mod optimizer;
 pub mod precision;
 pub mod schedule;
+pub mod trainee;
 
 pub use config::{Precision, Schedule, TrainingConfig};
 pub use error::TrainError;
 pub use finetune::{Progress, StepRecord, Streams, Trained, finetune, total_steps};
+pub use trainee::Trainee;

@@ -97,7 +97,7 @@ pub fn execute(path: &Path, overrides: &[String], out: Option<PathBuf>) -> Resul
     let shape: OptConfig = serde_json::from_value(shape)?;
     shape.check(path)?;
     let seeds = Seeds::new(config.seed, &config.domain);
-    let model = Opt::init(shape, &seeds, &device)?;
+    let model = Opt::init(shape, &seeds).to_device(&device)?;
     let (model, curve, record) = stage::train(&model, &blocks, &config.training, &seeds, None)?;
 
     fs::create_dir_all(&out).with_context(|| format!("{} can not be made", out.display()))?;

@@ -1,57 +1,102 @@
 //! A row's bits do not depend on the rest of the batch, and no result depends on the number of threads.
 
-use candle_core::Tensor;
-use sigma_kernels::cached_attention::Columns;
-use sigma_kernels::{cached_attention, causal_attention, layer_norm, linear, lm_head_loss};
+use sigma_kernels::attention::{self, Sizes};
+use sigma_kernels::cached_attention::Cache;
+use sigma_kernels::linear::{self, Threads};
+use sigma_kernels::{cross_entropy, layer_norm};
 
-use crate::{flat, values};
+use crate::values;
 
 #[test]
-fn a_row_of_linear_has_the_same_bits_in_every_batch() {
-    for (inner, out) in [(32, 8), (16, 96), (128, 2048), (768, 768), (3072, 768)] {
-        let (x, w, b) = (values(&[130, inner], 1), values(&[out, inner], 2), values(&[out], 3));
-        let whole = linear(&x, &w, Some(&b)).unwrap();
+fn a_row_of_linear_has_the_same_bits_in_every_batch_on_one_thread_and_on_all() {
+    for (inputs, outputs) in [(32, 8), (16, 96), (128, 2048), (768, 768), (3072, 768)] {
+        let (x, w) = (values(130 * inputs, 1), values(outputs * inputs, 2));
+        let run = |x: &[f32], threads| {
+            let mut y = vec![f32::NAN; x.len() / inputs * outputs];
+            linear::forward(&mut y, x, &w, inputs, threads);
+            y
+        };
+        let whole = run(&x, Threads::All);
         for rows in [1, 2, 3, 7, 16, 64, 65, 129] {
-            let part = linear(&x.narrow(0, 0, rows).unwrap(), &w, Some(&b)).unwrap();
-            assert_eq!(flat(&part), flat(&whole.narrow(0, 0, rows).unwrap()), "{inner} -> {out}, {rows} rows");
+            for threads in [Threads::One, Threads::All] {
+                let part = run(&x[..rows * inputs], threads);
+                assert!(part == whole[..rows * outputs], "{inputs} -> {outputs}, {rows} rows, {threads:?}");
+            }
         }
-        // the same row at another place of the batch
-        let moved = linear(&x.narrow(0, 5, 20).unwrap().contiguous().unwrap(), &w, Some(&b)).unwrap();
-        assert_eq!(flat(&moved), flat(&whole.narrow(0, 5, 20).unwrap()), "{inner} -> {out}, moved");
+        // the same rows at another place of the batch
+        let moved = run(&x[5 * inputs..25 * inputs], Threads::All);
+        assert!(moved == whole[5 * outputs..25 * outputs], "{inputs} -> {outputs}, moved");
     }
 }
 
 #[test]
-fn cached_attention_of_a_row_ignores_padding_and_the_other_rows() {
-    let (heads, d, prompt) = (2, 16, 3);
-    // the row alone: prompt of 3 columns, then two generated columns
-    let (k, v, q) = (values(&[1, 5, d], 1), values(&[1, 5, d], 2), values(&[1, 1, d], 3));
-    let alone = Columns { prompt_lens: &[prompt], prompt_columns: prompt, first: 4 };
-    let alone = cached_attention(&q, &k, &v, heads, alone).unwrap();
-    // the same row second in a batch with a prompt of 6 columns: columns 3..6 are padding (here: large values)
-    let pad = (values(&[1, 3, d], 9) * 100.0).unwrap();
-    let widen = |x: &Tensor| {
-        let x = Tensor::cat(&[&x.narrow(1, 0, 3).unwrap(), &pad, &x.narrow(1, 3, 2).unwrap()], 1).unwrap();
-        Tensor::cat(&[&values(&[1, 8, d], 7), &x], 0).unwrap()
+fn cached_attention_of_a_row_ignores_the_other_rows_and_their_lengths() {
+    let (heads, d) = (2, 32);
+    let (row, other) = (values(40 * 3 * d, 1), values(60 * 3 * d, 2));
+    let run = |with_other: bool| {
+        let mut cache = Cache::new(1 + usize::from(with_other), 64, heads, d);
+        let mut all = Vec::new();
+        // the row gets 37 tokens and then one at a time; the other one has its own length
+        let mut at = (0, 0);
+        for (n, m) in [(37, 50), (1, 1), (1, 1), (1, 1)] {
+            let mut qkv = Vec::new();
+            let mut new = Vec::new();
+            if with_other {
+                qkv.extend_from_slice(&other[at.1 * 3 * d..][..m * 3 * d]);
+                new.push(m);
+            }
+            qkv.extend_from_slice(&row[at.0 * 3 * d..][..n * 3 * d]);
+            new.push(n);
+            let mut out = vec![f32::NAN; new.iter().sum::<usize>() * d];
+            cache.attend(&mut out, &qkv, &new);
+            all.extend_from_slice(&out[out.len() - n * d..]);
+            at = (at.0 + n, at.1 + m);
+        }
+        all
     };
-    let columns = Columns { prompt_lens: &[6, prompt], prompt_columns: 6, first: 7 };
-    let q = Tensor::cat(&[&values(&[1, 1, d], 8), &q], 0).unwrap();
-    let batched = cached_attention(&q, &widen(&k), &widen(&v), heads, columns).unwrap();
-    assert_eq!(flat(&batched.get(1).unwrap()), flat(&alone.get(0).unwrap()));
+    assert!(run(false) == run(true));
+}
+
+#[test]
+fn rows_that_leave_a_cache_do_not_change_those_that_stay() {
+    let (heads, d) = (2, 32);
+    let qkv = values(3 * 4 * 3 * d, 1);
+    let next = values(2 * 3 * d, 2);
+    let run = |rows: &[usize]| {
+        let mut cache = Cache::new(3, 16, heads, d);
+        cache.attend(&mut vec![0.0; 3 * 4 * d], &qkv, &[4, 4, 4]);
+        if rows.len() < 3 {
+            cache.keep_rows(rows);
+        }
+        let mut out = vec![f32::NAN; rows.len() * d];
+        let tokens: Vec<f32> = rows.iter().flat_map(|r| next[r / 2 * 3 * d..][..3 * d].to_vec()).collect();
+        cache.attend(&mut out, &tokens, &vec![1; rows.len()]);
+        out
+    };
+    let (all, kept) = (run(&[0, 1, 2]), run(&[0, 2]));
+    assert!(kept[..d] == all[..d] && kept[d..] == all[2 * d..]);
 }
 
 #[test]
 fn results_and_gradients_have_the_same_bits_on_one_two_and_five_threads() {
     let run = || {
-        let x = candle_core::Var::from_tensor(&values(&[150, 64], 1)).unwrap();
-        let w = candle_core::Var::from_tensor(&values(&[300, 64], 2)).unwrap();
-        let (g, b) = (values(&[64], 3), values(&[64], 4));
-        let h = layer_norm(&x, &g, &b, 1e-5).unwrap().reshape((2, 75, 64)).unwrap();
-        let h = causal_attention(&h, &h, &h, 4).unwrap().reshape((150, 64)).unwrap();
+        let sizes = Sizes { batch: 2, time: 75, width: 64, heads: 4 };
+        let (x, g, b, w) = (values(150 * 192, 1), values(192, 3), values(192, 4), values(300 * 64, 2));
+        let mut qkv = vec![0f32; x.len()];
+        layer_norm::forward(&mut qkv, &x, &g, &b, 1e-5);
+        let mut h = vec![0f32; 150 * 64];
+        attention::forward(&mut h, &qkv, sizes);
         let labels: Vec<u32> = (0..150).collect();
-        let loss = lm_head_loss(&h, &w, &labels).unwrap();
-        let gradients = loss.backward().unwrap();
-        (flat(&loss), flat(gradients.get(&x).unwrap()), flat(gradients.get(&w).unwrap()))
+        let (mut dh, mut dw, mut scratch) = (vec![0f32; h.len()], vec![0f32; w.len()], Default::default());
+        let loss = cross_entropy::loss_and_gradients(&mut dh, &mut dw, &h, &w, &labels, &mut scratch);
+        let mut dqkv = vec![0f32; qkv.len()];
+        attention::backward(&mut dqkv, &dh, &qkv, sizes);
+        let (mut dx, mut dg, mut db) = (vec![0f32; x.len()], vec![0f32; 192], vec![0f32; 192]);
+        layer_norm::backward((&mut dx, false), &mut dg, &mut db, &dqkv, &x, &g, 1e-5);
+        let (mut din, mut dwide) = (vec![0f32; 150 * 64], vec![0f32; 192 * 64]);
+        linear::backward_input(&mut din, &dqkv, &values(192 * 64, 5), 64);
+        linear::backward_weight(&mut dwide, &dqkv, &h, 64);
+        (loss, dw, dx, dg, db, din, dwide)
     };
     let on = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run);
     let one = on(1);

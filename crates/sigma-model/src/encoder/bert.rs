@@ -8,8 +8,9 @@ use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};
 use tokenizers::{Tokenizer, TruncationParams};
 
-use super::{mean_pool, padded, read_json};
+use super::read_json;
 use crate::ModelError;
+use crate::padding::pad_right;
 use crate::weights::Weights;
 
 pub struct BertEncoder {
@@ -80,16 +81,25 @@ impl BertEncoder {
         Ok(encodings.iter().map(|e| e.get_ids().to_vec()).collect())
     }
 
-    /// Mean-pooled states `[B, dim]`, not yet normalised.
-    pub fn forward(&self, batch: &[&[u32]]) -> Result<Tensor, ModelError> {
-        let (ids, lens) = padded(batch, self.pad);
+    /// Mean-pooled states `[B * dim]`, not yet normalised.
+    pub fn forward(&self, batch: &[&[u32]]) -> Result<Vec<f32>, ModelError> {
+        let (ids, lens) = pad_right(batch, self.pad);
         let time = ids.len() / batch.len().max(1);
         let mask: Vec<u32> = lens.iter().flat_map(|len| (0..time).map(move |t| u32::from(t < *len))).collect();
         let ids = Tensor::from_vec(ids, (batch.len(), time), &self.device)?;
         let mask = Tensor::from_vec(mask, (batch.len(), time), &self.device)?;
         let hidden = self.model.forward(&ids, &ids.zeros_like()?, Some(&mask))?;
-        mean_pool(&hidden, &lens)
+        Ok(mean_pool(&hidden, &lens)?.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?)
     }
+}
+
+/// Mean over each row's first `lens[row]` time steps of `[B, T, D]`, on the device.
+fn mean_pool(hidden: &Tensor, lens: &[usize]) -> candle_core::Result<Tensor> {
+    let (batch, time, _) = hidden.dims3()?;
+    let weights: Vec<f32> =
+        lens.iter().flat_map(|len| (0..time).map(move |t| if t < *len { 1.0 / *len as f32 } else { 0.0 })).collect();
+    let weights = Tensor::from_vec(weights, (batch, 1, time), hidden.device())?;
+    weights.matmul(hidden)?.squeeze(1)
 }
 
 /// What sentence_bert_config.json says, if it is there.

@@ -3,10 +3,9 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 use sigma_data::Tokenizer;
 
-use super::{mean_pool, padded};
 use crate::{ModelError, Opt};
 
 /// Default cut: the 256 tokens of all-MiniLM-L6-v2.
@@ -55,9 +54,21 @@ impl OptEncoder {
         Ok(all)
     }
 
-    /// Mean-pooled states `[B, dim]`, not yet normalised.
-    pub fn forward(&self, batch: &[&[u32]]) -> Result<Tensor, ModelError> {
-        let (ids, lens) = padded(batch, self.model.config().pad_token_id);
-        mean_pool(&self.model.last_hidden_state(&ids, &lens)?, &lens)
+    /// Mean-pooled states `[B * dim]`, not yet normalised.
+    pub fn forward(&self, batch: &[&[u32]]) -> Result<Vec<f32>, ModelError> {
+        let dim = self.dim();
+        let hidden = self.model.hidden_states(batch)?;
+        let mut pooled = Vec::with_capacity(batch.len() * dim);
+        let mut rest = hidden.as_slice();
+        for row in batch {
+            let (states, others) = rest.split_at(row.len() * dim);
+            let mut sums = vec![0f64; dim];
+            for state in states.chunks_exact(dim) {
+                sums.iter_mut().zip(state).for_each(|(sum, x)| *sum += f64::from(*x));
+            }
+            pooled.extend(sums.iter().map(|sum| (sum / row.len() as f64) as f32));
+            rest = others;
+        }
+        Ok(pooled)
     }
 }

@@ -8,7 +8,7 @@ mod mean_pooled;
 use std::fs;
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 
 use crate::ModelError;
 pub use bert::BertEncoder;
@@ -67,34 +67,17 @@ impl Encoder {
 
     /// Embeds one batch of tokenized texts: `[batch.len() * dim]`, row by row, each row of length 1.
     pub fn forward(&self, batch: &[&[u32]]) -> Result<Vec<f32>, ModelError> {
-        let pooled = match self {
+        let mut rows = match self {
             Encoder::Bert(encoder) => encoder.forward(batch)?,
             Encoder::Opt(encoder) => encoder.forward(batch)?,
         };
-        normalize(&pooled, self.dim())
+        normalize(&mut rows, self.dim())?;
+        Ok(rows)
     }
 }
 
-/// Rows padded on the right with `pad` to the longest, and their lengths.
-fn padded(batch: &[&[u32]], pad: u32) -> (Vec<u32>, Vec<usize>) {
-    let lens: Vec<usize> = batch.iter().map(|row| row.len()).collect();
-    let time = lens.iter().copied().max().unwrap_or(0);
-    let ids = batch.iter().flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(pad, time - row.len())));
-    (ids.collect(), lens)
-}
-
-/// Mean over each row's first `lens[row]` time steps of `[B, T, D]`, on the device.
-fn mean_pool(hidden: &Tensor, lens: &[usize]) -> Result<Tensor, ModelError> {
-    let (batch, time, _) = hidden.dims3()?;
-    let weights: Vec<f32> =
-        lens.iter().flat_map(|len| (0..time).map(move |t| if t < *len { 1.0 / *len as f32 } else { 0.0 })).collect();
-    let weights = Tensor::from_vec(weights, (batch, 1, time), hidden.device())?;
-    Ok(weights.matmul(hidden)?.squeeze(1)?)
-}
-
 /// Divides each row by its L2 norm (at least 1e-12, as PyTorch's `normalize` does).
-fn normalize(pooled: &Tensor, dim: usize) -> Result<Vec<f32>, ModelError> {
-    let mut rows = pooled.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+fn normalize(rows: &mut [f32], dim: usize) -> Result<(), ModelError> {
     for (index, row) in rows.chunks_exact_mut(dim).enumerate() {
         let norm = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(1e-12);
         if !norm.is_finite() {
@@ -102,7 +85,7 @@ fn normalize(pooled: &Tensor, dim: usize) -> Result<Vec<f32>, ModelError> {
         }
         row.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
     }
-    Ok(rows)
+    Ok(())
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ModelError> {

@@ -143,6 +143,20 @@ impl OptConfig {
         Ok(())
     }
 
+    /// Refuses ids outside the vocabulary.
+    pub(crate) fn check_ids(&self, ids: &[u32]) -> Result<(), ModelError> {
+        match ids.iter().find(|id| **id as usize >= self.vocab_size) {
+            Some(id) => Err(ModelError::TokenId { id: *id, vocabulary: self.vocab_size }),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses rows with more tokens than there are positions.
+    pub(crate) fn check_length(&self, needed: usize) -> Result<(), ModelError> {
+        let max = self.max_position_embeddings;
+        if needed > max { Err(ModelError::TooLong { needed, max }) } else { Ok(()) }
+    }
+
     /// Width of token embeddings and of the LM head.
     pub fn embedding_width(&self) -> usize {
         self.word_embed_proj_dim.unwrap_or(self.hidden_size)

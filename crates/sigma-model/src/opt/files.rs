@@ -1,11 +1,11 @@
 //! An OPT model from and to a Hugging Face folder, and the hash of its weights.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use candle_core::{DType, Device};
+use candle_core::Device;
 
+use super::parameters::Parameters;
 use super::{Opt, OptConfig};
 use crate::ModelError;
 use crate::weights::{Weights, save_safetensors};
@@ -19,17 +19,16 @@ impl Opt {
             Some(rest) => format!("model.decoder.{rest}"),
             None => name.to_string(),
         });
-        let mut parameters = BTreeMap::new();
-        for (name, shape) in config.parameters() {
-            let tied = name.ends_with("embed_tokens.weight") && !weights.contains(&name);
-            let source = if tied && weights.contains("lm_head.weight") { "lm_head.weight" } else { &name };
-            parameters.insert(name.clone(), weights.take(source, &shape)?.to_device(device)?);
-        }
+        let parameters = Parameters::build(&config, |name, shape| {
+            let tied = name.ends_with("embed_tokens.weight") && !weights.contains(name);
+            let source = if tied && weights.contains("lm_head.weight") { "lm_head.weight" } else { name };
+            Ok::<_, ModelError>(weights.take(source, shape)?.flatten_all()?.to_vec1::<f32>()?)
+        })?;
         let unused: Vec<&str> = weights.remaining().filter(|name| *name != "lm_head.weight").collect();
         if !unused.is_empty() {
             tracing::warn!(file = %weights.origin().display(), tensors = ?unused, "tensors that OPT does not use");
         }
-        Ok(Self::new(config, parameters, DType::F32)?)
+        Self::on_host(config, parameters).to_device(device)
     }
 
     /// Writes config.json, generation_config.json and model.safetensors (f32) into an existing folder, such that
@@ -52,22 +51,21 @@ impl Opt {
             let text = format!("{value:#}\n");
             fs::write(&path, text).map_err(|source| ModelError::Io { path: path.clone(), source })?;
         }
-        save_safetensors(&folder.join("model.safetensors"), &self.parameters)
+        save_safetensors(&folder.join("model.safetensors"), &self.parameters()?)
     }
 
     /// BLAKE3 over name, shape and little-endian f32 values of every parameter, in the order of names. Two models with
     /// the same hash compute the same function.
     pub fn hash(&self) -> Result<String, ModelError> {
         let mut hasher = blake3::Hasher::new();
-        for (name, tensor) in &self.parameters {
+        self.for_each_parameter(|name, shape, values| {
             hasher.update(name.as_bytes());
-            hasher.update(format!("{:?}", tensor.dims()).as_bytes());
-            let values = tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+            hasher.update(format!("{shape:?}").as_bytes());
             for part in values.chunks(16_384) {
                 let bytes: Vec<u8> = part.iter().flat_map(|v| v.to_le_bytes()).collect();
                 hasher.update(&bytes);
             }
-        }
+        })?;
         Ok(hasher.finalize().to_hex().to_string())
     }
 }

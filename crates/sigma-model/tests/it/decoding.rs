@@ -1,20 +1,19 @@
-//! The KV cache against the full forward pass, and what a row may not depend on.
+//! Decoding against the full forward pass, the CPU's code against candle's, and what a row may not depend on.
 
-use candle_core::{DType, Tensor};
-use sigma_model::{KvCache, ModelError, Opt};
+use candle_core::DType;
+use sigma_kernels::linear::Threads;
+use sigma_model::opt::Dropout;
+use sigma_model::{ModelError, Opt};
 
 use crate::{flat, model, relative};
 
 /// Logits of each step for rows with these prompts that are continued with these tokens.
 fn decode(model: &Opt, prompts: &[&[u32]], continuation: &[Vec<u32>]) -> Vec<Vec<f32>> {
-    let lens: Vec<usize> = prompts.iter().map(|p| p.len()).collect();
-    let longest = lens.iter().copied().max().unwrap();
-    let padded: Vec<u32> =
-        prompts.iter().flat_map(|p| p.iter().copied().chain(std::iter::repeat_n(1, longest - p.len()))).collect();
-    let mut cache = KvCache::new(model, &lens, continuation.len()).unwrap();
-    let mut steps = vec![flat(&model.prefill(&padded, &mut cache).unwrap())];
+    let mut decoder = model.decoder(prompts, continuation.len(), Threads::All).unwrap();
+    let mut steps = vec![decoder.logits().to_vec()];
     for tokens in continuation {
-        steps.push(flat(&model.step(tokens, &mut cache).unwrap()));
+        decoder.step(tokens).unwrap();
+        steps.push(decoder.logits().to_vec());
     }
     steps
 }
@@ -22,19 +21,22 @@ fn decode(model: &Opt, prompts: &[&[u32]], continuation: &[Vec<u32>]) -> Vec<Vec
 #[test]
 fn decoding_with_a_cache_equals_the_full_forward_pass() {
     for name in ["opt_tiny", "opt_post_norm"] {
-        let model = model(name);
+        let host = model(name);
+        let tape = host.on_tape(DType::F32).unwrap();
         let prompts: [&[u32]; 2] = [&[2, 5, 9, 14, 7], &[2, 30]];
         let continuation = [vec![11, 12], vec![13, 14], vec![15, 16]];
-        let steps = decode(&model, &prompts, &continuation);
-        let vocabulary = model.config().vocab_size;
-        for (row, prompt) in prompts.iter().enumerate() {
-            let mut whole = prompt.to_vec();
-            whole.extend(continuation.iter().map(|tokens| tokens[row]));
-            let full = flat(&model.logits(&whole, 1).unwrap());
-            for (step, logits) in steps.iter().enumerate() {
-                let reference = &full[(prompt.len() - 1 + step) * vocabulary..][..vocabulary];
-                let difference = relative(&logits[row * vocabulary..][..vocabulary], reference);
-                assert!(difference < 1e-5, "{name} row {row} step {step}: {difference}");
+        for model in [&host, &tape] {
+            let steps = decode(model, &prompts, &continuation);
+            let vocabulary = model.config().vocab_size;
+            for (row, prompt) in prompts.iter().enumerate() {
+                let mut whole = prompt.to_vec();
+                whole.extend(continuation.iter().map(|tokens| tokens[row]));
+                let full = host.logits(&[&whole]).unwrap();
+                for (step, logits) in steps.iter().enumerate() {
+                    let reference = &full[(prompt.len() - 1 + step) * vocabulary..][..vocabulary];
+                    let difference = relative(&logits[row * vocabulary..][..vocabulary], reference);
+                    assert!(difference < 1e-5, "{name} row {row} step {step}: {difference}");
+                }
             }
         }
     }
@@ -54,20 +56,51 @@ fn a_row_gets_the_same_bits_alone_and_in_any_batch() {
 
 #[test]
 fn rows_that_stay_are_not_changed_when_others_leave_the_batch() {
-    let model = model("opt_tiny");
-    let mut cache = KvCache::new(&model, &[2, 2, 2], 3).unwrap();
-    model.prefill(&[2, 7, 2, 8, 2, 9], &mut cache).unwrap();
-    cache.keep_rows(&[2, 0]).unwrap();
-    let kept = flat(&model.step(&[20, 21], &mut cache).unwrap());
-    let direct = decode(&model, &[&[2, 9], &[2, 7]], &[vec![20, 21]]);
-    assert_eq!(kept, direct[1]);
+    let host = model("opt_tiny");
+    let tape = host.on_tape(DType::F32).unwrap();
+    for model in [&host, &tape] {
+        let mut decoder = model.decoder(&[&[2, 7], &[2, 8], &[2, 9]], 3, Threads::All).unwrap();
+        let vocabulary = model.config().vocab_size;
+        let before = decoder.logits()[2 * vocabulary..].to_vec();
+        decoder.keep_rows(&[0, 2]).unwrap();
+        assert_eq!(decoder.rows(), 2);
+        assert_eq!(decoder.logits()[vocabulary..], before);
+        decoder.step(&[20, 21]).unwrap();
+        let direct = decode(model, &[&[2, 7], &[2, 9]], &[vec![20, 21]]);
+        assert!(relative(decoder.logits(), &direct[1]) < 1e-6);
+    }
 }
 
 #[test]
-fn too_many_positions_and_unknown_ids_are_errors() {
+fn hidden_states_of_rows_of_any_length_equal_those_of_each_alone() {
+    for name in ["opt_tiny", "opt_post_norm"] {
+        let host = model(name);
+        let rows: [&[u32]; 3] = [&[2, 5, 9, 14], &[2], &[2, 30, 31]];
+        let together = host.hidden_states(&rows).unwrap();
+        let alone: Vec<f32> = rows.iter().flat_map(|row| host.hidden_states(&[row]).unwrap()).collect();
+        assert_eq!(together, alone, "{name}");
+        let tape = host.on_tape(DType::F32).unwrap().hidden_states(&rows).unwrap();
+        assert!(relative(&tape, &together) < 1e-5, "{name}");
+    }
+}
+
+#[test]
+fn what_can_not_be_computed_is_an_error() {
     let model = model("opt_tiny");
-    assert!(matches!(model.logits(&[2; 65], 1), Err(ModelError::TooLong { needed: 65, max: 64 })));
-    assert!(matches!(model.logits(&[96], 1), Err(ModelError::TokenId { id: 96, vocabulary: 96 })));
+    assert!(matches!(model.logits(&[&[2; 65]]), Err(ModelError::TooLong { needed: 65, max: 64 })));
+    assert!(matches!(model.logits(&[&[96]]), Err(ModelError::TokenId { id: 96, vocabulary: 96 })));
+    assert!(matches!(model.decoder(&[&[2; 60]], 5, Threads::All), Err(ModelError::TooLong { needed: 65, max: 64 })));
+    assert!(matches!(model.decoder(&[&[2], &[]], 5, Threads::All), Err(ModelError::EmptyPrompt)));
+    let mut decoder = model.decoder(&[&[2; 63]], 1, Threads::All).unwrap();
+    assert!(matches!(decoder.step(&[2, 2]), Err(ModelError::Batch { rows: 1, .. })));
+    decoder.step(&[2]).unwrap();
+    assert!(matches!(decoder.step(&[2]), Err(ModelError::TooLong { needed: 65, max: 64 })));
+    let mut training = model.host_training().unwrap();
+    for (inputs, labels, rows) in [(vec![2; 4], vec![2; 3], 2), (vec![], vec![], 1), (vec![2; 5], vec![2; 5], 2)] {
+        let result = training.loss_and_gradients(&inputs, &labels, rows, None);
+        assert!(matches!(result, Err(ModelError::Batch { .. })), "{inputs:?}");
+    }
+    assert!(matches!(training.loss_and_gradients(&[2], &[96], 1, None), Err(ModelError::TokenId { id: 96, .. })));
 }
 
 #[test]
@@ -75,24 +108,36 @@ fn half_precision_inference_is_close_to_f32_and_leaves_the_weights_alone() {
     let model = model("opt_tiny");
     let half = model.for_inference(DType::F16).unwrap();
     let ids: Vec<u32> = (2..20).collect();
-    let (exact, approximate) = (flat(&model.logits(&ids, 1).unwrap()), flat(&half.logits(&ids, 1).unwrap()));
-    let difference = relative(&approximate, &exact);
+    let difference = relative(&half.logits(&[&ids]).unwrap(), &model.logits(&[&ids]).unwrap());
     assert!(difference > 0.0 && difference < 1e-2, "{difference}");
     assert_eq!(half.hash().unwrap(), model.hash().unwrap());
+    assert_eq!(half.parameter_count(), model.parameter_count());
 }
 
 #[test]
-fn dropout_changes_the_loss_reproducibly_and_keeps_gradients_for_every_parameter() {
-    let (trained, variables) = model("opt_tiny").trainable(DType::F32).unwrap();
-    let (inputs, labels): (Vec<u32>, Vec<u32>) = ((2..18).collect(), (3..19).collect());
-    let loss = |key: u8| {
-        let mut stream = sigma_data::seeds::Stream::from_key([key; 32]);
-        let dropout = sigma_model::opt::Dropout { p: 0.1, stream: &mut stream };
-        trained.loss(&inputs, &labels, 2, Some(dropout)).unwrap()
-    };
-    let value = |t: &Tensor| t.to_scalar::<f32>().unwrap();
-    assert_eq!(value(&loss(1)), value(&loss(1)));
-    assert_ne!(value(&loss(1)), value(&loss(2)));
-    let gradients = loss(3).backward().unwrap();
-    assert!(variables.iter().all(|(_, variable)| gradients.get(variable).is_some()));
+fn training_with_dropout_equals_autograd_with_the_same_masks() {
+    for name in ["opt_tiny", "opt_post_norm"] {
+        let mut host = model(name).host_training().unwrap();
+        let (tape, variables) = model(name).tape_training(DType::F32).unwrap();
+        let (inputs, labels): (Vec<u32>, Vec<u32>) = ((2..18).collect(), (3..19).collect());
+        let stream = |key: u8| sigma_data::seeds::Stream::from_key([key; 32]);
+        let mut loss = |key: u8| {
+            let dropout = Dropout { p: 0.1, stream: &mut stream(key) };
+            host.loss_and_gradients(&inputs, &labels, 2, Some(dropout)).unwrap()
+        };
+        let (one, other, again) = (loss(1), loss(2), loss(1));
+        assert_eq!(one, again);
+        assert_ne!(one, other);
+        let autograd = tape.loss(&inputs, &labels, 2, Some(Dropout { p: 0.1, stream: &mut stream(1) })).unwrap();
+        assert!((autograd.to_scalar::<f32>().unwrap() / one - 1.0).abs() < 1e-5);
+        let gradients = autograd.backward().unwrap();
+        for ((parameter, gradient), (same, variable)) in host.named_gradients().zip(&variables) {
+            assert_eq!(parameter, same);
+            let reference = flat(gradients.get(variable).unwrap());
+            if !parameter.ends_with("k_proj.bias") {
+                let difference = relative(gradient, &reference);
+                assert!(difference < 1e-4, "{name} {parameter}: {difference}");
+            }
+        }
+    }
 }

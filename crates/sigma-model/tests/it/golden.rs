@@ -1,19 +1,32 @@
-//! Logits, loss, gradients and greedy text equal those of transformers.
+//! Logits, loss, gradients and greedy text equal those of transformers, on both implementations.
+
+use std::collections::BTreeMap;
 
 use candle_core::DType;
-use sigma_model::KvCache;
+use sigma_kernels::linear::Threads;
+use sigma_model::Opt;
 
 use crate::{argmax, flat, ids, model, relative, tensors};
 
 const MODELS: [&str; 3] = ["opt_tiny", "opt_post_norm", "opt_bin"];
 
+/// The CPU's own code, and candle's tensors.
+fn both(name: &str) -> [(&'static str, Opt); 2] {
+    let model = model(name);
+    let tape = model.on_tape(DType::F32).unwrap();
+    [("host", model), ("tape", tape)]
+}
+
 #[test]
 fn logits_equal_transformers() {
     for name in MODELS {
         let golden = tensors(name);
-        let logits = model(name).logits(&ids(&golden["input_ids"]), 3).unwrap();
-        let difference = relative(&flat(&logits), &flat(&golden["logits"]));
-        assert!(difference < 1e-5, "{name}: {difference}");
+        let all = ids(&golden["input_ids"]);
+        for (engine, model) in both(name) {
+            let logits = model.logits(&all.chunks(12).collect::<Vec<_>>()).unwrap();
+            let difference = relative(&logits, &flat(&golden["logits"]));
+            assert!(difference < 1e-5, "{name} {engine}: {difference}");
+        }
     }
 }
 
@@ -22,24 +35,20 @@ fn logits_of_a_left_padded_batch_equal_transformers_at_every_real_token() {
     for name in MODELS {
         let golden = tensors(name);
         let (padded, mask) = (ids(&golden["padded.input_ids"]), ids(&golden["padded.attention_mask"]));
-        let (model, reference) = (model(name), flat(&golden["padded.logits"]));
-        let (time, vocabulary) = (12, model.config().vocab_size);
+        let reference = flat(&golden["padded.logits"]);
+        let time = 12;
         let lens: Vec<usize> = mask.chunks(time).map(|row| row.iter().sum::<u32>() as usize).collect();
         assert!(lens.iter().any(|len| *len < time), "the golden batch has padding");
-        // the same rows, moved to the left
-        let mut right = vec![0u32; padded.len()];
-        for (row, len) in lens.iter().enumerate() {
-            right[row * time..][..*len].copy_from_slice(&padded[(row + 1) * time - len..(row + 1) * time]);
-        }
-        let hidden = model.last_hidden_state(&right, &lens).unwrap();
-        let width = model.config().embedding_width();
-        let head = &model.parameters()["model.decoder.embed_tokens.weight"];
-        let logits = flat(&hidden.reshape((right.len(), width)).unwrap().matmul(&head.t().unwrap()).unwrap());
-        for (row, len) in lens.iter().enumerate() {
-            for t in 0..*len {
-                let ours = &logits[(row * time + t) * vocabulary..][..vocabulary];
-                let theirs = &reference[(row * time + time - len + t) * vocabulary..][..vocabulary];
-                assert!(relative(ours, theirs) < 1e-5, "{name} row {row} token {t}");
+        let rows: Vec<&[u32]> = padded.chunks(time).zip(&lens).map(|(row, len)| &row[time - len..]).collect();
+        for (engine, model) in both(name) {
+            let vocabulary = model.config().vocab_size;
+            let logits = model.logits(&rows).unwrap();
+            let mut ours = logits.chunks(vocabulary);
+            for (row, len) in lens.iter().enumerate() {
+                for t in 0..*len {
+                    let theirs = &reference[(row * time + time - len + t) * vocabulary..][..vocabulary];
+                    assert!(relative(ours.next().unwrap(), theirs) < 1e-5, "{name} {engine} row {row} token {t}");
+                }
             }
         }
     }
@@ -49,32 +58,47 @@ fn logits_of_a_left_padded_batch_equal_transformers_at_every_real_token() {
 fn loss_and_every_gradient_equal_pytorch() {
     for name in MODELS {
         let golden = tensors(name);
-        let (trained, variables) = model(name).trainable(DType::F32).unwrap();
         let all = ids(&golden["input_ids"]);
         // transformers shifts the labels itself: the last token of each row predicts nothing
         let inputs: Vec<u32> = all.chunks(12).flat_map(|row| row[..11].to_vec()).collect();
         let labels: Vec<u32> = all.chunks(12).flat_map(|row| row[1..].to_vec()).collect();
-        let loss = trained.loss(&inputs, &labels, 3, None).unwrap();
-        let expected = golden["loss"].to_scalar::<f32>().unwrap();
-        assert!((loss.to_scalar::<f32>().unwrap() / expected - 1.0).abs() < 1e-5, "{name}");
 
-        let gradients = loss.backward().unwrap();
-        let mut total = 0f64;
-        for (parameter, variable) in &variables {
-            let gradient =
-                flat(gradients.get(variable).unwrap_or_else(|| panic!("{name}: {parameter} has no gradient")));
-            let reference = flat(&golden[&format!("grad.{parameter}")]);
-            total += gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>();
-            if parameter.ends_with("k_proj.bias") {
-                // zero in exact arithmetic: the same shift of all scores of a row
-                assert!(gradient.iter().chain(&reference).all(|g| g.abs() < 1e-5), "{name} {parameter}");
-            } else {
-                let difference = relative(&gradient, &reference);
-                assert!(difference < 1e-4, "{name} {parameter}: {difference}");
+        let mut host = model(name).host_training().unwrap();
+        let host_loss = host.loss_and_gradients(&inputs, &labels, 3, None).unwrap();
+        let host: BTreeMap<String, Vec<f32>> =
+            host.named_gradients().map(|(name, g)| (name.to_string(), g.to_vec())).collect();
+
+        let (tape, variables) = model(name).tape_training(DType::F32).unwrap();
+        let tape_loss = tape.loss(&inputs, &labels, 3, None).unwrap();
+        let gradients = tape_loss.backward().unwrap();
+        let tape: BTreeMap<String, Vec<f32>> = variables
+            .iter()
+            .map(|(parameter, variable)| {
+                let gradient = gradients.get(variable).unwrap_or_else(|| panic!("{parameter} has no gradient"));
+                (parameter.clone(), flat(gradient))
+            })
+            .collect();
+
+        let tape_loss = tape_loss.to_scalar::<f32>().unwrap();
+        for (engine, loss, gradients) in [("host", host_loss, host), ("tape", tape_loss, tape)] {
+            let expected = golden["loss"].to_scalar::<f32>().unwrap();
+            assert!((loss / expected - 1.0).abs() < 1e-5, "{name} {engine}: {loss}");
+            let mut total = 0f64;
+            assert_eq!(gradients.len(), golden.keys().filter(|key| key.starts_with("grad.")).count());
+            for (parameter, gradient) in &gradients {
+                let reference = flat(&golden[&format!("grad.{parameter}")]);
+                total += gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>();
+                if parameter.ends_with("k_proj.bias") {
+                    // zero in exact arithmetic: the same shift of all scores of a row
+                    assert!(gradient.iter().chain(&reference).all(|g| g.abs() < 1e-5), "{name} {engine} {parameter}");
+                } else {
+                    let difference = relative(gradient, &reference);
+                    assert!(difference < 1e-4, "{name} {engine} {parameter}: {difference}");
+                }
             }
+            let norm = golden["grad_norm"].to_scalar::<f32>().unwrap();
+            assert!((total.sqrt() as f32 / norm - 1.0).abs() < 1e-5, "{name} {engine}: norm {}", total.sqrt());
         }
-        let norm = golden["grad_norm"].to_scalar::<f32>().unwrap();
-        assert!((total.sqrt() as f32 / norm - 1.0).abs() < 1e-5, "{name}: norm {} against {norm}", total.sqrt());
     }
 }
 
@@ -83,16 +107,16 @@ fn greedy_decoding_gives_the_tokens_of_transformers() {
     for name in MODELS {
         let golden = tensors(name);
         let (prompt, expected) = (ids(&golden["greedy.prompt"]), ids(&golden["greedy.tokens"]));
-        let model = model(name);
-        let mut cache = KvCache::new(&model, &[prompt.len()], expected.len()).unwrap();
-        let mut logits = model.prefill(&prompt, &mut cache).unwrap();
-        let mut tokens = Vec::new();
         let reference = flat(&golden["greedy.logits"]);
-        for step in reference.chunks(model.config().vocab_size) {
-            assert!(relative(&flat(&logits), step) < 1e-5, "{name} token {}", tokens.len());
-            tokens.push(argmax(&flat(&logits)));
-            logits = model.step(&tokens[tokens.len() - 1..], &mut cache).unwrap();
+        for (engine, model) in both(name) {
+            let mut decoder = model.decoder(&[&prompt], expected.len(), Threads::All).unwrap();
+            let mut tokens = Vec::new();
+            for step in reference.chunks(model.config().vocab_size) {
+                assert!(relative(decoder.logits(), step) < 1e-5, "{name} {engine} token {}", tokens.len());
+                tokens.push(argmax(decoder.logits()));
+                decoder.step(&tokens[tokens.len() - 1..]).unwrap();
+            }
+            assert_eq!(tokens, expected, "{name} {engine}");
         }
-        assert_eq!(tokens, expected, "{name}");
     }
 }

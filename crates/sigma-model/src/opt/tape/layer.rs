@@ -3,9 +3,7 @@
 use candle_core::{DType, Result, Tensor};
 use sigma_kernels::{layer_norm, linear, relu};
 
-use super::{Dropout, OptConfig};
-
-pub(super) const NORM_EPS: f64 = 1e-5;
+use super::{Dropout, NORM_EPS, OptConfig};
 
 #[derive(Debug, Clone)]
 pub(super) struct Norm {
@@ -15,7 +13,7 @@ pub(super) struct Norm {
 
 impl Norm {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        layer_norm(x, &self.weight, &self.bias, NORM_EPS)
+        layer_norm::reference(x, &self.weight, &self.bias, NORM_EPS)
     }
 }
 
@@ -27,7 +25,7 @@ struct Affine {
 
 impl Affine {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        linear(x, &self.weight, Some(&self.bias))
+        linear::reference(x, &self.weight, Some(&self.bias))
     }
 }
 
@@ -94,7 +92,7 @@ impl Layer {
         let x = after(&self.self_attn_layer_norm, (x + Dropout::apply(dropout, &h)?)?)?;
 
         let h = before(&self.final_layer_norm, &x)?.to_dtype(compute)?;
-        let h = self.fc2.forward(&relu(&self.fc1.forward(&h)?)?)?.to_dtype(DType::F32)?;
+        let h = self.fc2.forward(&relu::reference(&self.fc1.forward(&h)?)?)?.to_dtype(DType::F32)?;
         after(&self.final_layer_norm, (&x + Dropout::apply(dropout, &h)?)?)
     }
 }

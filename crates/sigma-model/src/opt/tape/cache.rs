@@ -2,56 +2,50 @@
 //! lie in the first columns, padded on the right; every later column holds one generated token of each row.
 
 use candle_core::{Result, Tensor};
-use sigma_kernels::cached_attention::{Columns, cached_attention};
+use sigma_kernels::cached_attention::{self, Columns};
 
-use super::Opt;
-use crate::ModelError;
+use super::Tape;
 
 #[derive(Debug)]
-pub struct KvCache {
+pub(in crate::opt) struct TapeCache {
     layers: Vec<(Tensor, Tensor)>,
     prompt_lens: Vec<usize>,
     prompt_columns: usize,
     filled: usize,
 }
 
-impl KvCache {
+impl TapeCache {
     /// Room for prompts of these lengths (each at least 1) and `new_tokens` generated tokens.
-    pub fn new(model: &Opt, prompt_lens: &[usize], new_tokens: usize) -> std::result::Result<Self, ModelError> {
+    pub(in crate::opt) fn new(model: &Tape, prompt_lens: &[usize], new_tokens: usize) -> Result<Self> {
         let prompt_columns = prompt_lens.iter().copied().max().unwrap_or(0);
         let columns = prompt_columns + new_tokens;
         let shape = (prompt_lens.len(), columns, model.config.hidden_size);
-        let dtype = model.compute;
+        let (dtype, device) = (model.compute, model.device());
         let layers = (0..model.config.num_hidden_layers)
-            .map(|_| Ok((Tensor::zeros(shape, dtype, model.device())?, Tensor::zeros(shape, dtype, model.device())?)))
+            .map(|_| Ok((Tensor::zeros(shape, dtype, device)?, Tensor::zeros(shape, dtype, device)?)))
             .collect::<Result<_>>()?;
         Ok(Self { layers, prompt_lens: prompt_lens.to_vec(), prompt_columns, filled: 0 })
     }
 
-    pub fn rows(&self) -> usize {
+    pub(in crate::opt) fn rows(&self) -> usize {
         self.prompt_lens.len()
     }
 
-    pub fn prompt_lens(&self) -> &[usize] {
-        &self.prompt_lens
+    /// The position of each row's next token.
+    pub(in crate::opt) fn next_positions(&self) -> Vec<usize> {
+        match self.filled {
+            0 => vec![0; self.rows()],
+            filled => self.prompt_lens.iter().map(|len| len + filled - self.prompt_columns).collect(),
+        }
     }
 
-    /// Columns that hold prompts.
-    pub fn prompt_columns(&self) -> usize {
-        self.prompt_columns
-    }
-
-    /// Columns filled so far.
-    pub fn len(&self) -> usize {
+    /// Tokens of the longest row.
+    pub(in crate::opt) fn longest(&self) -> usize {
         self.filled
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.filled == 0
-    }
-
-    /// Keeps only these rows, in this order: how finished rows leave the batch.
-    pub fn keep_rows(&mut self, rows: &[usize]) -> Result<()> {
+    /// Keeps only these rows.
+    pub(in crate::opt) fn keep_rows(&mut self, rows: &[usize]) -> Result<()> {
         let Some((first, _)) = self.layers.first() else { return Ok(()) };
         let index: Vec<u32> = rows.iter().map(|r| *r as u32).collect();
         let index = Tensor::from_vec(index, rows.len(), first.device())?;
@@ -70,7 +64,7 @@ impl KvCache {
         values.slice_set(&v.contiguous()?, 1, self.filled)?;
         let columns =
             Columns { prompt_lens: &self.prompt_lens, prompt_columns: self.prompt_columns, first: self.filled };
-        cached_attention(q, keys, values, heads, columns)
+        cached_attention::reference(&q.contiguous()?, keys, values, heads, columns)
     }
 
     pub(super) fn advance(&mut self, columns: usize) {

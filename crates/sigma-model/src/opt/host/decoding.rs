@@ -1,0 +1,156 @@
+//! Forward passes that need no gradient: prompts and new tokens of rows that each have their own length.
+
+use sigma_kernels::cached_attention::Cache;
+use sigma_kernels::linear::{self, Threads};
+use sigma_kernels::{bias, relu, residual};
+
+use super::sized;
+use crate::opt::OptConfig;
+use crate::opt::parameters::Parameters;
+
+/// Keys and values of the rows of a batch, and the space that a step computes in.
+#[derive(Debug)]
+pub(in crate::opt) struct HostCache {
+    layers: Vec<Cache>,
+    threads: Threads,
+    scratch: Scratch,
+}
+
+#[derive(Debug, Default)]
+struct Scratch {
+    positions: Vec<u32>,
+    position_rows: Vec<u32>,
+    tokens: Vec<f32>,
+    stream: Vec<f32>,
+    next: Vec<f32>,
+    normed: Vec<f32>,
+    qkv: Vec<f32>,
+    attended: Vec<f32>,
+    inner: Vec<f32>,
+    hidden: Vec<f32>,
+}
+
+impl HostCache {
+    /// Room for `rows` rows of `capacity` tokens.
+    pub(in crate::opt) fn new(config: &OptConfig, rows: usize, capacity: usize, threads: Threads) -> Self {
+        let (heads, width) = (config.num_attention_heads, config.hidden_size);
+        let layers = (0..config.num_hidden_layers).map(|_| Cache::new(rows, capacity, heads, width)).collect();
+        Self { layers, threads, scratch: Scratch::default() }
+    }
+
+    pub(in crate::opt) fn rows(&self) -> usize {
+        self.lens().len()
+    }
+
+    /// Tokens that each row holds.
+    pub(in crate::opt) fn lens(&self) -> &[usize] {
+        self.layers.first().map_or(&[], Cache::lens)
+    }
+
+    /// Keeps only these rows (ascending numbers).
+    pub(in crate::opt) fn keep_rows(&mut self, rows: &[usize]) {
+        self.layers.iter_mut().for_each(|layer| layer.keep_rows(rows));
+    }
+
+    /// Appends `new[r]` tokens to row r (`ids` holds the rows one after another) and returns their hidden states after the
+    /// last layer, `[R, width]`.
+    pub(in crate::opt) fn extend(
+        &mut self,
+        parameters: &Parameters,
+        config: &OptConfig,
+        ids: &[u32],
+        new: &[usize],
+    ) -> &[f32] {
+        let (d, ffn) = (config.hidden_size, config.ffn_dim);
+        let (r, pre, threads) = (ids.len(), config.do_layer_norm_before, self.threads);
+        let layout = &parameters.layout;
+        let values = |range: &std::ops::Range<usize>| &parameters.values[range.clone()];
+        let s = &mut self.scratch;
+        s.positions.clear();
+        for (len, new) in self.layers.first().map_or(&[][..], Cache::lens).iter().zip(new) {
+            s.positions.extend((*len..len + new).map(|p| p as u32));
+        }
+        let scratch = (&mut s.position_rows, &mut s.tokens);
+        parameters.embed(sized(&mut s.stream, r * d), config, (ids, &s.positions), scratch, threads);
+        for buffer in [&mut s.next, &mut s.normed, &mut s.attended] {
+            sized(buffer, r * d);
+        }
+        sized(&mut s.qkv, r * 3 * d);
+        sized(&mut s.inner, r * ffn);
+
+        for (layer, cache) in layout.layers.iter().zip(&mut self.layers) {
+            if pre {
+                parameters.layer_norm(&mut s.normed, &s.stream, &layer.self_attn_layer_norm);
+            }
+            let x = if pre { &s.normed } else { &s.stream };
+            linear::forward(&mut s.qkv, x, values(&layer.qkv.weight), d, threads);
+            bias::add(&mut s.qkv, values(&layer.qkv.bias));
+            cache.attend(&mut s.attended, &s.qkv, new);
+            linear::forward(&mut s.normed, &s.attended, values(&layer.out_proj.weight), d, threads);
+            residual::add(&mut s.next, &s.stream, &mut s.normed, values(&layer.out_proj.bias), None);
+            if pre {
+                std::mem::swap(&mut s.stream, &mut s.next);
+                parameters.layer_norm(&mut s.normed, &s.stream, &layer.final_layer_norm);
+            } else {
+                parameters.layer_norm(&mut s.stream, &s.next, &layer.self_attn_layer_norm);
+            }
+            let x = if pre { &s.normed } else { &s.stream };
+            linear::forward(&mut s.inner, x, values(&layer.fc1.weight), d, threads);
+            relu::forward(&mut s.inner, values(&layer.fc1.bias));
+            linear::forward(&mut s.normed, &s.inner, values(&layer.fc2.weight), ffn, threads);
+            residual::add(&mut s.next, &s.stream, &mut s.normed, values(&layer.fc2.bias), None);
+            if pre {
+                std::mem::swap(&mut s.stream, &mut s.next);
+            } else {
+                parameters.layer_norm(&mut s.stream, &s.next, &layer.final_layer_norm);
+            }
+        }
+        let last = match &layout.final_layer_norm {
+            Some(norm) => {
+                parameters.layer_norm(&mut s.normed, &s.stream, norm);
+                &s.normed
+            }
+            None => &s.stream,
+        };
+        match &layout.projections {
+            Some((_, project_out)) => {
+                let hidden = sized(&mut s.hidden, r * config.embedding_width());
+                linear::forward(hidden, last, values(project_out), d, threads);
+                &s.hidden
+            }
+            None => last,
+        }
+    }
+
+    /// Logits `[rows, V]` of hidden states `[rows, width]`.
+    pub(in crate::opt) fn head(
+        &self,
+        logits: &mut Vec<f32>,
+        parameters: &Parameters,
+        config: &OptConfig,
+        hidden: &[f32],
+    ) {
+        head(logits, parameters, config, hidden, self.threads);
+    }
+}
+
+/// Logits of hidden states `[R, width]`.
+pub(in crate::opt) fn head(
+    logits: &mut Vec<f32>,
+    parameters: &Parameters,
+    config: &OptConfig,
+    hidden: &[f32],
+    threads: Threads,
+) {
+    let width = config.embedding_width();
+    let table = &parameters.values[parameters.layout.embed_tokens.clone()];
+    linear::forward(sized(logits, hidden.len() / width * config.vocab_size), hidden, table, width, threads);
+}
+
+/// Last hidden states `[R, width]` of whole rows, one after another.
+pub(in crate::opt) fn hidden_states(parameters: &Parameters, config: &OptConfig, rows: &[&[u32]]) -> Vec<f32> {
+    let lens: Vec<usize> = rows.iter().map(|row| row.len()).collect();
+    let longest = lens.iter().copied().max().unwrap_or(0);
+    let mut cache = HostCache::new(config, rows.len(), longest, Threads::All);
+    cache.extend(parameters, config, &rows.concat(), &lens).to_vec()
+}

@@ -1,0 +1,140 @@
+//! A model in training and its optimizer state, on either implementation: explicit passes on the CPU in f32, candle's
+//! autograd elsewhere. It knows nothing of batches, epochs or loss scales.
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Tensor, Var};
+use sigma_kernels::adamw::{self, adamw};
+use sigma_kernels::norm;
+use sigma_model::Opt;
+use sigma_model::opt::{Dropout, HostTraining, Tape};
+
+use crate::{TrainError, TrainingConfig};
+
+/// Parameters, their gradients, and AdamW's moments.
+pub struct Trainee {
+    engine: Engine,
+    steps: usize,
+}
+
+enum Engine {
+    Host { training: Box<HostTraining>, m: Vec<f32>, v: Vec<f32> },
+    Tape { model: Box<Tape>, parameters: Vec<Parameter>, gradients: Vec<Tensor> },
+}
+
+struct Parameter {
+    name: String,
+    variable: Var,
+    m: Tensor,
+    v: Tensor,
+}
+
+impl Trainee {
+    /// A copy of `model` to be trained with products in `compute` precision.
+    pub fn new(model: &Opt, compute: DType) -> Result<Self, TrainError> {
+        if !model.device().is_cpu() || compute != DType::F32 {
+            return Self::on_tape(model, compute);
+        }
+        let mut training = Box::new(model.host_training()?);
+        let n = training.parameters_and_gradients().0.len();
+        Ok(Self { engine: Engine::Host { training, m: vec![0.0; n], v: vec![0.0; n] }, steps: 0 })
+    }
+
+    /// The same by candle's autograd, which is the oracle of the explicit passes.
+    pub fn on_tape(model: &Opt, compute: DType) -> Result<Self, TrainError> {
+        let (model, variables) = model.tape_training(compute)?;
+        let parameters = variables
+            .into_iter()
+            .map(|(name, variable)| {
+                let (m, v) = (variable.zeros_like()?, variable.zeros_like()?);
+                Ok(Parameter { name, variable, m, v })
+            })
+            .collect::<Result<_, TrainError>>()?;
+        Ok(Self { engine: Engine::Tape { model: Box::new(model), parameters, gradients: Vec::new() }, steps: 0 })
+    }
+
+    /// Mean next-token cross-entropy of `batch` rows (see [`HostTraining::loss_and_gradients`]), and its gradients times
+    /// `scale` for what follows. If the loss is not finite there may be no gradients.
+    pub fn loss_and_gradients(
+        &mut self,
+        inputs: &[u32],
+        labels: &[u32],
+        batch: usize,
+        dropout: Option<Dropout<'_>>,
+        scale: f64,
+    ) -> Result<f32, TrainError> {
+        match &mut self.engine {
+            Engine::Host { training, .. } => Ok(training.loss_and_gradients(inputs, labels, batch, dropout)?),
+            Engine::Tape { model, parameters, gradients } => {
+                let loss = model.loss(inputs, labels, batch, dropout)?;
+                let value = loss.to_scalar::<f32>()?;
+                if value.is_finite() {
+                    *gradients = in_order(parameters, &(loss * scale)?.backward()?)?;
+                }
+                Ok(value)
+            }
+        }
+    }
+
+    /// L2 norm over all gradients, which carry the loss scale `scale` on candle's autograd.
+    pub fn gradient_norm(&self, scale: f64) -> Result<f64, TrainError> {
+        match &self.engine {
+            Engine::Host { training, .. } => Ok(norm::global_norm(training.gradients())),
+            Engine::Tape { gradients, .. } => Ok(norm::reference(&gradients.iter().collect::<Vec<_>>())? / scale),
+        }
+    }
+
+    /// One update with gradients of L2 norm `norm` before clipping.
+    pub fn step(
+        &mut self,
+        config: &TrainingConfig,
+        learning_rate: f64,
+        norm: f64,
+        scale: f64,
+    ) -> Result<(), TrainError> {
+        self.steps += 1;
+        let mut step = adamw::Step {
+            learning_rate,
+            weight_decay: config.weight_decay,
+            beta1: config.beta1,
+            beta2: config.beta2,
+            epsilon: config.epsilon,
+            number: self.steps,
+            gradient_scale: clip_coefficient(norm, config.clip_norm),
+        };
+        match &mut self.engine {
+            Engine::Host { training, m, v } => {
+                let (theta, gradients) = training.parameters_and_gradients();
+                adamw(theta, gradients, m, v, &step);
+            }
+            Engine::Tape { parameters, gradients, .. } => {
+                step.gradient_scale /= scale;
+                for (p, gradient) in parameters.iter_mut().zip(gradients.drain(..)) {
+                    adamw::reference(&p.variable, &gradient, &mut p.m, &mut p.v, &step)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The model as it is now.
+    pub fn into_model(self) -> Result<Opt, TrainError> {
+        match self.engine {
+            Engine::Host { training, .. } => Ok(training.into_model()),
+            Engine::Tape { model, .. } => Ok(Opt::from_tape(&model)?),
+        }
+    }
+}
+
+/// The gradient of each parameter. One without a gradient is an error: it would silently stay as it is.
+fn in_order(parameters: &[Parameter], gradients: &GradStore) -> Result<Vec<Tensor>, TrainError> {
+    let one = |p: &Parameter| match gradients.get(&p.variable) {
+        Some(gradient) => Ok(gradient.contiguous()?),
+        None => Err(TrainError::NoGradient { name: p.name.clone() }),
+    };
+    parameters.iter().map(one).collect()
+}
+
+/// min(1, max_norm / (norm + 1e-6)), as torch's clip_grad_norm_; a `max_norm` of 0 means no clipping.
+fn clip_coefficient(norm: f64, max_norm: f64) -> f64 {
+    if max_norm == 0.0 { 1.0 } else { (max_norm / (norm + 1e-6)).min(1.0) }
+}
