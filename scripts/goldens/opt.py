@@ -1,10 +1,8 @@
-"""Writes the PyTorch goldens that our OPT, its training step and the sentence encoder are tested against.
+"""Writes the PyTorch goldens that our OPT and its training step are tested against.
 
-Nothing here is our own code's output: models, losses and gradients come from transformers and torch, embeddings from
-sentence-transformers. The files are committed; run this only to change what they cover:
+Nothing here is our own code's output: models, losses and gradients come from transformers and torch. The files are committed; run this only to change what they cover:
 
     python3 -m venv /tmp/goldens && /tmp/goldens/bin/pip install -r scripts/goldens/requirements.txt
-    scripts/fetch_minilm.sh
     /tmp/goldens/bin/python scripts/goldens/opt.py
 
 from the repository's root. Two runs on one machine write the same bytes; other machines differ by float rounding.
@@ -16,7 +14,6 @@ crates/sigma-model/tests/goldens/
   opt_sharded/         opt_tiny again, in several shards with an index
   <model>.safetensors  what the model computes, for the first three (see `outputs`)
   train.json, train.safetensors   AdamW steps on opt_tiny (see `train`)
-crates/sigma-embed/tests/goldens/minilm.json   texts, token ids and embeddings
 """
 
 import copy
@@ -30,8 +27,6 @@ from transformers import AutoModelForCausalLM, OPTConfig, OPTForCausalLM
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL_GOLDENS = ROOT / "crates/sigma-model/tests/goldens"
-EMBED_GOLDENS = ROOT / "crates/sigma-embed/tests/goldens"
-MINILM = ROOT / "data/models/all-MiniLM-L6-v2"
 
 TINY = dict(
     vocab_size=96,
@@ -220,25 +215,7 @@ def opt():
     train(tiny)
 
 
-def encoder():
-    """Each text alone (no padding), as sentence-transformers' own pipeline embeds it: mean pooling, then L2."""
-    from sentence_transformers import SentenceTransformer
-
-    model = SentenceTransformer(str(MINILM), device="cpu")
-    texts = json.loads((Path(__file__).parent / "encoder_texts.json").read_text())
-    rows = []
-    for text in texts:
-        ids = model.preprocess([text])["input_ids"][0].tolist()
-        vector = model.encode(text, show_progress_bar=False)
-        rows.append({"text": text, "ids": ids, "embedding": [float(f"{x:.8g}") for x in vector]})
-    assert max(len(row["ids"]) for row in rows) == model.max_seq_length == 256
-    EMBED_GOLDENS.mkdir(parents=True, exist_ok=True)
-    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    (EMBED_GOLDENS / "minilm.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     opt()
-    encoder()

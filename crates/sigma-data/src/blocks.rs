@@ -62,15 +62,20 @@ fn spread(blocks: Vec<Block>, max: usize) -> Vec<Block> {
 }
 
 /// Reads `{"id","tokens"}` or `{"id","text"}` lines; a line with both counts by its tokens, which is what is trained
-/// on. Tokens must be in the vocabulary and, if `expected_len` is given, exactly that many.
-pub fn read_blocks(path: &Path, tokenizer: &Tokenizer, expected_len: Option<usize>) -> Result<Vec<Block>, DataError> {
+/// on. Tokens must be below `vocab_size`, which is the model's (it may have more rows than the tokenizer has entries, and
+/// then it may also write them), and, if `expected_len` is given, exactly that many.
+pub fn read_blocks(
+    path: &Path,
+    tokenizer: &Tokenizer,
+    vocab_size: usize,
+    expected_len: Option<usize>,
+) -> Result<Vec<Block>, DataError> {
     let mut ids = Ids::default();
     let mut blocks = Vec::new();
     for (place, line) in jsonl::read_lines::<BlockLine>(path)? {
         ids.take(&line.id, &place)?;
         let block = line.into_block(&place, tokenizer)?;
-        if let Some(&token) = block.tokens.iter().find(|&&token| token as usize >= tokenizer.vocab_size()) {
-            let vocab_size = tokenizer.vocab_size();
+        if let Some(&token) = block.tokens.iter().find(|&&token| token as usize >= vocab_size) {
             return Err(DataError::TokenOutOfRange { place, id: block.id, token, vocab_size });
         }
         let found = block.tokens.len();

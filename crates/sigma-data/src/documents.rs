@@ -2,9 +2,9 @@
 //! so that later stages can rely on unique ids and texts that hold something; cutting into contexts is done in
 //! `blocks`.
 
-mod json_lines;
-mod parquet;
-mod plain_text;
+pub(crate) mod json_lines;
+pub(crate) mod parquet;
+pub(crate) mod plain_text;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,17 +24,21 @@ pub struct Document {
 }
 
 /// A document as a file gives it, before the checks that need to see all of them.
-struct RawDocument {
-    place: Place,
-    id: Option<String>,
-    text: String,
+pub(crate) struct RawDocument {
+    pub(crate) place: Place,
+    pub(crate) id: Option<String>,
+    /// Only where [`Columns::bucket`] asks for it.
+    pub(crate) bucket: Option<String>,
+    pub(crate) text: String,
 }
 
 /// Which fields or columns hold what. A named id must be there; the default one may be missing from a whole file.
-struct Columns<'a> {
-    text: &'a str,
-    id: &'a str,
-    id_required: bool,
+pub(crate) struct Columns<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) id: &'a str,
+    pub(crate) id_required: bool,
+    /// The bucket of a prompt, and whether each must have one. Documents of a corpus have none.
+    pub(crate) bucket: Option<(&'a str, bool)>,
 }
 
 /// Reads a corpus in file order, a folder in the order of its file names. The extension decides how; `text_column` and
@@ -49,6 +53,7 @@ pub fn read_documents(
         text: text_column.unwrap_or("text"),
         id: id_column.unwrap_or("id"),
         id_required: id_column.is_some(),
+        bucket: None,
     };
     let metadata = std::fs::metadata(path).map_err(DataError::read(path))?;
     let shared: Arc<Path> = path.into();
@@ -69,7 +74,7 @@ pub fn read_documents(
 }
 
 /// Gives ids where no document has one.
-fn numbered(mut raw: Vec<RawDocument>, path: &Path) -> Result<Vec<RawDocument>, DataError> {
+pub(crate) fn numbered(mut raw: Vec<RawDocument>, path: &Path) -> Result<Vec<RawDocument>, DataError> {
     let without = raw.iter().find(|document| document.id.is_none());
     let with = raw.iter().find(|document| document.id.is_some());
     if let (Some(without), Some(with)) = (without, with) {
@@ -85,7 +90,7 @@ fn numbered(mut raw: Vec<RawDocument>, path: &Path) -> Result<Vec<RawDocument>, 
 fn check(raw: Vec<RawDocument>) -> Result<Vec<Document>, DataError> {
     let mut ids = Ids::default();
     let mut documents = Vec::with_capacity(raw.len());
-    for RawDocument { place, id, text } in raw {
+    for RawDocument { place, id, text, .. } in raw {
         let id = id.unwrap_or_default();
         ids.take(&id, &place)?;
         check_text(&id, &text, &place)?;
@@ -94,14 +99,14 @@ fn check(raw: Vec<RawDocument>) -> Result<Vec<Document>, DataError> {
     Ok(documents)
 }
 
-fn extension(path: &Path) -> String {
+pub(crate) fn extension(path: &Path) -> String {
     path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default()
 }
 
-fn stem(path: &Path) -> String {
+pub(crate) fn stem(path: &Path) -> String {
     path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn unknown_format(path: &Path, extension: &str, supported: &'static str) -> DataError {
+pub(crate) fn unknown_format(path: &Path, extension: &str, supported: &'static str) -> DataError {
     DataError::UnknownFormat { path: path.to_path_buf(), extension: extension.to_string(), supported }
 }

@@ -16,6 +16,9 @@ pub enum DataError {
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
 
+    #[error("{section}: {problem}")]
+    TextFile { section: &'static str, problem: String },
+
     #[error("{}: the type `{extension}` is not supported; give {supported}", path.display())]
     UnknownFormat { path: PathBuf, extension: String, supported: &'static str },
 

@@ -68,12 +68,14 @@ pub struct HubOptions {
 /// are all in the cache. If a branch cannot be looked up because the hub is down, the cached state of it is used.
 /// Blocks, and must not be called from async code.
 pub fn resolve(
+    kind: RepoKind,
     source: &Source,
     wanted: &[Wanted],
     offline: bool,
     progress: &dyn Fn(HubProgress),
 ) -> Result<Resolved, HubError> {
-    resolve_with(&HubOptions::default(), source, wanted, offline || offline_by_environment(), progress)
+    let options = HubOptions { kind, ..HubOptions::default() };
+    resolve_with(&options, source, wanted, offline || offline_by_environment(), progress)
 }
 
 /// [`resolve`] with the hub, the cache or the token given. `HF_HUB_OFFLINE` is not consulted.

@@ -9,7 +9,7 @@
 //! - [`tokenizer`]: byte-level BPE, loaded, saved or trained
 //! - [`blocks`]: documents cut into contexts; training blocks
 //! - [`answers`]: answers to the prompts, and their windows
-//! - [`source`] and [`hub`]: where models and tokenizers come from
+//! - [`source`], [`text_file`] and [`hub`]: where models, tokenizers and texts come from
 //! - [`jsonl`], [`hash`], [`place`], [`error`]: what the others are made with
 
 pub mod answers;
@@ -25,6 +25,7 @@ pub mod prompts;
 mod records;
 pub mod seeds;
 pub mod source;
+pub mod text_file;
 pub mod tokenizer;
 
 pub use answers::{Answer, FinishReason, read_answers, windows, write_answers};
@@ -36,4 +37,5 @@ pub use hash::{hash_blocks, hash_bytes, hash_file};
 pub use place::{At, Place};
 pub use prompts::{DEFAULT_BUCKETS, Prompt, read_prompts};
 pub use seeds::{Seeds, Stage, Stream};
+pub use text_file::TextFile;
 pub use tokenizer::{Tokenizer, train_bpe};

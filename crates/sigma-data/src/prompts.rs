@@ -3,49 +3,78 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::PromptsConfig;
+use crate::documents::{Columns, RawDocument, extension, json_lines, numbered, parquet, plain_text, unknown_format};
 use crate::error::DataError;
-use crate::jsonl;
-use crate::records::{Ids, check_text, string_or_integer};
+use crate::records::{Ids, check_text};
 
 /// The buckets of the paper's prompt banks.
 pub const DEFAULT_BUCKETS: [&str; 5] = ["creative", "divergent", "analogy", "what_if", "neutral"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prompt {
-    #[serde(deserialize_with = "string_or_integer")]
     pub id: String,
     pub bucket: String,
     pub text: String,
 }
 
-/// Reads a prompt bank in file order. With `max_per_bucket`, only the first so many of each bucket are kept; the whole
-/// file is checked all the same.
-pub fn read_prompts(path: &Path, buckets: &[String], max_per_bucket: Option<usize>) -> Result<Vec<Prompt>, DataError> {
-    if max_per_bucket == Some(0) {
+/// Reads a prompt bank in file order, from JSON Lines, Parquet, or plain text with one prompt a line; `config` says which
+/// fields hold what, whatever its own `path` is. With `max_per_bucket`, only the first so many of each bucket are kept;
+/// the whole file is checked all the same. Where no prompt has an id, and `id_column` names none, they are numbered.
+pub fn read_prompts(path: &Path, config: &PromptsConfig) -> Result<Vec<Prompt>, DataError> {
+    if config.max_per_bucket == Some(0) {
         let setting = "prompts.max_per_bucket";
         return Err(DataError::Setting { setting, expected: "at least 1".to_string(), found: 0 });
     }
+    let columns = Columns {
+        text: config.text_column.as_deref().unwrap_or("text"),
+        id: config.id_column.as_deref().unwrap_or("id"),
+        id_required: config.id_column.is_some(),
+        bucket: Some((config.bucket_column.as_deref().unwrap_or("bucket"), config.bucket.is_none())),
+    };
+    let raw = match extension(path).as_str() {
+        "jsonl" | "json" => json_lines::read(path, &columns)?,
+        "parquet" => parquet::read(&Arc::from(path), &columns)?,
+        "txt" | "md" if config.bucket.is_some() => plain_text::read_lines(path)?,
+        "txt" | "md" => {
+            let problem = format!("{} has no buckets: give `bucket`, the bucket of all its prompts", path.display());
+            return Err(DataError::TextFile { section: "prompts", problem });
+        }
+        other => {
+            return Err(unknown_format(
+                path,
+                other,
+                ".jsonl, .json (one object a line), .txt, .md (one prompt a line), .parquet",
+            ));
+        }
+    };
+    if raw.is_empty() {
+        return Err(DataError::Empty { path: path.to_path_buf(), what: "prompts" });
+    }
+    keep(numbered(raw, path)?, config)
+}
+
+fn keep(raw: Vec<RawDocument>, config: &PromptsConfig) -> Result<Vec<Prompt>, DataError> {
     let mut ids = Ids::default();
     let mut kept: HashMap<String, usize> = HashMap::new();
     let mut prompts = Vec::new();
-    for (place, prompt) in jsonl::read_lines::<Prompt>(path)? {
-        ids.take(&prompt.id, &place)?;
-        check_text(&prompt.id, &prompt.text, &place)?;
-        if !buckets.contains(&prompt.bucket) {
-            let allowed = buckets.to_vec();
-            return Err(DataError::UnknownBucket { place, id: prompt.id, bucket: prompt.bucket, allowed });
+    for RawDocument { place, id, bucket, text } in raw {
+        let id = id.unwrap_or_default();
+        ids.take(&id, &place)?;
+        check_text(&id, &text, &place)?;
+        let bucket = bucket.or_else(|| config.bucket.clone()).unwrap_or_default();
+        if !config.buckets.contains(&bucket) {
+            return Err(DataError::UnknownBucket { place, id, bucket, allowed: config.buckets.clone() });
         }
-        let count = kept.entry(prompt.bucket.clone()).or_default();
-        if max_per_bucket.is_none_or(|max| *count < max) {
+        let count = kept.entry(bucket.clone()).or_default();
+        if config.max_per_bucket.is_none_or(|max| *count < max) {
             *count += 1;
-            prompts.push(prompt);
+            prompts.push(Prompt { id, bucket, text });
         }
-    }
-    if prompts.is_empty() {
-        return Err(DataError::Empty { path: path.to_path_buf(), what: "prompts" });
     }
     Ok(prompts)
 }

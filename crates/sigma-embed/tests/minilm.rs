@@ -1,4 +1,4 @@
-//! all-MiniLM-L6-v2 against sentence-transformers (`scripts/goldens/opt.py`), and embedding files.
+//! all-MiniLM-L6-v2 against sentence-transformers (`scripts/goldens/minilm.py`), and embedding files.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::ops::ControlFlow;
@@ -13,7 +13,6 @@ use sigma_model::Encoder;
 struct Golden {
     text: String,
     ids: Vec<u32>,
-    embedding: Vec<f32>,
 }
 
 fn root() -> PathBuf {
@@ -40,8 +39,11 @@ fn rows(encoder: &Encoder, texts: &[&str], batch_size: usize) -> Vec<f32> {
 #[test]
 fn embeddings_equal_sentence_transformers_for_every_batch_size() {
     let Some(encoder) = minilm() else { return };
-    let text = std::fs::read_to_string(root().join("crates/sigma-embed/tests/goldens/minilm.json")).unwrap();
-    let golden: Vec<Golden> = serde_json::from_str(&text).unwrap();
+    let goldens = root().join("crates/sigma-embed/tests/goldens");
+    let golden: Vec<Golden> =
+        serde_json::from_str(&std::fs::read_to_string(goldens.join("minilm.json")).unwrap()).unwrap();
+    let (n, dim, reference) = npy::read(&goldens.join("minilm.npy")).unwrap();
+    assert_eq!((n, golden.len(), dim), (200, 200, encoder.dim()));
     let texts: Vec<&str> = golden.iter().map(|g| g.text.as_str()).collect();
     assert!(golden.iter().any(|g| g.ids.len() == 256), "a text that is cut at 256 tokens is among them");
     let tokens = encoder.tokenize(&texts).unwrap();
@@ -50,8 +52,8 @@ fn embeddings_equal_sentence_transformers_for_every_batch_size() {
     }
     for batch_size in [1, 7, 64] {
         let rows = rows(&encoder, &texts, batch_size);
-        for (row, golden) in rows.chunks(encoder.dim()).zip(&golden) {
-            let pairs = || row.iter().zip(&golden.embedding);
+        for ((row, reference), golden) in rows.chunks(dim).zip(reference.chunks(dim)).zip(&golden) {
+            let pairs = || row.iter().zip(reference);
             let cosine: f64 = pairs().map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
             let worst = pairs().map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
             assert!(cosine > 0.999_999 && worst < 1e-5, "batch {batch_size}, {:?}: {cosine} {worst}", golden.text);

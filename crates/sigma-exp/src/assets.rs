@@ -3,18 +3,20 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use candle_core::Device;
+use sigma_data::TextFile;
 use sigma_data::Tokenizer;
 use sigma_data::blocks::{Block, slice};
 use sigma_data::documents::read_documents;
 use sigma_data::hash::{hash_blocks, hash_bytes, hash_file};
-use sigma_data::hub::{HubProgress, Resolved, Wanted, resolve};
+use sigma_data::hub::Wanted;
 use sigma_data::prompts::{Prompt, read_prompts};
 use sigma_data::source::Source;
 use sigma_model::{Encoder, ModelError, Opt};
 use sigma_report::manifest::{CorpusSource, ModelSource, PromptsSource, SourcesEntry};
 
+use crate::hub::{Hub, LocalText};
 use crate::spec::Experiment;
 
 /// A model of the experiment's family with its tokenizer.
@@ -27,14 +29,14 @@ pub struct Language {
 
 impl Language {
     /// Loads `source` onto `device`.
-    pub fn load(source: &str, device: &Device) -> Result<Self> {
+    pub fn load(hub: Hub, source: &str, device: &Device) -> Result<Self> {
         let wanted = [
             Wanted::file("config.json"),
             Wanted::weights(),
             Wanted::tokenizer(),
             Wanted::optional("tokenizer_config.json"),
         ];
-        let resolved = fetch(source, &wanted).with_context(|| format!("model `{source}`"))?;
+        let resolved = hub.model("model", source, &wanted)?;
         let tokenizer = Tokenizer::load(&resolved.folder)?;
         let model = Opt::load(&resolved.folder, device)?;
         check_vocabulary(&resolved.folder, &tokenizer, &model)?;
@@ -65,10 +67,11 @@ pub struct FrozenEncoder {
     pub source: String,
     pub revision: Option<String>,
     pub hash: String,
+    folder: PathBuf,
 }
 
 impl FrozenEncoder {
-    pub fn load(source: &str, max_tokens: Option<usize>, device: &Device) -> Result<Self> {
+    pub fn load(hub: Hub, source: &str, max_tokens: Option<usize>, device: &Device) -> Result<Self> {
         let wanted = [
             Wanted::file("config.json"),
             Wanted::weights(),
@@ -77,10 +80,19 @@ impl FrozenEncoder {
             Wanted::optional("sentence_bert_config.json"),
             Wanted::optional("1_Pooling/config.json"),
         ];
-        let resolved = fetch(source, &wanted).with_context(|| format!("encoder `{source}`"))?;
+        let resolved = hub.model("encoder", source, &wanted)?;
         let encoder = Encoder::load(&resolved.folder, max_tokens, device)?;
         let hash = hash_folder(&resolved.folder)?;
-        Ok(Self { encoder, source: source.to_string(), revision: resolved.revision, hash })
+        let (source, revision, folder) = (source.to_string(), resolved.revision, resolved.folder);
+        Ok(Self { encoder, source, revision, hash, folder })
+    }
+
+    /// The same encoder once more, on another device.
+    pub fn on(&self, max_tokens: Option<usize>, device: &Device) -> Result<Self> {
+        let encoder = Encoder::load(&self.folder, max_tokens, device)?;
+        let Self { source, revision, hash, folder, .. } = self;
+        let (source, revision, hash, folder) = (source.clone(), revision.clone(), hash.clone(), folder.clone());
+        Ok(Self { encoder, source, revision, hash, folder })
     }
 }
 
@@ -107,19 +119,9 @@ fn hash_folder(folder: &Path) -> Result<String> {
 }
 
 /// The folder of a tokenizer alone.
-pub fn fetch_tokenizer(source: &str) -> Result<PathBuf> {
+pub fn fetch_tokenizer(hub: Hub, source: &str) -> Result<PathBuf> {
     let wanted = [Wanted::tokenizer(), Wanted::optional("tokenizer_config.json")];
-    Ok(fetch(source, &wanted).with_context(|| format!("tokenizer `{source}`"))?.folder)
-}
-
-fn fetch(source: &str, wanted: &[Wanted]) -> Result<Resolved> {
-    let source: Source = source.parse()?;
-    let report = |progress: HubProgress| match progress {
-        HubProgress::Waiting { repo } => tracing::info!("{repo}: another program is fetching it; waiting"),
-        HubProgress::Received { file } => tracing::info!("fetched {file}"),
-        _ => {}
-    };
-    Ok(resolve(&source, wanted, false, &report)?)
+    Ok(hub.model("tokenizer", source, &wanted)?.folder)
 }
 
 /// The sliced corpus.
@@ -129,13 +131,15 @@ pub struct Corpus {
     pub contexts: Vec<Block>,
     /// Contexts of the corpus beyond the N.
     pub spare: Vec<Block>,
+    pub revision: Option<String>,
     pub hash: String,
 }
 
 impl Corpus {
-    pub fn load(experiment: &Experiment, tokenizer: &Tokenizer) -> Result<Self> {
+    fn load(hub: Hub, text: &TextFile, experiment: &Experiment, tokenizer: &Tokenizer) -> Result<Self> {
         let config = &experiment.corpus;
-        let documents = read_documents(&config.path, config.text_column.as_deref(), config.id_column.as_deref())?;
+        let LocalText { path, revision } = hub.text("corpus", text)?;
+        let documents = read_documents(&path, config.text_column.as_deref(), config.id_column.as_deref())?;
         let contexts = slice(&documents, tokenizer, config.context_tokens, config.max_contexts)?;
         let mut spare = Vec::new();
         let needed = experiment.mixture.spare_contexts(contexts.len(), experiment.generations);
@@ -149,13 +153,13 @@ impl Corpus {
                      {} more; use a larger corpus, a smaller corpus.max_contexts, or mixture.real: resample",
                     experiment.generations,
                     contexts.len(),
-                    config.path.display(),
+                    path.display(),
                     spare.len()
                 );
             }
         }
         let hash = hash_bytes(format!("{} {}", hash_blocks(&contexts), hash_blocks(&spare)).as_bytes());
-        Ok(Self { documents: documents.len(), contexts, spare, hash })
+        Ok(Self { documents: documents.len(), contexts, spare, revision, hash })
     }
 }
 
@@ -170,55 +174,88 @@ pub struct Assets {
     pub corpus: Corpus,
     pub prompts: Vec<TokenizedPrompt>,
     pub prompts_hash: String,
+    pub prompts_revision: Option<String>,
     pub encoder: FrozenEncoder,
 }
 
 impl Assets {
-    /// Loads and checks everything that `experiment` names.
-    pub fn load(experiment: &Experiment, device: &Device) -> Result<Self> {
-        let base = Language::load(&experiment.model.source, device)?;
-        let corpus = Corpus::load(experiment, &base.tokenizer)?;
+    /// Loads and checks everything that `experiment` names. `begun` is what a run that goes on has used: a branch of the
+    /// hub may have moved since, so the same commits are taken again.
+    pub fn load(hub: Hub, experiment: &Experiment, begun: Option<&SourcesEntry>, device: &Device) -> Result<Self> {
+        let source = &experiment.model.source;
+        let source = at_commit(source, begun.map(|b| (b.model.source.as_str(), &b.model.revision)));
+        let base = Language::load(hub, &source, device)?;
+        let text =
+            text_at_commit(experiment.corpus.text_file()?, begun.map(|b| (b.corpus.path.as_str(), &b.corpus.revision)));
+        let corpus = Corpus::load(hub, &text, experiment, &base.tokenizer)?;
         let section = &experiment.prompts;
-        let bank = read_prompts(&section.path, &section.buckets, section.max_per_bucket)?;
+        let text = text_at_commit(section.text_file()?, begun.map(|b| (b.prompts.path.as_str(), &b.prompts.revision)));
+        let LocalText { path, revision: prompts_revision } = hub.text("prompts", &text)?;
+        let bank = read_prompts(&path, section)?;
         let prompts_hash = hash_bytes(serde_json::to_string(&bank)?.as_bytes());
         let mut prompts = Vec::with_capacity(bank.len());
         for prompt in bank {
             let tokens = base.tokenizer.encode_with_bos(&prompt.text)?;
             prompts.push(TokenizedPrompt { prompt, tokens });
         }
-        check_lengths(experiment, &base.model, &prompts)?;
+        check_lengths(experiment, &path, &base.model, &prompts)?;
         let section = &experiment.encoder;
-        let encoder = FrozenEncoder::load(&section.source, section.max_tokens, device)?;
-        Ok(Self { base, corpus, prompts, prompts_hash, encoder })
+        let source = at_commit(&section.source, begun.map(|b| (b.encoder.source.as_str(), &b.encoder.revision)));
+        let mut encoder = FrozenEncoder::load(hub, &source, section.max_tokens, device)?;
+        encoder.source.clone_from(&section.source);
+        Ok(Self { base, corpus, prompts, prompts_hash, prompts_revision, encoder })
     }
 
     /// What the manifest says about them.
-    pub fn sources(&self, experiment: &Experiment) -> SourcesEntry {
+    pub fn sources(&self, experiment: &Experiment) -> Result<SourcesEntry> {
         let model = |source: &str, revision: &Option<String>, hash: &str| ModelSource {
             source: source.to_string(),
             revision: revision.clone(),
             hash: hash.to_string(),
         };
-        SourcesEntry {
+        Ok(SourcesEntry {
             model: model(&experiment.model.source, &self.base.revision, &self.base.hash),
             encoder: model(&self.encoder.source, &self.encoder.revision, &self.encoder.hash),
             corpus: CorpusSource {
-                path: experiment.corpus.path.display().to_string(),
+                path: experiment.corpus.text_file()?.to_string(),
+                revision: self.corpus.revision.clone(),
                 hash: self.corpus.hash.clone(),
                 documents: self.corpus.documents,
                 contexts: self.corpus.contexts.len(),
             },
             prompts: PromptsSource {
-                path: experiment.prompts.path.display().to_string(),
+                path: experiment.prompts.text_file()?.to_string(),
+                revision: self.prompts_revision.clone(),
                 hash: self.prompts_hash.clone(),
                 count: self.prompts.len(),
             },
+        })
+    }
+}
+
+/// `source`, or the commit of it that a run has used so far.
+fn at_commit(source: &str, used: Option<(&str, &Option<String>)>) -> String {
+    match (source.parse(), used) {
+        (Ok(Source::Hub { repo, .. }), Some((before, Some(commit)))) if before == source => format!("{repo}@{commit}"),
+        _ => source.to_string(),
+    }
+}
+
+/// The same for a file of a data set.
+fn text_at_commit(text: TextFile, used: Option<(&str, &Option<String>)>) -> TextFile {
+    match (&text, used) {
+        (TextFile::Hub { dataset: Source::Hub { repo, .. }, file }, Some((before, Some(commit))))
+            if before == text.to_string() =>
+        {
+            let dataset = Source::Hub { repo: repo.clone(), revision: Some(commit.clone()) };
+            TextFile::Hub { dataset, file: file.clone() }
         }
+        _ => text,
     }
 }
 
 /// Every text that will be written must fit into the model's positions: better known now than after an hour.
-fn check_lengths(experiment: &Experiment, model: &Opt, prompts: &[TokenizedPrompt]) -> Result<()> {
+fn check_lengths(experiment: &Experiment, bank: &Path, model: &Opt, prompts: &[TokenizedPrompt]) -> Result<()> {
     let max = model.config().max_position_embeddings;
     let pool = 1 + 2 * experiment.corpus.context_tokens - 1;
     if pool > max {
@@ -234,7 +271,7 @@ fn check_lengths(experiment: &Experiment, model: &Opt, prompts: &[TokenizedPromp
             bail!(
                 "{}: prompt `{}` has {} tokens; with evaluation.max_new_tokens {new} it needs {needed} positions, but the \
                  model has {max}",
-                experiment.prompts.path.display(),
+                bank.display(),
                 prompt.prompt.id,
                 prompt.tokens.len()
             );

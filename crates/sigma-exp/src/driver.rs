@@ -272,7 +272,7 @@ fn evaluate<'scope, 'run: 'scope>(
         return Ok(Some(scope.spawn(move || {
             let device = device::open(name).context("evaluation_device")?;
             let model = model.to_device(&device)?;
-            let encoder = FrozenEncoder::load(&section.source, section.max_tokens, &device)?;
+            let encoder = run.assets.encoder.on(section.max_tokens, &device)?;
             let embedded = answer_and_embed(run, &seeds, &model, &encoder, &device, &made)?;
             finish(run, made, &embedded)
         })));

@@ -11,6 +11,7 @@ mod device;
 mod diagnostics;
 mod driver;
 mod guard;
+mod hub;
 mod interrupt;
 mod log;
 mod machine;
@@ -35,7 +36,8 @@ fn main() -> ExitCode {
     sigma_kernels::threads::leave_parallelism_to_rayon();
     log::install();
     let arguments = cli::Arguments::parse();
-    match interrupt::install().and_then(|()| commands::execute(arguments.command)) {
+    let hub = hub::Hub { offline: arguments.offline };
+    match interrupt::install().and_then(|()| commands::execute(arguments.command, hub)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => diagnostics::report(&error),
     }

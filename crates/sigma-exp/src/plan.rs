@@ -52,9 +52,9 @@ pub fn describe(experiment: &Experiment, assets: &Assets, device: &Device) -> Re
     line("setting", format!("{}, {generations} generations after the base", experiment.setting.title()));
     line("device", device::describe(device));
     line("model", format!("{} ({:.1} M parameters)", experiment.model.source, parameters as f64 / 1e6));
-    let file = experiment.corpus.path.display();
+    let file = experiment.corpus.text_file()?;
     line("corpus", format!("{file}: {} documents, {n} contexts of {length} tokens", assets.corpus.documents));
-    line("prompts", format!("{}: {} prompts", experiment.prompts.path.display(), assets.prompts.len()));
+    line("prompts", format!("{}: {} prompts", experiment.prompts.text_file()?, assets.prompts.len()));
     let dim = assets.encoder.encoder.dim();
     line(
         "encoder",

@@ -100,7 +100,12 @@ impl RunFolder {
     }
 
     pub fn manifest(&self) -> Result<Option<Manifest>> {
-        let path = self.path.join(manifest::FILE_NAME);
+        Self::peek(&self.path)
+    }
+
+    /// The manifest of a folder that need not be a run's yet, without opening it.
+    pub fn peek(path: &Path) -> Result<Option<Manifest>> {
+        let path = path.join(manifest::FILE_NAME);
         if path.exists() { Ok(Some(Manifest::read(&path)?)) } else { Ok(None) }
     }
 

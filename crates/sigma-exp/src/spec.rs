@@ -118,6 +118,8 @@ impl Experiment {
                 );
             }
         }
+        self.corpus.text_file()?;
+        self.prompts.text_file()?;
         if self.corpus.context_tokens == 0 {
             bail!("corpus.context_tokens is 0; it must be at least 1");
         }

@@ -82,7 +82,10 @@ pub struct ModelSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CorpusSource {
+    /// A path, or `org/dataset[@revision]/file` on the hub.
     pub path: String,
+    /// The commit that a hub id resolved to; `None` for a path.
+    pub revision: Option<String>,
     pub hash: String,
     pub documents: usize,
     pub contexts: usize,
@@ -91,7 +94,9 @@ pub struct CorpusSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PromptsSource {
+    /// As for the corpus.
     pub path: String,
+    pub revision: Option<String>,
     pub hash: String,
     pub count: usize,
 }

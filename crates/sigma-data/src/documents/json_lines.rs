@@ -9,18 +9,19 @@ use crate::error::DataError;
 use crate::jsonl;
 use crate::place::Place;
 
-pub(super) fn read(path: &Path, columns: &Columns<'_>) -> Result<Vec<RawDocument>, DataError> {
+pub(crate) fn read(path: &Path, columns: &Columns<'_>) -> Result<Vec<RawDocument>, DataError> {
     jsonl::read_lines::<Map<String, Value>>(path)?
         .into_iter()
         .map(|(place, mut object)| {
             // looked up before anything is taken out, so that a message can list all fields
             let id = id(&place, &object, columns)?;
+            let bucket = bucket(&place, &object, columns)?;
             let text = match object.remove(columns.text) {
                 Some(Value::String(text)) => text,
                 Some(other) => return Err(wrong_type(place, columns.text, "a string", &other)),
                 None => return Err(missing(place, columns.text, &object)),
             };
-            Ok(RawDocument { place, id, text })
+            Ok(RawDocument { place, id, bucket, text })
         })
         .collect()
 }
@@ -32,6 +33,16 @@ fn id(place: &Place, object: &Map<String, Value>, columns: &Columns<'_>) -> Resu
         Some(other) => Err(wrong_type(place.clone(), columns.id, "a string or an integer", other)),
         None if columns.id_required => Err(missing(place.clone(), columns.id, object)),
         None => Ok(None),
+    }
+}
+
+fn bucket(place: &Place, object: &Map<String, Value>, columns: &Columns<'_>) -> Result<Option<String>, DataError> {
+    let Some((name, required)) = columns.bucket else { return Ok(None) };
+    match object.get(name) {
+        Some(Value::String(bucket)) => Ok(Some(bucket.clone())),
+        Some(Value::Null) | None if !required => Ok(None),
+        Some(other) => Err(wrong_type(place.clone(), name, "a string", other)),
+        None => Err(missing(place.clone(), name, object)),
     }
 }
 

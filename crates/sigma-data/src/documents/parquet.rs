@@ -1,4 +1,4 @@
-//! Documents from Parquet, through the record API: two columns at the top level, no Arrow.
+//! Documents from Parquet, through the record API: columns at the top level, no Arrow.
 
 use std::any::Any;
 use std::fs::File;
@@ -19,7 +19,7 @@ use crate::place::{At, Place};
 const TEXT: &str = "a string";
 const ID: &str = "a string or an integer";
 
-pub(super) fn read(path: &Arc<Path>, columns: &Columns<'_>) -> Result<Vec<RawDocument>, DataError> {
+pub(crate) fn read(path: &Arc<Path>, columns: &Columns<'_>) -> Result<Vec<RawDocument>, DataError> {
     // parquet 60 answers some damaged files with a panic, such as negative offsets in the footer; nothing outlives the
     // closure, so nothing can be left half done
     panic::catch_unwind(AssertUnwindSafe(|| read_columns(path, columns))).unwrap_or_else(|panic| {
@@ -44,25 +44,42 @@ fn read_columns(path: &Arc<Path>, columns: &Columns<'_>) -> Result<Vec<RawDocume
     if id.is_none() && columns.id_required {
         return Err(missing(path, columns.id, schema));
     }
-    // one column may serve as both, and a projection must not name it twice
-    let id_is_text = columns.id == columns.text;
+    let bucket_name = columns.bucket.map(|(name, _)| name);
+    let bucket = match columns.bucket {
+        Some((name, required)) => match column(path, schema, name, TEXT)? {
+            None if required => return Err(missing(path, name, schema)),
+            found => found,
+        },
+        None => None,
+    };
+    // one column may serve as several, and a projection must not name it twice
     let mut fields = vec![text];
-    fields.extend(id.filter(|_| !id_is_text));
+    for field in [id, bucket].into_iter().flatten() {
+        if fields.iter().all(|other| other.name() != field.name()) {
+            fields.push(field);
+        }
+    }
     let projection = Type::group_type_builder(schema.name()).with_fields(fields).build().map_err(damaged)?;
 
     let mut documents = Vec::new();
     for (row, number) in reader.get_row_iter(Some(projection)).map_err(damaged)?.zip(1..) {
         let place = Place::new(path, At::Row(number));
-        let (mut id, mut text) = (None, None);
+        let (mut id, mut bucket, mut text) = (None, None, None);
         for (name, field) in row.map_err(damaged)?.into_columns() {
             if name == columns.id {
                 id = Some(value(&place, columns.id, &field, ID)?);
+            }
+            if Some(name.as_str()) == bucket_name {
+                bucket = match (&field, columns.bucket) {
+                    (Field::Null, Some((_, false))) => None,
+                    _ => Some(value(&place, &name, &field, TEXT)?),
+                };
             }
             if name == columns.text {
                 text = Some(value(&place, columns.text, &field, TEXT)?);
             }
         }
-        documents.push(RawDocument { place, id, text: text.unwrap_or_default() });
+        documents.push(RawDocument { place, id, bucket, text: text.unwrap_or_default() });
     }
     Ok(documents)
 }

@@ -1,13 +1,30 @@
-//! Documents from plain text: one file is one document, named by its file stem.
+//! Documents from plain text: one file is one document, named by its file stem; and prompts, one a line.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{RawDocument, extension, stem, unknown_format};
 use crate::error::DataError;
 use crate::place::{At, Place};
 
-pub(super) fn read_file(path: &Path) -> Result<RawDocument, DataError> {
+pub(crate) fn read_file(path: &Path) -> Result<RawDocument, DataError> {
+    let place = Place::new(&path.into(), At::File);
+    Ok(RawDocument { place, id: Some(stem(path)), bucket: None, text: read_text(path)? })
+}
+
+/// Every line that is not blank, without an id.
+pub(crate) fn read_lines(path: &Path) -> Result<Vec<RawDocument>, DataError> {
+    let (shared, text) = (Arc::from(path), read_text(path)?);
+    let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+    let document = |(line, number): (&str, usize)| {
+        let place = Place::new(&shared, At::Line(number));
+        RawDocument { place, id: None, bucket: None, text: line.to_string() }
+    };
+    Ok(lines.map(document).collect())
+}
+
+fn read_text(path: &Path) -> Result<String, DataError> {
     let bytes = fs::read(path).map_err(DataError::read(path))?;
     let mut text = String::from_utf8(bytes).map_err(|e| {
         let valid = &e.as_bytes()[..e.utf8_error().valid_up_to()];
@@ -17,12 +34,12 @@ pub(super) fn read_file(path: &Path) -> Result<RawDocument, DataError> {
     if text.starts_with('\u{feff}') {
         text.remove(0);
     }
-    Ok(RawDocument { place: Place::new(&path.into(), At::File), id: Some(stem(path)), text })
+    Ok(text)
 }
 
 /// Every file of the folder must be text: skipping what is not known could drop half a corpus without a word. Hidden
 /// files are left by editors and file managers, so they are not part of it.
-pub(super) fn read_folder(folder: &Path) -> Result<Vec<RawDocument>, DataError> {
+pub(crate) fn read_folder(folder: &Path) -> Result<Vec<RawDocument>, DataError> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(folder).map_err(DataError::read(folder))? {
         let entry = entry.map_err(DataError::read(folder))?;

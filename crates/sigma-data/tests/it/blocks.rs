@@ -88,7 +88,7 @@ fn blocks_survive_a_file() {
     let blocks = [Block { id: "a#0000".into(), tokens: vec![4, 5, 6] }, Block { id: "é 😀".into(), tokens: vec![7] }];
     let (_folder, path) = file("blocks.jsonl", "");
     write_blocks(&path, &blocks).unwrap();
-    assert_eq!(read_blocks(&path, &tokenizer(), None).unwrap(), blocks);
+    assert_eq!(read(&path, None).unwrap(), blocks);
     let first_line = std::fs::read_to_string(&path).unwrap().lines().next().unwrap().to_string();
     assert_eq!(first_line, r#"{"id":"a#0000","tokens":[4,5,6]}"#);
 }
@@ -97,7 +97,7 @@ fn blocks_survive_a_file() {
 fn a_block_may_be_text_and_tokens_come_before_text() {
     let (_folder, path) =
         file("blocks.jsonl", "{\"id\": 1, \"text\": \"the bank\"}\n{\"id\": 2, \"tokens\": [9], \"text\": \"other\"}");
-    let blocks = read_blocks(&path, &tokenizer(), None).unwrap();
+    let blocks = read(&path, None).unwrap();
     assert_eq!(blocks[0], Block { id: "1".into(), tokens: tokenizer().encode("the bank").unwrap() });
     assert_eq!(blocks[1], Block { id: "2".into(), tokens: vec![9] });
 }
@@ -120,10 +120,24 @@ fn defective_blocks_are_refused_with_their_line() {
     ];
     for (line, expected) in cases {
         let (_folder, path) = file("blocks.jsonl", format!("{{\"id\":\"ok\",\"tokens\":[4,5]}}\n\n{line}\n"));
-        let error = read_blocks(&path, &tokenizer(), Some(2)).unwrap_err();
+        let error = read(&path, Some(2)).unwrap_err();
         assert!(expected(&error), "{line}: {error}");
         assert!(error.to_string().contains("blocks.jsonl:3"), "{line}: {error}");
     }
     let (_folder, path) = file("blocks.jsonl", "\n");
-    assert!(matches!(read_blocks(&path, &tokenizer(), None), Err(DataError::Empty { .. })));
+    assert!(matches!(read(&path, None), Err(DataError::Empty { .. })));
+}
+
+/// With the tokenizer's own vocabulary.
+fn read(path: &std::path::Path, expected_len: Option<usize>) -> Result<Vec<Block>, DataError> {
+    let tokenizer = tokenizer();
+    read_blocks(path, &tokenizer, tokenizer.vocab_size(), expected_len)
+}
+
+#[test]
+fn tokens_that_only_the_model_has_are_read_if_the_model_has_them() {
+    let beyond = tokenizer().vocab_size();
+    let (_folder, path) = file("b.jsonl", format!("{{\"id\": \"a\", \"tokens\": [{beyond}]}}\n"));
+    assert!(matches!(read(&path, None), Err(DataError::TokenOutOfRange { .. })));
+    assert_eq!(read_blocks(&path, &tokenizer(), beyond + 1, None).unwrap()[0].tokens, [beyond as u32]);
 }

@@ -10,9 +10,10 @@ use sigma_metrics::{Embeddings, Observed, SigmaConfig, SigmaUb, SurfaceConfig, o
 
 use super::print;
 use crate::assets::FrozenEncoder;
+use crate::hub::Hub;
 use crate::{cli, device, stage};
 
-pub fn execute(arguments: &cli::Metrics) -> Result<()> {
+pub fn execute(hub: Hub, arguments: &cli::Metrics) -> Result<()> {
     let observed: Observed = serde_yaml::from_str(&arguments.observed)
         .with_context(|| format!("--observed {}: expected a positive number or `all`", arguments.observed))?;
     let config = SigmaConfig { observed, ..SigmaConfig::default() };
@@ -23,7 +24,7 @@ pub fn execute(arguments: &cli::Metrics) -> Result<()> {
     };
     if let Some(path) = &arguments.texts {
         let source = arguments.encoder.as_deref().unwrap_or_default();
-        let encoder = FrozenEncoder::load(source, None, &device::open(&arguments.device)?)?;
+        let encoder = FrozenEncoder::load(hub, source, None, &device::open(&arguments.device)?)?;
         let documents = read_documents(path, None, None)?;
         let texts: Vec<&str> = documents.iter().map(|d| d.text.as_str()).collect();
         let (rows, record) = stage::embed_texts(&texts, &encoder, 32, None)?;

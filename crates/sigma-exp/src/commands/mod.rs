@@ -14,22 +14,23 @@ use std::io::Write;
 use anyhow::Result;
 
 use crate::cli::{Command, Data};
+use crate::hub::Hub;
 
-pub fn execute(command: Command) -> Result<()> {
+pub fn execute(command: Command, hub: Hub) -> Result<()> {
     match command {
-        Command::Run(arguments) => run::execute(&arguments),
-        Command::Check(arguments) => check::execute(&arguments),
+        Command::Run(arguments) => run::execute(hub, &arguments),
+        Command::Check(arguments) => check::execute(hub, &arguments),
         Command::Status { dir } => status::execute(&dir),
         Command::Report(arguments) => report::execute(&arguments),
-        Command::Metrics(arguments) => metrics::execute(&arguments),
-        Command::Finetune(arguments) => stages::finetune(&arguments),
-        Command::Generate(arguments) => stages::generate(&arguments),
-        Command::Embed(arguments) => stages::embed(&arguments),
+        Command::Metrics(arguments) => metrics::execute(hub, &arguments),
+        Command::Finetune(arguments) => stages::finetune(hub, &arguments),
+        Command::Generate(arguments) => stages::generate(hub, &arguments),
+        Command::Embed(arguments) => stages::embed(hub, &arguments),
         Command::Data(Data::Slice { texts, tokenizer, out, context_tokens, max_contexts, text_column, id_column }) => {
             let columns = (text_column.as_deref(), id_column.as_deref());
-            slice::execute(&texts, &tokenizer, &out, context_tokens, max_contexts, columns)
+            slice::execute(hub, &texts, &tokenizer, &out, context_tokens, max_contexts, columns)
         }
-        Command::Pretrain { config, overrides, out } => pretrain::execute(&config, &overrides, out),
+        Command::Pretrain { config, overrides, out } => pretrain::execute(hub, &config, &overrides, out),
     }
 }
 

@@ -13,6 +13,7 @@ use sigma_data::{Tokenizer, train_bpe};
 use sigma_model::{Opt, OptConfig};
 use sigma_train::TrainingConfig;
 
+use crate::hub::Hub;
 use crate::{device, results, stage, yaml};
 
 /// A pretraining config.
@@ -61,7 +62,7 @@ fn default_device() -> String {
     "auto".to_string()
 }
 
-pub fn execute(path: &Path, overrides: &[String], out: Option<PathBuf>) -> Result<()> {
+pub fn execute(hub: Hub, path: &Path, overrides: &[String], out: Option<PathBuf>) -> Result<()> {
     let config: Pretraining = yaml::load(path, overrides)?;
     let out = out.unwrap_or_else(|| config.out.clone());
     if out.join("model.safetensors").exists() {
@@ -70,7 +71,8 @@ pub fn execute(path: &Path, overrides: &[String], out: Option<PathBuf>) -> Resul
     config.training.validate()?;
     let device = device::open(&config.device)?;
     let corpus = &config.corpus;
-    let documents = read_documents(&corpus.path, corpus.text_column.as_deref(), corpus.id_column.as_deref())?;
+    let text = hub.text("corpus", &corpus.text_file()?)?;
+    let documents = read_documents(&text.path, corpus.text_column.as_deref(), corpus.id_column.as_deref())?;
     let tokenizer = train_bpe(documents.iter().map(|d| d.text.as_str()), config.tokenizer.vocab_size)?;
     let texts: Vec<&str> = documents.iter().map(|d| d.text.as_str()).collect();
     let blocks = pack(&tokenizer, &texts, corpus.context_tokens, config.stride_tokens)?;

@@ -10,6 +10,7 @@ use sigma_report::{Manifest, manifest};
 use super::print;
 use crate::assets::Assets;
 use crate::driver::{self, RunContext};
+use crate::hub::Hub;
 use crate::run_folder::{CONFIG, LOG, RunFolder};
 use crate::{cli, device, guard, log, machine, plan, results, spec};
 
@@ -24,11 +25,14 @@ impl cli::Config {
     }
 }
 
-pub fn execute(arguments: &cli::Run) -> Result<()> {
+pub fn execute(hub: Hub, arguments: &cli::Run) -> Result<()> {
     let experiment = arguments.config.load()?;
     let path = arguments.out.clone().unwrap_or_else(|| PathBuf::from("results").join(&experiment.name));
     let device = device::open(&experiment.device)?;
-    let assets = Assets::load(&experiment, &device)?;
+    // what is wrong with the sources shows before anything is written; going on uses the commits that were used before
+    let before = if arguments.fresh { None } else { RunFolder::peek(&path)? };
+    let assets = Assets::load(hub, &experiment, before.as_ref().map(|manifest| &manifest.sources), &device)?;
+    let sources = assets.sources(&experiment)?;
     if arguments.dry_run {
         return print(&format!("{}\n{}", experiment.to_yaml()?, plan::describe(&experiment, &assets, &device)?));
     }
@@ -37,7 +41,6 @@ pub fn execute(arguments: &cli::Run) -> Result<()> {
     if arguments.fresh {
         folder.clear()?;
     }
-    let sources = assets.sources(&experiment);
     let begun = folder.manifest()?;
     if let Some(manifest) = &begun {
         guard::check(&folder, manifest, &experiment, &sources)?;

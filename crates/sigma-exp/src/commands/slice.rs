@@ -8,8 +8,10 @@ use sigma_data::blocks::{slice, write_blocks};
 use sigma_data::documents::read_documents;
 
 use crate::assets::fetch_tokenizer;
+use crate::hub::Hub;
 
 pub fn execute(
+    hub: Hub,
     texts: &[PathBuf],
     tokenizer: &str,
     out: &Path,
@@ -17,7 +19,7 @@ pub fn execute(
     max_contexts: Option<usize>,
     (text_column, id_column): (Option<&str>, Option<&str>),
 ) -> Result<()> {
-    let tokenizer = Tokenizer::load(&fetch_tokenizer(tokenizer)?)?;
+    let tokenizer = Tokenizer::load(&fetch_tokenizer(hub, tokenizer)?)?;
     let mut documents = Vec::new();
     let mut places = std::collections::HashMap::new();
     for path in texts {

@@ -11,17 +11,18 @@ use sigma_data::prompts::read_prompts;
 use sigma_data::seeds::Seeds;
 
 use crate::assets::{FrozenEncoder, Language, TokenizedPrompt, fetch_tokenizer};
+use crate::hub::Hub;
 use crate::{cli, device, results, stage};
 
-pub fn finetune(arguments: &cli::Finetune) -> Result<()> {
+pub fn finetune(hub: Hub, arguments: &cli::Finetune) -> Result<()> {
     let experiment = arguments.config.load()?;
     let out = &arguments.out;
     if out.join("model.safetensors").exists() {
         bail!("{} holds a model already; choose another --out", out.display());
     }
     let device = device::open(&experiment.device)?;
-    let language = Language::load(&arguments.model, &device)?;
-    let blocks = read_blocks(&arguments.blocks, &language.tokenizer, None)?;
+    let language = Language::load(hub, &arguments.model, &device)?;
+    let blocks = read_blocks(&arguments.blocks, &language.tokenizer, language.model.config().vocab_size, None)?;
     let seeds = Seeds::new(experiment.seed, &experiment.domain);
     let (model, curve, record) =
         stage::train(&language.model, &blocks, &experiment.training, &seeds, arguments.generation)?;
@@ -38,22 +39,22 @@ pub fn finetune(arguments: &cli::Finetune) -> Result<()> {
     Ok(())
 }
 
-pub fn generate(arguments: &cli::Generate) -> Result<()> {
+pub fn generate(hub: Hub, arguments: &cli::Generate) -> Result<()> {
     let experiment = arguments.config.load()?;
     let device = device::open(&experiment.device)?;
-    let Language { model, tokenizer, .. } = Language::load(&arguments.model, &device)?;
+    let Language { model, tokenizer, .. } = Language::load(hub, &arguments.model, &device)?;
     let model = model.for_inference(experiment.training.precision.dtype(&device))?;
     let seeds = Seeds::new(experiment.seed, &experiment.domain);
     match arguments.purpose {
         cli::Purpose::Regeneration => {
-            let contexts = read_blocks(&arguments.prompts, &tokenizer, None)?;
+            let contexts = read_blocks(&arguments.prompts, &tokenizer, model.config().vocab_size, None)?;
             let (pool, _) =
                 stage::regenerate(&model, &contexts, &experiment.regeneration, &seeds, arguments.generation)?;
             write_blocks(&arguments.out, &pool)?;
         }
         cli::Purpose::Evaluation => {
             let section = &experiment.prompts;
-            let bank = read_prompts(&arguments.prompts, &section.buckets, section.max_per_bucket)?;
+            let bank = read_prompts(&arguments.prompts, section)?;
             let prompts = bank
                 .into_iter()
                 .map(|prompt| Ok(TokenizedPrompt { tokens: tokenizer.encode_with_bos(&prompt.text)?, prompt }))
@@ -66,14 +67,14 @@ pub fn generate(arguments: &cli::Generate) -> Result<()> {
     Ok(())
 }
 
-pub fn embed(arguments: &cli::Embed) -> Result<()> {
+pub fn embed(hub: Hub, arguments: &cli::Embed) -> Result<()> {
     let experiment = arguments.config.load()?;
     let device = device::open(&experiment.device)?;
     let section = &experiment.encoder;
-    let encoder = FrozenEncoder::load(&section.source, section.max_tokens, &device)?;
+    let encoder = FrozenEncoder::load(hub, &section.source, section.max_tokens, &device)?;
     let dim = encoder.encoder.dim();
     let rows = if arguments.windows {
-        let tokenizer = Tokenizer::load(&fetch_tokenizer(&experiment.model.source)?)?;
+        let tokenizer = Tokenizer::load(&fetch_tokenizer(hub, &experiment.model.source)?)?;
         let answers = read_answers(&arguments.texts)?;
         let cut = (experiment.evaluation.window_tokens, experiment.evaluation.stride_tokens, section.batch_size);
         let seeds = Seeds::new(experiment.seed, &experiment.domain);

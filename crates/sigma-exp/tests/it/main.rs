@@ -4,6 +4,11 @@
 
 mod commands;
 mod errors;
+// the hub that sigma-data's tests use
+#[allow(dead_code)]
+#[path = "../../../sigma-data/tests/hub/fake.rs"]
+mod fake;
+mod hub;
 mod runs;
 
 use std::fs;

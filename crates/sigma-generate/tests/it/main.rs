@@ -3,3 +3,4 @@
 
 mod decoding;
 mod sampling;
+mod warper;

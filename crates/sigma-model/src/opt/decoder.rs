@@ -5,23 +5,25 @@ use candle_core::Tensor;
 use sigma_kernels::linear::Threads;
 
 use super::host::HostCache;
-use super::tape::TapeCache;
-use super::{Opt, Weights, host_values};
+use super::parameters::Parameters;
+use super::tape::{Tape, TapeCache};
+use super::{Opt, OptConfig, Weights, host_values};
 use crate::ModelError;
 use crate::padding::pad_right;
 
 /// Rows that are being written, with the keys and values of their tokens.
 #[derive(Debug)]
 pub struct Decoder<'a> {
-    model: &'a Opt,
-    cache: Cache,
+    config: &'a OptConfig,
+    engine: Engine<'a>,
     logits: Vec<f32>,
 }
 
+/// A model's parameters with the cache that goes with them.
 #[derive(Debug)]
-enum Cache {
-    Host(Box<HostCache>),
-    Tape(TapeCache),
+enum Engine<'a> {
+    Host(&'a Parameters, Box<HostCache>),
+    Tape(&'a Tape, TapeCache),
 }
 
 impl Opt {
@@ -37,13 +39,14 @@ impl Opt {
         }
         self.config.check_length(longest + new_tokens)?;
         let lens: Vec<usize> = prompts.iter().map(|p| p.len()).collect();
-        let cache = match &self.weights {
-            Weights::Host(_) => {
-                Cache::Host(Box::new(HostCache::new(&self.config, prompts.len(), longest + new_tokens, threads)))
+        let engine = match &self.weights {
+            Weights::Host(parameters) => {
+                let cache = HostCache::new(&self.config, prompts.len(), longest + new_tokens, threads);
+                Engine::Host(parameters, Box::new(cache))
             }
-            Weights::Tape(tape) => Cache::Tape(TapeCache::new(tape, &lens, new_tokens)?),
+            Weights::Tape(tape) => Engine::Tape(tape, TapeCache::new(tape, &lens, new_tokens)?),
         };
-        let mut decoder = Decoder { model: self, cache, logits: Vec::new() };
+        let mut decoder = Decoder { config: &self.config, engine, logits: Vec::new() };
         decoder.run(prompts, &lens)?;
         Ok(decoder)
     }
@@ -51,9 +54,9 @@ impl Opt {
 
 impl Decoder<'_> {
     pub fn rows(&self) -> usize {
-        match &self.cache {
-            Cache::Host(cache) => cache.rows(),
-            Cache::Tape(cache) => cache.rows(),
+        match &self.engine {
+            Engine::Host(_, cache) => cache.rows(),
+            Engine::Tape(_, cache) => cache.rows(),
         }
     }
 
@@ -64,26 +67,26 @@ impl Decoder<'_> {
 
     /// Appends one token to each row.
     pub fn step(&mut self, tokens: &[u32]) -> Result<(), ModelError> {
-        self.model.config.check_ids(tokens)?;
+        self.config.check_ids(tokens)?;
         let rows: Vec<&[u32]> = tokens.chunks(1).collect();
         if rows.len() != self.rows() {
             return Err(ModelError::Batch { inputs: tokens.len(), labels: tokens.len(), rows: self.rows() });
         }
-        let longest = match &self.cache {
-            Cache::Host(cache) => cache.lens().iter().copied().max().unwrap_or(0),
-            Cache::Tape(cache) => cache.longest(),
+        let longest = match &self.engine {
+            Engine::Host(_, cache) => cache.lens().iter().copied().max().unwrap_or(0),
+            Engine::Tape(_, cache) => cache.longest(),
         };
-        self.model.config.check_length(longest + 1)?;
+        self.config.check_length(longest + 1)?;
         self.run(&rows, &vec![1; rows.len()])
     }
 
     /// Keeps only these rows, in ascending order; the logits of the others are gone with them.
     pub fn keep_rows(&mut self, rows: &[usize]) -> Result<(), ModelError> {
-        match &mut self.cache {
-            Cache::Host(cache) => cache.keep_rows(rows),
-            Cache::Tape(cache) => cache.keep_rows(rows)?,
+        match &mut self.engine {
+            Engine::Host(_, cache) => cache.keep_rows(rows),
+            Engine::Tape(_, cache) => cache.keep_rows(rows)?,
         }
-        let vocabulary = self.model.config.vocab_size;
+        let vocabulary = self.config.vocab_size;
         for (to, from) in rows.iter().enumerate() {
             self.logits.copy_within(from * vocabulary..(from + 1) * vocabulary, to * vocabulary);
         }
@@ -93,10 +96,10 @@ impl Decoder<'_> {
 
     /// Runs new tokens of each row, and computes the logits after the last of each.
     fn run(&mut self, new: &[&[u32]], lens: &[usize]) -> Result<(), ModelError> {
-        let config = &self.model.config;
+        let config = self.config;
         let width = config.embedding_width();
-        match (&self.model.weights, &mut self.cache) {
-            (Weights::Host(parameters), Cache::Host(cache)) => {
+        match &mut self.engine {
+            Engine::Host(parameters, cache) => {
                 let hidden = cache.extend(parameters, config, &new.concat(), lens);
                 let mut last = Vec::with_capacity(lens.len() * width);
                 let mut end = 0;
@@ -106,20 +109,16 @@ impl Decoder<'_> {
                 }
                 cache.head(&mut self.logits, parameters, config, &last);
             }
-            (Weights::Tape(tape), Cache::Tape(cache)) => {
+            Engine::Tape(tape, cache) => {
                 let (ids, _) = pad_right(new, config.pad_token_id);
                 let time = ids.len() / lens.len().max(1);
                 let starts = cache.next_positions();
                 let positions: Vec<u32> = starts.iter().flat_map(|s| (0..time).map(move |i| (s + i) as u32)).collect();
-                // padding may reach beyond the last position; what it computes is never looked at
-                let limit = config.max_position_embeddings as u32 - 1;
-                let positions: Vec<u32> = positions.into_iter().map(|p| p.min(limit)).collect();
                 let hidden = tape.extend(&ids, &positions, cache)?.reshape((ids.len(), width))?;
                 let last: Vec<u32> = lens.iter().enumerate().map(|(row, len)| (row * time + len - 1) as u32).collect();
                 let last = Tensor::from_vec(last, lens.len(), tape.device())?;
                 self.logits = host_values(&tape.head(&hidden.index_select(&last, 0)?)?)?;
             }
-            _ => unreachable!("a decoder is made with the cache of its model"),
         }
         Ok(())
     }

@@ -165,8 +165,14 @@ pub(crate) fn manifest(setting: Setting, domain: &str) -> Manifest {
         sources: SourcesEntry {
             encoder: model.clone(),
             model,
-            corpus: CorpusSource { path: "corpus.jsonl".into(), hash: "0b".into(), documents: 900, contexts: 1100 },
-            prompts: PromptsSource { path: "prompts.jsonl".into(), hash: "0c".into(), count: 200 },
+            corpus: CorpusSource {
+                path: "corpus.jsonl".into(),
+                revision: None,
+                hash: "0b".into(),
+                documents: 900,
+                contexts: 1100,
+            },
+            prompts: PromptsSource { path: "prompts.jsonl".into(), revision: None, hash: "0c".into(), count: 200 },
         },
         config_hash: "0d".into(),
     }

@@ -1,0 +1,136 @@
+//! Models, corpora and prompt banks from a hub on this machine: what a run fetches, what it pins, and how it goes on
+//! when the hub has changed or is gone.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::fake::{COMMIT, FakeHub};
+use crate::{read, results, root};
+
+/// The repository `org/tiny` with the bundled model and, as a data set, the bundled texts under other column names.
+fn bundled() -> FakeHub {
+    let hub = FakeHub::with(&[]);
+    for name in ["config.json", "vocab.json", "merges.txt", "tokenizer_config.json"] {
+        hub.put(name, &fs::read(root().join("data/models/opt-tiny").join(name)).unwrap(), false);
+    }
+    let weights = fs::read(root().join("data/models/opt-tiny/model.safetensors")).unwrap();
+    hub.put("model.safetensors", &weights, true);
+    let renamed = |name: &str| read(&root().join("data/fin").join(name)).replace("\"text\"", "\"body\"");
+    hub.put("corpus/train.jsonl", renamed("corpus.jsonl").as_bytes(), true);
+    let questions: Vec<String> = read(&root().join("data/fin/prompts.jsonl"))
+        .lines()
+        .take(6)
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["text"].as_str().unwrap().to_string())
+        .collect();
+    hub.put("questions.txt", questions.join("\n").as_bytes(), false);
+    hub
+}
+
+const CONFIG: &str = "name: from_hub
+domain: fin
+setting: s2
+generations: 1
+model: { source: org/tiny }
+corpus: { hub: org/tiny, file: corpus/train.jsonl, column: body, context_tokens: 64, max_contexts: 24 }
+prompts: { hub: org/tiny, file: questions.txt, bucket: neutral }
+training: { epochs: 1 }
+evaluation: { max_new_tokens: 80 }
+encoder: { source: org/tiny }
+sigma: { observed: 8 }
+device: cpu
+";
+
+struct User {
+    folder: tempfile::TempDir,
+}
+
+impl User {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("config.yaml"), CONFIG).unwrap();
+        User { folder }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, hub: &FakeHub, out: &str, more: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_sigma-exp"))
+            .args(["run", "config.yaml", "--out", out])
+            .args(more)
+            .current_dir(self.folder.path())
+            .env("HF_ENDPOINT", hub.url())
+            .env("HF_HOME", self.path("cache"))
+            .env("HF_TOKEN", "hf_do_not_print_me")
+            .env_remove("HF_HUB_OFFLINE")
+            .output()
+            .unwrap()
+    }
+
+    fn succeeds(&self, hub: &FakeHub, out: &str, more: &[&str]) -> String {
+        let output = self.run(hub, out, more);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{more:?}\n{stderr}");
+        stderr
+    }
+}
+
+fn manifest(run: &Path) -> serde_json::Value {
+    serde_json::from_str(&read(&run.join("manifest.json"))).unwrap()
+}
+
+#[test]
+fn a_run_takes_everything_from_the_hub_and_pins_the_commits() {
+    let (hub, user) = (bundled(), User::new());
+    let messages = user.succeeds(&hub, "first", &[]);
+    assert!(messages.contains("fetched model.safetensors"), "{messages}");
+    let sources = &manifest(&user.path("first"))["sources"];
+    for (name, place) in [
+        ("model", "org/tiny"),
+        ("encoder", "org/tiny"),
+        ("corpus", "org/tiny/corpus/train.jsonl"),
+        ("prompts", "org/tiny/questions.txt"),
+    ] {
+        let entry = &sources[name];
+        assert_eq!(entry["revision"], COMMIT, "{name}");
+        assert!(entry["source"] == place || entry["path"] == place, "{name}: {entry}");
+    }
+    for name in ["manifest.json", "config.yaml", "log.jsonl"] {
+        assert!(!read(&user.path("first").join(name)).contains("hf_do_not_print_me"), "{name} holds the token");
+    }
+
+    // with the hub gone everything comes from the cache, and gives the same numbers
+    let asked = hub.requests().len();
+    user.succeeds(&hub, "second", &["--offline"]);
+    assert_eq!(hub.requests().len(), asked, "offline means that nothing is asked");
+    assert_eq!(results(&user.path("first")), results(&user.path("second")));
+
+    // the branch moves to other weights: a run that goes on keeps the commits that it began with
+    hub.move_main("fedcba9876543210fedcba9876543210fedcba98");
+    let other = fs::read(root().join("crates/sigma-model/tests/goldens/opt_tiny/model.safetensors")).unwrap();
+    hub.put("model.safetensors", &other, true);
+    user.succeeds(&hub, "first", &["--set", "generations=2"]);
+    assert_eq!(manifest(&user.path("first"))["sources"]["model"]["revision"], COMMIT);
+    assert!(user.path("first/gen-002/record.json").exists());
+}
+
+#[test]
+fn what_the_hub_lacks_is_said_before_anything_is_written() {
+    let (hub, user) = (bundled(), User::new());
+    for (more, expected) in [
+        (["--set", "corpus.file=none.jsonl"], vec!["corpus", "none.jsonl"]),
+        (["--set", "corpus.file=../x.jsonl"], vec!["corpus", "../x.jsonl"]),
+        (["--set", "model.source=org/other"], vec!["model `org/other`", "HF_TOKEN"]),
+        (["--offline", "--set=prompts.file=later.txt"], vec!["corpus", "offline", "run once with the network"]),
+        (["--set", "corpus.column=txet"], vec!["train.jsonl:1", "txet", "body"]),
+    ] {
+        let output = user.run(&hub, "out", &more);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{more:?}\n{stderr}");
+        assert!(expected.iter().all(|text| stderr.contains(text)), "{more:?}\n{stderr}");
+        assert!(!stderr.contains("hf_do_not_print_me") && !stderr.contains("panicked"), "{stderr}");
+        assert!(!user.path("out").exists(), "{more:?} left a folder");
+    }
+}
