@@ -28,6 +28,12 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         }
         last = cause;
     }
+    let full = |e: &io::Error| matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    if error.chain().filter_map(|e| e.downcast_ref::<io::Error>()).any(full) && !text.contains("the disk is full") {
+        text.push_str(
+            "  the disk is full: make room; what was finished is kept, run the same command again to go on\n",
+        );
+    }
     // nothing can be done if stderr itself is gone
     let _ = io::stderr().write_all(text.as_bytes());
     ExitCode::from(FAILURE)

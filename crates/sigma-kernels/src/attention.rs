@@ -5,7 +5,7 @@
 //! Legend: B batch, T time, H heads, h head width, D = H h. Queries, keys and values of a token lie side by side in one
 //! row of `qkv` `[B * T, 3 D]`; results are `[B * T, D]`.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
 use crate::lanes;
@@ -132,15 +132,19 @@ pub fn backward(dqkv: &mut [f32], dout: &[f32], qkv: &[f32], sizes: Sizes) {
     );
 }
 
-/// The same for q, k and v `[B, T, D]` by matmul, an additive mask and candle's composed softmax (in f32, as
-/// transformers does), differentiable by candle.
-pub fn reference(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
-    let (b, t, d) = q.dims3()?;
-    let mask: Vec<f32> = (0..t * t).map(|i| if i % t > i / t { f32::MIN } else { 0.0 }).collect();
-    let mask = Tensor::from_vec(mask, (1, 1, t, t), q.device())?;
-    let split = |x: &Tensor| x.reshape((b, t, heads, d / heads))?.transpose(1, 2)?.contiguous();
+/// The additive mask of whole sequences, `[1, 1, T, T]`: nothing for what a query sees, the lowest f32 for what comes later.
+pub fn causal_mask(time: usize, device: &Device) -> Result<Tensor> {
+    let mask: Vec<f32> = (0..time * time).map(|i| if i % time > i / time { f32::MIN } else { 0.0 }).collect();
+    Tensor::from_vec(mask, (1, 1, time, time), device)
+}
+
+/// The same for q `[B, Q, D]` over k and v `[B, K, D]` by matmul, an additive mask `[1 or B, 1, Q, K]` and candle's
+/// composed softmax (in f32, as transformers does), differentiable by candle.
+pub fn reference(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, mask: &Tensor) -> Result<Tensor> {
+    let (b, queries, d) = q.dims3()?;
+    let split = |x: &Tensor| x.reshape((b, x.dim(1)?, heads, d / heads))?.transpose(1, 2)?.contiguous();
     let scale = 1.0 / ((d / heads) as f64).sqrt();
-    let scores = (split(q)? * scale)?.matmul(&split(k)?.t()?)?.to_dtype(DType::F32)?.broadcast_add(&mask)?;
+    let scores = (split(q)? * scale)?.matmul(&split(k)?.t()?)?.to_dtype(DType::F32)?.broadcast_add(mask)?;
     let probabilities = candle_nn::ops::softmax(&scores, 3)?.to_dtype(v.dtype())?;
-    probabilities.matmul(&split(v)?)?.transpose(1, 2)?.contiguous()?.reshape((b, t, d))
+    probabilities.matmul(&split(v)?)?.transpose(1, 2)?.contiguous()?.reshape((b, queries, d))
 }

@@ -5,7 +5,7 @@
 //! front to back. Keys are stored in groups of 16 tokens, one vector of 16 for each dimension, so that the scores of 16
 //! tokens grow side by side and nothing is added across a vector.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
 use crate::lanes;
@@ -195,25 +195,17 @@ impl Columns<'_> {
     fn sees(&self, row: usize, query: usize, key: usize) -> bool {
         key <= query && (key < self.prompt_lens[row] || key >= self.prompt_columns)
     }
-}
 
-/// Attention of q `[B, Q, D]`, whose columns begin at `columns.first`, over padded caches `[B, C, D]`, by candle's matmul
-/// and an additive mask: the slow twin, and what runs on other devices.
-pub fn reference(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, columns: Columns<'_>) -> Result<Tensor> {
-    let (b, queries, d) = q.dims3()?;
-    let keys = columns.first + queries;
-    let mut mask = Vec::with_capacity(b * queries * keys);
-    for row in 0..b {
-        for query in columns.first..keys {
-            mask.extend((0..keys).map(|key| if columns.sees(row, query, key) { 0f32 } else { f32::MIN }));
+    /// The additive mask `[B, 1, queries, first + queries]` for the slow twin, [`crate::attention::reference`], which is
+    /// also what runs on other devices.
+    pub fn mask(&self, queries: usize, device: &Device) -> Result<Tensor> {
+        let (rows, keys) = (self.prompt_lens.len(), self.first + queries);
+        let mut mask = Vec::with_capacity(rows * queries * keys);
+        for row in 0..rows {
+            for query in self.first..keys {
+                mask.extend((0..keys).map(|key| if self.sees(row, query, key) { 0f32 } else { f32::MIN }));
+            }
         }
+        Tensor::from_vec(mask, (rows, 1, queries, keys), device)
     }
-    let mask = Tensor::from_vec(mask, (b, 1, queries, keys), q.device())?;
-    let split = |x: &Tensor, n: usize| x.reshape((b, n, heads, d / heads))?.transpose(1, 2)?.contiguous();
-    let (k, v) = (k.narrow(1, 0, keys)?.contiguous()?, v.narrow(1, 0, keys)?.contiguous()?);
-    let scale = 1.0 / ((d / heads) as f64).sqrt();
-    let scores = (split(q, queries)? * scale)?.matmul(&split(&k, keys)?.t()?)?;
-    let scores = scores.to_dtype(DType::F32)?.broadcast_add(&mask)?;
-    let probabilities = candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(v.dtype())?;
-    probabilities.matmul(&split(&v, keys)?)?.transpose(1, 2)?.contiguous()?.reshape((b, queries, d))
 }

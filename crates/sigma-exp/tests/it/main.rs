@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod commands;
+mod disk;
 mod errors;
 // the hub that sigma-data's tests use
 #[allow(dead_code)]

@@ -6,8 +6,7 @@ use sigma_kernels::cached_attention::{Cache, Columns};
 use sigma_kernels::dropout::Mask;
 use sigma_kernels::linear::Threads;
 use sigma_kernels::{
-    adamw, attention, bias, cached_attention, cross_entropy, dropout, embedding, layer_norm, linear, norm, relu,
-    residual,
+    adamw, attention, bias, cross_entropy, dropout, embedding, layer_norm, linear, norm, relu, residual,
 };
 
 use crate::{by_autograd, difference, flat, tensor, values};
@@ -186,7 +185,7 @@ fn causal_attention_equals_its_reference() {
         let (qkv, dout) = (values(b * t * 3 * d, 1), values(b * t * d, 2));
         let (expected, gradients) = by_autograd(&[(&qkv, &[b * t, 3 * d])], Some(&dout), |x| {
             let [q, k, v] = split(&x[0], b, t, d);
-            attention::reference(&q, &k, &v, heads)
+            attention::reference(&q, &k, &v, heads, &attention::causal_mask(t, &Device::Cpu)?)
         });
         let sizes = Sizes { batch: b, time: t, width: d, heads };
         let (mut out, mut dqkv) = (vec![f32::NAN; b * t * d], vec![f32::NAN; qkv.len()]);
@@ -204,7 +203,8 @@ fn cached_attention_equals_causal_attention_however_the_tokens_arrive() {
         let (d, t) = (heads * h, 50);
         let qkv = values(t * 3 * d, 1);
         let [q, k, v] = split(&tensor(&qkv, &[t, 3 * d]), 1, t, d);
-        let expected = flat(&attention::reference(&q, &k, &v, heads).unwrap());
+        let mask = attention::causal_mask(t, &Device::Cpu).unwrap();
+        let expected = flat(&attention::reference(&q, &k, &v, heads, &mask).unwrap());
         for pieces in [vec![50], vec![1; 50], vec![17, 1, 31, 1]] {
             let mut cache = Cache::new(1, t, heads, d);
             let (mut out, mut first) = (vec![f32::NAN; t * d], 0);
@@ -220,17 +220,17 @@ fn cached_attention_equals_causal_attention_however_the_tokens_arrive() {
 }
 
 #[test]
-fn the_reference_of_cached_attention_never_sees_padding() {
+fn a_masked_cache_with_padding_equals_a_cache_without_it() {
     let (b, heads, d, cache) = (3, 2, 10, 12);
     let (k, v) = (values(b * cache * d, 2), values(b * cache * d, 3));
     let prompt_lens = [5, 2, 4];
-    let shape = [b, cache, d];
     for (first, queries) in [(5, 1), (8, 1), (9, 3)] {
         let columns = Columns { prompt_lens: &prompt_lens, prompt_columns: 5, first };
         let q = values(b * queries * d, 1);
+        let seen = |x: &[f32]| tensor(x, &[b, cache, d]).narrow(1, 0, first + queries).unwrap();
+        let mask = columns.mask(queries, &Device::Cpu).unwrap();
         let q_all = tensor(&q, &[b, queries, d]);
-        let padded =
-            cached_attention::reference(&q_all, &tensor(&k, &shape), &tensor(&v, &shape), heads, columns).unwrap();
+        let padded = attention::reference(&q_all, &seen(&k), &seen(&v), heads, &mask).unwrap();
         for (row, prompt) in prompt_lens.iter().enumerate() {
             // the row's own tokens, without the columns between its prompt and the generated ones
             let tokens: Vec<usize> = (0..*prompt).chain(5..first + queries).collect();

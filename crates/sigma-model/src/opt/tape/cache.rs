@@ -1,8 +1,9 @@
 //! Keys and values of the tokens that a batch has seen: one `[B, C, D]` tensor each per layer, allocated once. Prompts
 //! lie in the first columns, padded on the right; every later column holds one generated token of each row.
 
-use candle_core::{Result, Tensor};
-use sigma_kernels::cached_attention::{self, Columns};
+use candle_core::{Device, Result, Tensor};
+use sigma_kernels::attention;
+use sigma_kernels::cached_attention::Columns;
 
 use super::Tape;
 
@@ -57,14 +58,28 @@ impl TapeCache {
         Ok(())
     }
 
-    /// Stores k and v of new tokens `[B, Q, D]` and attends over all columns.
-    pub(super) fn attend(&mut self, layer: usize, q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
+    /// Which columns each of `queries` new tokens a row sees.
+    pub(super) fn mask(&self, queries: usize, device: &Device) -> Result<Tensor> {
+        let columns =
+            Columns { prompt_lens: &self.prompt_lens, prompt_columns: self.prompt_columns, first: self.filled };
+        columns.mask(queries, device)
+    }
+
+    /// Stores k and v of new tokens `[B, Q, D]` and attends over all columns that are filled then.
+    pub(super) fn attend(
+        &mut self,
+        layer: usize,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        heads: usize,
+        mask: &Tensor,
+    ) -> Result<Tensor> {
         let (keys, values) = &self.layers[layer];
         keys.slice_set(&k.contiguous()?, 1, self.filled)?;
         values.slice_set(&v.contiguous()?, 1, self.filled)?;
-        let columns =
-            Columns { prompt_lens: &self.prompt_lens, prompt_columns: self.prompt_columns, first: self.filled };
-        cached_attention::reference(&q.contiguous()?, keys, values, heads, columns)
+        let filled = self.filled + q.dim(1)?;
+        attention::reference(q, &keys.narrow(1, 0, filled)?, &values.narrow(1, 0, filled)?, heads, mask)
     }
 
     pub(super) fn advance(&mut self, columns: usize) {

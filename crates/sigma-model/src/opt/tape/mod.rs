@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use sigma_kernels::cached_attention::Columns;
-use sigma_kernels::{attention, cached_attention, cross_entropy, embedding, layer_norm, linear};
+use sigma_kernels::{attention, cross_entropy, embedding, layer_norm, linear};
 
 pub(super) use cache::TapeCache;
 
@@ -113,7 +113,8 @@ impl Tape {
         self.config.check_ids(inputs)?;
         self.config.check_length(time)?;
         let heads = self.config.num_attention_heads;
-        let attend = |_: usize, q: &Tensor, k: &Tensor, v: &Tensor| attention::reference(q, k, v, heads);
+        let mask = attention::causal_mask(time, self.device())?;
+        let attend = |_: usize, q: &Tensor, k: &Tensor, v: &Tensor| attention::reference(q, k, v, heads, &mask);
         let hidden = self.hidden(inputs, &positions, batch, attend, dropout)?;
         let hidden = hidden.reshape((inputs.len(), self.config.embedding_width()))?.to_dtype(self.compute)?;
         Ok(cross_entropy::reference(&hidden, &self.head, labels)?)
@@ -126,9 +127,8 @@ impl Tape {
         let positions: Vec<u32> = (0..inputs.len()).map(|i| (i % time.max(1)) as u32).collect();
         let columns = Columns { prompt_lens: lens, prompt_columns: time, first: 0 };
         let heads = self.config.num_attention_heads;
-        let attend = |_: usize, q: &Tensor, k: &Tensor, v: &Tensor| {
-            cached_attention::reference(q, &k.contiguous()?, &v.contiguous()?, heads, columns)
-        };
+        let mask = columns.mask(time, self.device())?;
+        let attend = |_: usize, q: &Tensor, k: &Tensor, v: &Tensor| attention::reference(q, k, v, heads, &mask);
         self.hidden(inputs, &positions, lens.len(), attend, None)
     }
 
@@ -136,7 +136,8 @@ impl Tape {
     pub(super) fn extend(&self, tokens: &[u32], positions: &[u32], cache: &mut TapeCache) -> Result<Tensor> {
         let heads = self.config.num_attention_heads;
         let rows = cache.rows();
-        let attend = |layer: usize, q: &Tensor, k: &Tensor, v: &Tensor| cache.attend(layer, q, k, v, heads);
+        let mask = cache.mask(tokens.len() / rows.max(1), self.device())?;
+        let attend = |layer: usize, q: &Tensor, k: &Tensor, v: &Tensor| cache.attend(layer, q, k, v, heads, &mask);
         let hidden = self.hidden(tokens, positions, rows, attend, None)?;
         cache.advance(tokens.len() / rows.max(1));
         Ok(hidden)
