@@ -1,0 +1,124 @@
+//! Measured beside published: the points of both series, and the scalars that both have. A difference is measured minus published.
+
+use crate::condition::Condition;
+use crate::paper_tables::{GENERATION, column};
+use crate::published::{Published, PublishedPoint};
+use crate::series::{RunSeries, SeriesPoint};
+use crate::summary::RunSummary;
+use crate::table::{Cell, Digits, Table};
+
+const NATS: Digits = Digits::Decimals(6);
+
+/// Both tracks of `measured` and of the paper, at every generation that either has.
+pub(crate) fn points(measured: &RunSeries, published: &[PublishedPoint]) -> Table {
+    let columns = vec![
+        GENERATION,
+        column("delta_u_cov", "ΔU_cov measured", r"\shortstack[r]{$\Delta U_{\mathrm{cov}}$\\measured}", NATS),
+        column(
+            "delta_u_cov_published",
+            "ΔU_cov published",
+            r"\shortstack[r]{$\Delta U_{\mathrm{cov}}$\\published}",
+            NATS,
+        ),
+        column("delta_u_cov_difference", "difference", "difference", NATS),
+        column("delta_g_kf", "ΔG_KF measured", r"\shortstack[r]{$\Delta G_{\mathrm{KF}}$\\measured}", NATS),
+        column("delta_g_kf_published", "ΔG_KF published", r"\shortstack[r]{$\Delta G_{\mathrm{KF}}$\\published}", NATS),
+        column("delta_g_kf_difference", "difference", "difference", NATS),
+    ];
+    let mut generations: Vec<u32> = measured.points.iter().map(|point| point.generation).collect();
+    generations.extend(published.iter().map(|point| point.generation));
+    generations.sort_unstable();
+    generations.dedup();
+    let row = |generation: u32| {
+        let here = measured.points.iter().find(|point| point.generation == generation);
+        let there = published.iter().find(|point| point.generation == generation);
+        let du = (here.and_then(|point| point.du_cov), there.map(|point| point.du_cov));
+        let dg = (here.and_then(|point| point.dg_kf), there.map(|point| point.dg_kf));
+        let mut row = vec![Cell::Count(generation.into())];
+        for (measured, published) in [du, dg] {
+            row.extend([measured.into(), published.into(), difference(measured, published).into()]);
+        }
+        row
+    };
+    Table { columns, rows: generations.into_iter().map(row).collect() }
+}
+
+/// The scalars of every condition beside those printed for its setting: where the runs ended, and, for S1, where the shorter of the
+/// two ended.
+pub(crate) fn scalars(conditions: &[Condition], published: &Published) -> Table {
+    let text = |name, heading| column(name, heading, heading, Digits::Exact);
+    let columns = vec![
+        text("condition", "condition"),
+        text("quantity", "quantity"),
+        column("generations", "T measured", r"\shortstack[r]{$T$\\measured}", Digits::Exact),
+        column("generations_published", "T published", r"\shortstack[r]{$T$\\published}", Digits::Exact),
+        column("measured", "measured", "measured", NATS),
+        column("published", "published", "published", NATS),
+        column("difference", "difference", "difference", NATS),
+    ];
+    Table { columns, rows: conditions.iter().flat_map(|condition| condition_rows(condition, published)).collect() }
+}
+
+fn condition_rows(condition: &Condition, published: &Published) -> Vec<Vec<Cell>> {
+    let series = &condition.mean;
+    let (Some(here), Some(there)) = (RunSummary::of(series), published.summary(condition.setting)) else {
+        return Vec::new();
+    };
+    let mut rows = Vec::new();
+    let mut row = |quantity: &str, generations: [u32; 2], measured: Option<f64>, printed: Option<f64>| {
+        rows.push(vec![
+            Cell::text(&condition.label),
+            Cell::text(quantity),
+            Cell::Count(generations[0].into()),
+            Cell::Count(generations[1].into()),
+            measured.into(),
+            printed.into(),
+            difference(measured, printed).into(),
+        ]);
+    };
+    let ends = [here.generations, there.generations];
+    row("delta_u_cov_final", ends, here.final_du, Some(there.final_du));
+    row("slope_u_cov", ends, here.slope_u, Some(there.slope_u));
+    row("delta_g_kf_final", ends, here.final_dg, Some(there.final_dg));
+    row("slope_g_kf", ends, here.slope_g, Some(there.slope_g));
+    if let Some((here, there)) = published.points(condition.setting).and_then(|points| common(series, points)) {
+        let ends = [here.generations; 2];
+        row("delta_u_cov_common", ends, here.final_du, there.final_du);
+        row("slope_u_cov_common", ends, here.slope_u, there.slope_u);
+        row("delta_g_kf_common", ends, here.final_dg, there.final_dg);
+        row("slope_g_kf_common", ends, here.slope_g, there.slope_g);
+    }
+    if let Some(surface) = published.surface(condition.setting) {
+        let (first, last) = (series.points.first(), series.points.last());
+        row("distinct_2_first", [0, 0], first.and_then(|point| point.distinct_2), Some(surface.distinct_2_first));
+        row("distinct_2_last", ends, last.and_then(|point| point.distinct_2), Some(surface.distinct_2_last));
+        row("hhi_first", [0, 0], first.and_then(|point| point.hhi), Some(surface.hhi_first));
+        row("hhi_last", ends, last.and_then(|point| point.hhi), Some(surface.hhi_last));
+    }
+    rows
+}
+
+/// Both series cut to the generations that both have, in scalars.
+fn common(measured: &RunSeries, published: &[PublishedPoint]) -> Option<(RunSummary, RunSummary)> {
+    let length = measured.points.len().min(published.len());
+    let mut here = measured.clone();
+    here.points.truncate(length);
+    let printed = |point: &PublishedPoint| SeriesPoint {
+        generation: point.generation,
+        u_cov: None,
+        g_kf: None,
+        u_cov_full: None,
+        du_cov: Some(point.du_cov),
+        dg_kf: Some(point.dg_kf),
+        du_cov_full: None,
+        distinct_2: None,
+        hhi: None,
+        loss: None,
+    };
+    let there = RunSeries { points: published[..length].iter().map(printed).collect(), ..measured.clone() };
+    Some((RunSummary::of(&here)?, RunSummary::of(&there)?))
+}
+
+fn difference(measured: Option<f64>, published: Option<f64>) -> Option<f64> {
+    Some(measured? - published?)
+}
