@@ -13,26 +13,29 @@ pub(crate) struct Parts<'a> {
     pub(crate) name: &'a str,
 }
 
-/// A label and a part of file names for each, all labels different and all file names different.
+/// A label and a part of file names for each, all labels different and all file names different. A label says all that differs in
+/// the report; a file name only what differs between conditions of its setting, so that a setting of one condition keeps the
+/// paper's names.
 pub(crate) fn of_conditions(conditions: &[Parts]) -> Vec<(String, String)> {
-    let several_domains = differ(conditions, |parts| parts.domain.to_owned());
-    let several_fractions = differ(conditions, |parts| format!("{:?}", parts.real_fraction));
-    let several_modes = differ(conditions, |parts| format!("{:?}", parts.mode));
     let mut names: Vec<(String, String)> = conditions
         .iter()
         .map(|parts| {
             let (mut label, mut slug) = (parts.setting.title().to_owned(), parts.setting.name().to_owned());
-            if several_domains {
-                label.push_str(&format!(", {}", parts.domain));
-                slug.push_str(&format!("_{}", plain(parts.domain)));
+            let others = || conditions.iter().filter(|other| other.setting == parts.setting);
+            let mut add = |differs: fn(&Parts, &Parts) -> bool, in_label: String, in_slug: String| {
+                if conditions.iter().any(|other| differs(parts, other)) {
+                    label.push_str(&format!(", {in_label}"));
+                }
+                if others().any(|other| differs(parts, other)) {
+                    slug.push_str(&format!("_{in_slug}"));
+                }
+            };
+            add(|a, b| a.domain != b.domain, parts.domain.to_owned(), plain(parts.domain));
+            if let Some(fraction) = parts.real_fraction {
+                add(|a, b| a.real_fraction != b.real_fraction, format!("α = {fraction}"), format!("a{fraction}"));
             }
-            if let (true, Some(fraction)) = (several_fractions, parts.real_fraction) {
-                label.push_str(&format!(", α = {fraction}"));
-                slug.push_str(&format!("_a{fraction}"));
-            }
-            if let (true, Some(mode)) = (several_modes, &parts.mode) {
-                label.push_str(&format!(", {mode}"));
-                slug.push_str(&format!("_{}", plain(mode)));
+            if let Some(mode) = &parts.mode {
+                add(|a, b| a.mode != b.mode, mode.clone(), plain(mode));
             }
             (label, slug)
         })
@@ -58,10 +61,6 @@ pub(crate) fn check_file_name_part(what: &'static str, name: &str) -> Result<()>
         return Err(ReportError::Name { what, got: name.to_owned() });
     }
     Ok(())
-}
-
-fn differ(conditions: &[Parts], part: impl Fn(&Parts) -> String) -> bool {
-    conditions.windows(2).any(|pair| part(&pair[0]) != part(&pair[1]))
 }
 
 fn plain(name: &str) -> String {
@@ -90,7 +89,10 @@ mod tests {
         assert_eq!(slugs(&[parts(one, 0.0, "a"), parts(two, 0.0, "b")]), ["s1", "s2"]);
         assert_eq!(slugs(&[parts(two, 0.0, "a"), parts(two, 0.25, "b")]), ["s2_a0", "s2_a0.25"]);
         assert_eq!(slugs(&[parts(two, 0.0, "slow"), parts(two, 0.0, "../x")]), ["s2_slow", "s2_..-x"]);
-        assert_eq!(of_conditions(&[parts(one, 0.1, "a"), parts(one, 0.2, "a")])[1].0, "S1, α = 0.2");
+        let three = [parts(one, 0.0, "a"), parts(two, 0.0, "b"), parts(two, 0.1, "c")];
+        assert_eq!(slugs(&three), ["s1", "s2_a0", "s2_a0.1"]);
+        let labels: Vec<String> = of_conditions(&three).into_iter().map(|(label, _)| label).collect();
+        assert_eq!(labels, ["S1, α = 0", "S2, α = 0", "S2, α = 0.1"]);
     }
 
     #[test]

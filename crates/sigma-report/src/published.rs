@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::condition::Condition;
 use crate::error::{ReportError, Result};
 use crate::record::Setting;
+use crate::series::{RunSeries, SeriesPoint};
 use crate::table::CsvTable;
 
 const POINTS: (&str, &str) = ("s1_points.csv", include_str!("../../../data/paper/s1_points.csv"));
@@ -120,6 +121,28 @@ impl Published {
     /// The published series of `setting`; only that of S1 was printed.
     pub(crate) fn points(&self, setting: Setting) -> Option<&[PublishedPoint]> {
         (setting == Setting::S1 && !self.s1_points.is_empty()).then_some(&self.s1_points)
+    }
+}
+
+/// The printed points of S1 as a series, which has drifts and nothing else.
+pub(crate) fn published_series(published: &Published) -> RunSeries {
+    let point = |point: &PublishedPoint| SeriesPoint {
+        generation: point.generation,
+        u_cov: None,
+        g_kf: None,
+        u_cov_full: None,
+        du_cov: Some(point.du_cov),
+        dg_kf: Some(point.dg_kf),
+        du_cov_full: None,
+        distinct_2: None,
+        hhi: None,
+        loss: None,
+    };
+    RunSeries {
+        name: "published".to_owned(),
+        domain: DOMAIN.to_owned(),
+        setting: Setting::S1,
+        points: published.s1_points.iter().map(point).collect(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::condition::Condition;
 use crate::paper_tables::{GENERATION, column};
-use crate::published::{Published, PublishedPoint};
-use crate::series::{RunSeries, SeriesPoint};
+use crate::published::{Published, PublishedPoint, published_series};
+use crate::series::RunSeries;
 use crate::summary::RunSummary;
 use crate::table::{Cell, Digits, Table};
 
@@ -81,7 +81,7 @@ fn condition_rows(condition: &Condition, published: &Published) -> Vec<Vec<Cell>
     row("slope_u_cov", ends, here.slope_u, Some(there.slope_u));
     row("delta_g_kf_final", ends, here.final_dg, Some(there.final_dg));
     row("slope_g_kf", ends, here.slope_g, Some(there.slope_g));
-    if let Some((here, there)) = published.points(condition.setting).and_then(|points| common(series, points)) {
+    if let Some((here, there)) = published.points(condition.setting).and_then(|_| common(series, published)) {
         let ends = [here.generations; 2];
         row("delta_u_cov_common", ends, here.final_du, there.final_du);
         row("slope_u_cov_common", ends, here.slope_u, there.slope_u);
@@ -99,23 +99,12 @@ fn condition_rows(condition: &Condition, published: &Published) -> Vec<Vec<Cell>
 }
 
 /// Both series cut to the generations that both have, in scalars.
-fn common(measured: &RunSeries, published: &[PublishedPoint]) -> Option<(RunSummary, RunSummary)> {
-    let length = measured.points.len().min(published.len());
+fn common(measured: &RunSeries, published: &Published) -> Option<(RunSummary, RunSummary)> {
+    let length = measured.points.len().min(published.s1_points.len());
     let mut here = measured.clone();
     here.points.truncate(length);
-    let printed = |point: &PublishedPoint| SeriesPoint {
-        generation: point.generation,
-        u_cov: None,
-        g_kf: None,
-        u_cov_full: None,
-        du_cov: Some(point.du_cov),
-        dg_kf: Some(point.dg_kf),
-        du_cov_full: None,
-        distinct_2: None,
-        hhi: None,
-        loss: None,
-    };
-    let there = RunSeries { points: published[..length].iter().map(printed).collect(), ..measured.clone() };
+    let mut there = published_series(published);
+    there.points.truncate(length);
     Some((RunSummary::of(&here)?, RunSummary::of(&there)?))
 }
 

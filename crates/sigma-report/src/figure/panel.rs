@@ -27,7 +27,7 @@ pub(super) struct Panel {
     pub(super) lines: Vec<Line>,
 }
 
-/// An interval around a line, in its colour; interrupted where there is none.
+/// An interval around a line, in a tint of its colour; interrupted where there is none.
 pub(super) struct Band {
     pub(super) colour: RGBColor,
     /// Generation, low end, high end.
@@ -114,12 +114,12 @@ impl Panel {
             .x_desc("generation")
             .y_desc(self.y_title.as_str())
             .draw()?;
+        for band in &self.bands {
+            self.draw_band(&chart, band)?;
+        }
         if self.zero_line {
             let ends = vec![(self.x.low, 0.0), (self.x.high, 0.0)];
             chart.plotting_area().draw(&PathElement::new(ends, ZERO.stroke_width(stroke(AXIS_PT))))?;
-        }
-        for band in &self.bands {
-            self.draw_band(&chart, band)?;
         }
         for line in &self.lines {
             self.draw_line(&chart, line)?;
@@ -137,7 +137,7 @@ impl Panel {
             let there = run.iter().flatten().map(|&(x, low, _)| (x, low));
             let back = run.iter().rev().flatten().map(|&(x, _, high)| (x, high));
             let outline: Vec<(f64, f64)> = there.chain(back).collect();
-            chart.plotting_area().draw(&Polygon::new(outline, band.colour.mix(BAND_OPACITY)))?;
+            chart.plotting_area().draw(&Polygon::new(outline, tint(band.colour).filled()))?;
         }
         Ok(())
     }

@@ -167,7 +167,7 @@ class Chart {
     if (this.width === 0) return;
     this.plot.replaceChildren();
     const lines = this.visible();
-    const height = Math.max(260, Math.min(430, Math.round(0.5 * this.width)));
+    const height = Math.max(310, Math.min(430, Math.round(0.5 * this.width)));
     const [low, high] = this.range(lines);
     const powers = this.scale === "linear" ? null : powerTicks(this.scale, low, high);
     const yTicks = powers || roundTicks(low, high, 6, false);
@@ -274,9 +274,10 @@ class Chart {
         const ring = shape(overlay, "circle", { cx: at, cy: height, r: 5, fill: "none", "stroke-width": 2 });
         ring.style.stroke = look.colour;
       }
-      if (at > (frame.left + frame.right) / 2) tip.style.right = this.width - at + 14 + "px";
-      else tip.style.right = "";
-      tip.style.left = at > (frame.left + frame.right) / 2 ? "" : at + 14 + "px";
+      // Beside the cursor where there is room, else as far over as it has to be.
+      const room = this.width - tip.offsetWidth;
+      const aside = at > (frame.left + frame.right) / 2 ? at - 14 - tip.offsetWidth : at + 14;
+      tip.style.left = Math.max(0, Math.min(room, aside)) + "px";
     };
     const follow = (event) => {
       const share = (event.clientX - svg.getBoundingClientRect().left - frame.x(0)) / (frame.x(frame.last) - frame.x(0));

@@ -6,7 +6,7 @@ use sigma_metrics::Interval;
 
 use crate::buckets::BANK;
 use crate::condition::{Band, Condition};
-use crate::published::Published;
+use crate::published::{Published, published_series};
 use crate::record::SigmaNumbers;
 use crate::run::Run;
 use crate::series::{NormalisedPoint, RunSeries, SeriesPoint};
@@ -78,21 +78,18 @@ pub(super) fn two_tracks(conditions: &[Condition], published: Option<&Published>
         groups.push(switch);
     };
     for condition in conditions {
-        match condition.members.len() {
-            1 => add(on(&condition.label), &condition.mean, &[]),
-            seeds => {
-                let name = format!("{}, mean of {seeds} seeds", condition.label);
-                add(on(&name), &condition.mean, &condition.bands);
-                condition.members.iter().for_each(|member| add(off(&member.label), &member.series, &[]));
-            }
-        }
+        let name = match condition.members.len() {
+            1 => condition.label.clone(),
+            seeds => format!("{}, mean of {seeds} seeds", condition.label),
+        };
+        add(on(&name), &condition.mean, &condition.bands);
     }
-    if let Some(published) = published.filter(|published| !published.s1_points.is_empty()) {
-        let group = groups.len();
-        groups.push(on("S1 as published"));
-        let points = &published.s1_points;
-        lines.push(Line::new(group, 0, points, |point| (point.generation, Some(point.du_cov))));
-        lines.push(Line::new(group, 1, points, |point| (point.generation, Some(point.dg_kf))));
+    if let Some(printed) = published.filter(|published| !published.s1_points.is_empty()) {
+        add(on("S1 as published"), &published_series(printed), &[]);
+    }
+    // Last, and off, so that what is on at the beginning has the first and clearest colours.
+    for condition in conditions.iter().filter(|condition| condition.members.len() > 1) {
+        condition.members.iter().for_each(|member| add(off(&member.label), &member.series, &[]));
     }
     let colour_by = if groups.len() > 1 { "group" } else { "signal" };
     Chart {

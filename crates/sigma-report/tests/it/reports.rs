@@ -50,7 +50,9 @@ fn a_report_of_both_settings_has_the_papers_file_names() {
     ]
     .map(str::to_owned)
     .into();
-    for figure in ["fin_s1_two_tracks", "fin_s2_two_tracks", "fin_s1s2_two_tracks", "fin_surface_proxies", "fin_buckets"] {
+    for figure in
+        ["fin_s1_two_tracks", "fin_s2_two_tracks", "fin_s1s2_two_tracks", "fin_surface_proxies", "fin_buckets"]
+    {
         expected.extend(["svg", "pdf", "png"].map(|extension| format!("figures/{figure}.{extension}")));
     }
     for table in [
