@@ -1,10 +1,11 @@
 //! Measured beside published: the points of both series, and the scalars that both have. A difference is measured minus published.
+//! The published S1 run observed every block, so Track II with every block observed stands beside it too.
 
 use crate::condition::Condition;
 use crate::paper_tables::{GENERATION, column};
 use crate::published::{Published, PublishedPoint, published_series};
 use crate::series::RunSeries;
-use crate::summary::RunSummary;
+use crate::summary::{RunSummary, slope};
 use crate::table::{Cell, Digits, Table};
 
 const NATS: Digits = Digits::Decimals(6);
@@ -21,6 +22,8 @@ pub(crate) fn points(measured: &RunSeries, published: &[PublishedPoint]) -> Tabl
             NATS,
         ),
         column("delta_u_cov_difference", "difference", "difference", NATS),
+        column("delta_u_cov_full", "ΔU_cov full", r"\shortstack[r]{$\Delta U_{\mathrm{cov}}$\\all blocks}", NATS),
+        column("delta_u_cov_full_difference", "full − published", "difference", NATS),
         column("delta_g_kf", "ΔG_KF measured", r"\shortstack[r]{$\Delta G_{\mathrm{KF}}$\\measured}", NATS),
         column("delta_g_kf_published", "ΔG_KF published", r"\shortstack[r]{$\Delta G_{\mathrm{KF}}$\\published}", NATS),
         column("delta_g_kf_difference", "difference", "difference", NATS),
@@ -34,10 +37,14 @@ pub(crate) fn points(measured: &RunSeries, published: &[PublishedPoint]) -> Tabl
         let there = published.iter().find(|point| point.generation == generation);
         let du = (here.and_then(|point| point.du_cov), there.map(|point| point.du_cov));
         let dg = (here.and_then(|point| point.dg_kf), there.map(|point| point.dg_kf));
+        let full = here.and_then(|point| point.du_cov_full);
+        let pair = |(measured, published): (Option<f64>, Option<f64>)| -> [Cell; 3] {
+            [measured.into(), published.into(), difference(measured, published).into()]
+        };
         let mut row = vec![Cell::Count(generation.into())];
-        for (measured, published) in [du, dg] {
-            row.extend([measured.into(), published.into(), difference(measured, published).into()]);
-        }
+        row.extend(pair(du));
+        row.extend([full.into(), difference(full, du.1).into()]);
+        row.extend(pair(dg));
         row
     };
     Table { columns, rows: generations.into_iter().map(row).collect() }
@@ -79,12 +86,17 @@ fn condition_rows(condition: &Condition, published: &Published) -> Vec<Vec<Cell>
     let ends = [here.generations, there.generations];
     row("delta_u_cov_final", ends, here.final_du, Some(there.final_du));
     row("slope_u_cov", ends, here.slope_u, Some(there.slope_u));
+    let full = |series: &RunSeries| (series.points.last().and_then(|point| point.du_cov_full), full_slope(series));
+    row("delta_u_cov_full_final", ends, full(series).0, Some(there.final_du));
+    row("slope_u_cov_full", ends, full(series).1, Some(there.slope_u));
     row("delta_g_kf_final", ends, here.final_dg, Some(there.final_dg));
     row("slope_g_kf", ends, here.slope_g, Some(there.slope_g));
-    if let Some((here, there)) = published.points(condition.setting).and_then(|_| common(series, published)) {
+    if let Some((cut, here, there)) = published.points(condition.setting).and_then(|_| common(series, published)) {
         let ends = [here.generations; 2];
         row("delta_u_cov_common", ends, here.final_du, there.final_du);
         row("slope_u_cov_common", ends, here.slope_u, there.slope_u);
+        row("delta_u_cov_full_common", ends, full(&cut).0, there.final_du);
+        row("slope_u_cov_full_common", ends, full(&cut).1, there.slope_u);
         row("delta_g_kf_common", ends, here.final_dg, there.final_dg);
         row("slope_g_kf_common", ends, here.slope_g, there.slope_g);
     }
@@ -98,14 +110,19 @@ fn condition_rows(condition: &Condition, published: &Published) -> Vec<Vec<Cell>
     rows
 }
 
-/// Both series cut to the generations that both have, in scalars.
-fn common(measured: &RunSeries, published: &Published) -> Option<(RunSummary, RunSummary)> {
+fn full_slope(series: &RunSeries) -> Option<f64> {
+    slope(series, |point| point.du_cov_full)
+}
+
+/// Both series cut to the generations that both have: the measured one, and both in scalars.
+fn common(measured: &RunSeries, published: &Published) -> Option<(RunSeries, RunSummary, RunSummary)> {
     let length = measured.points.len().min(published.s1_points.len());
     let mut here = measured.clone();
     here.points.truncate(length);
     let mut there = published_series(published);
     there.points.truncate(length);
-    Some((RunSummary::of(&here)?, RunSummary::of(&there)?))
+    let summary = RunSummary::of(&here)?;
+    Some((here, summary, RunSummary::of(&there)?))
 }
 
 fn difference(measured: Option<f64>, published: Option<f64>) -> Option<f64> {

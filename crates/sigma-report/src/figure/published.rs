@@ -1,8 +1,9 @@
-//! Measured beside published: one track of a run and of the paper, in one panel.
+//! Measured beside published: one track of a run and of the paper in each panel. The published S1 run observed every block, so
+//! Track II is also drawn with every block observed.
 
 use super::axis::Axis;
 use super::panel::{Line, Marker, Panel};
-use super::style::{BLUE, INK};
+use super::style::{BLUE, GREEN, INK};
 use crate::published::PublishedPoint;
 use crate::series::{RunSeries, SeriesPoint};
 
@@ -12,21 +13,19 @@ type Printed = fn(&PublishedPoint) -> f64;
 pub(super) fn panels(measured: &RunSeries, published: &[PublishedPoint]) -> Vec<Panel> {
     let last = measured.points.last().map_or(0, |point| point.generation);
     let last = published.iter().map(|point| point.generation).fold(last, u32::max);
-    let panel = |title: &str, colour, track: Measured, printed: Printed| {
-        let lines = vec![
-            Line {
-                label: "measured".to_owned(),
-                colour,
-                marker: Marker::Circle,
-                points: measured.points.iter().map(|point| (point.generation, track(point))).collect(),
-            },
-            Line {
-                label: "published".to_owned(),
-                colour: INK,
-                marker: Marker::OpenSquare,
-                points: published.iter().map(|point| (point.generation, Some(printed(point)))).collect(),
-            },
-        ];
+    let own = |label: &str, colour, marker, track: Measured| Line {
+        label: label.to_owned(),
+        colour,
+        marker,
+        points: measured.points.iter().map(|point| (point.generation, track(point))).collect(),
+    };
+    let papers = |track: Printed| Line {
+        label: "published".to_owned(),
+        colour: INK,
+        marker: Marker::OpenSquare,
+        points: published.iter().map(|point| (point.generation, Some(track(point)))).collect(),
+    };
+    let panel = |title: &str, lines: Vec<Line>| {
         let y = Axis::around(lines.iter().flat_map(|line| &line.points).filter_map(|(_, drift)| *drift), true);
         Panel {
             title: Some(title.to_owned()),
@@ -38,9 +37,19 @@ pub(super) fn panels(measured: &RunSeries, published: &[PublishedPoint]) -> Vec<
             lines,
         }
     };
+    // The legend is that of the first panel, so a line has one colour in both.
     vec![
-        panel("Track II, ΔU", BLUE, |point| point.du_cov, |point| point.du_cov),
-        // The colour of a line in the legend is that of the first panel, so both panels have it.
-        panel("Track I, ΔG", BLUE, |point| point.dg_kf, |point| point.dg_kf),
+        panel(
+            "Track II, ΔU",
+            vec![
+                own("measured", BLUE, Marker::Circle, |point| point.du_cov),
+                papers(|point| point.du_cov),
+                own("measured, every block observed", GREEN, Marker::Triangle, |point| point.du_cov_full),
+            ],
+        ),
+        panel(
+            "Track I, ΔG",
+            vec![own("measured", BLUE, Marker::Circle, |point| point.dg_kf), papers(|point| point.dg_kf)],
+        ),
     ]
 }

@@ -71,6 +71,12 @@ fn a_difference_is_measured_minus_published_at_every_generation_of_both() {
         }
         assert_eq!(measured[11..], [None; 15]);
     }
+    // Track II with every block observed, as the paper observed them.
+    let metrics = CsvTable::read(&reported.out.join("final/fin/metrics_paper.csv")).unwrap();
+    let full = points.numbers("delta_u_cov_full").unwrap();
+    assert_eq!(full[..11], metrics.numbers("du_cov_full").unwrap());
+    let difference = points.numbers("delta_u_cov_full_difference").unwrap();
+    assert_eq!(difference[7], Some(full[7].unwrap() - published_s1()[7].0));
 }
 
 #[test]
@@ -107,6 +113,14 @@ fn every_scalar_beside_the_published_one_follows_from_the_exported_points() {
     assert!((cell("S1", "slope_u_cov_common", "published").unwrap() - slope(du)).abs() < 1e-9);
     assert_eq!(cell("S1", "slope_u_cov_common", "measured"), cell("S1", "slope_u_cov", "measured"));
     assert_eq!(cell("S1", "slope_u_cov_common", "generations_published"), Some(10.0));
+    let metrics = CsvTable::read(&reported.out.join("final/fin/metrics_paper.csv")).unwrap();
+    let full: Vec<f64> = metrics.numbers("du_cov_full").unwrap().into_iter().map(Option::unwrap).collect();
+    for suffix in ["final", "common"] {
+        assert_eq!(cell("S1", &format!("delta_u_cov_full_{suffix}"), "measured"), Some(full[10]));
+    }
+    for quantity in ["slope_u_cov_full", "slope_u_cov_full_common"] {
+        assert!((cell("S1", quantity, "measured").unwrap() - slope(full.clone())).abs() < 1e-9);
+    }
     assert_eq!(cell("S2", "slope_u_cov_common", "measured"), None, "no S2 series was printed");
 }
 
@@ -182,7 +196,7 @@ fn the_overlay_draws_both_series_at_their_values_in_one_panel() {
 fn a_run_of_s2_has_scalars_but_no_series_to_stand_beside() {
     let reported = reported(&[(Setting::S2, falling())], |_| {});
     assert!(!reported.out.join("figures/fin_s2_published.svg").exists());
-    assert_eq!(reported.table("tab_fin_published").len(), 8);
+    assert_eq!(reported.table("tab_fin_published").len(), 10);
 }
 
 #[test]
