@@ -1,5 +1,5 @@
-//! Runs sorted into conditions: runs whose configs differ in nothing but the seed are repetitions of one experiment, and a condition
-//! is their mean with an interval. It decides what is a repetition and how a condition is called; it does not know files or layout.
+//! Runs sorted into conditions: runs whose configs and sources differ in nothing but the seed are repetitions of one experiment, and
+//! a condition is their mean with an interval. It decides what is a repetition and how a condition is called; it does not know files or layout.
 
 use std::collections::BTreeMap;
 
@@ -84,9 +84,12 @@ struct Key<'a> {
 pub(crate) fn conditions(runs: &[Run]) -> Result<Vec<Condition<'_>>> {
     let mut keys = runs.iter().map(key).collect::<Result<Vec<Key>>>()?;
     keys.sort_by(|a, b| {
-        let order = |key: &Key| (key.run.manifest.setting, key.run.manifest.domain.clone());
         let fraction = |key: &Key| key.real_fraction.unwrap_or(f64::NEG_INFINITY);
-        order(a).cmp(&order(b)).then(fraction(a).total_cmp(&fraction(b)))
+        let (one, two) = (&a.run.manifest, &b.run.manifest);
+        (one.setting, &one.domain)
+            .cmp(&(two.setting, &two.domain))
+            .then(fraction(a).total_cmp(&fraction(b)))
+            .then_with(|| (&one.name, one.seed).cmp(&(&two.name, two.seed)))
     });
     let mut groups: Vec<Vec<Key>> = Vec::new();
     for key in keys {
@@ -128,9 +131,12 @@ fn key(run: &Run) -> Result<Key<'_>> {
     for path in NOT_THE_EXPERIMENT {
         remove(&mut config, path);
     }
-    // Runs are told apart by setting and domain even where a config leaves them to their defaults.
-    let identity = (run.manifest.setting.name(), run.manifest.domain.as_str());
-    let experiment = Value::Sequence(vec![identity.0.into(), identity.1.into(), config]);
+    // A config names files, and only their hashes say whether two runs read the same.
+    let sources = &run.manifest.sources;
+    let hashes = [&sources.model.hash, &sources.encoder.hash, &sources.corpus.hash, &sources.prompts.hash];
+    let mut experiment = vec![config, run.manifest.setting.name().into(), run.manifest.domain.as_str().into()];
+    experiment.extend(hashes.map(|hash| hash.as_str().into()));
+    let experiment = Value::Sequence(experiment);
     Ok(Key { run, experiment, real_fraction, mode })
 }
 

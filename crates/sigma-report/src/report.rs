@@ -52,7 +52,7 @@ pub fn write_report(runs: &[Run], out: &Path, prefix: &str) -> Result<Vec<PathBu
 
 /// Writes the report of `runs` below `out` and gives the paths written.
 ///
-/// Runs whose configs differ in the seed alone are one condition, of which tables and figures show the mean with bootstrap 95 %
+/// Runs whose configs and sources differ in the seed alone are one condition, of which tables and figures show the mean with bootstrap 95 %
 /// intervals. `<c>` is the name of a condition: `s1`, `s2`, and where the setting does not tell conditions apart the real fraction or
 /// the name of the run behind it, as in `s2_a0.1`. Lines in brackets depend on the runs.
 ///

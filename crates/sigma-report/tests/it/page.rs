@@ -9,7 +9,7 @@ use sigma_report::{
     CsvTable, Manifest, Published, ReportError, ReportOptions, Run, Setting, generation_dir_name, write_report_with,
 };
 
-use crate::fixture::{noise, run_folder};
+use crate::fixture::{noise, run_folder, seeded_run};
 
 /// What a browser would take for markup, in every way that ends or opens something.
 const HOSTILE: &str =
@@ -252,6 +252,33 @@ fn every_point_of_the_charts_is_in_a_table_of_the_report() {
 }
 
 #[test]
+fn the_interval_of_a_mean_over_seeds_is_drawn_as_it_is_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let seed = |seed: u64| {
+        let tracks: Vec<(f64, f64)> = tracks().iter().map(|(u, g)| (u * (1.0 + 0.1 * seed as f64), g - 1.0)).collect();
+        let tracks: Vec<(f64, f64)> =
+            tracks.iter().enumerate().map(|(t, (u, g))| (*u, g * (t as f64 + seed as f64))).collect();
+        Run::open(&seeded_run(folder.path(), (Setting::S1, seed), "", &tracks)).unwrap()
+    };
+    let out = folder.path().join("report");
+    write_report_with(&[seed(1), seed(2), seed(3)], &out, &ReportOptions::new("fin")).unwrap();
+    let data = payload(&fs::read_to_string(out.join("index.html")).unwrap());
+    let chart = &data["charts"][0];
+    assert_eq!(chart["groups"][0]["name"], "S1, mean of 3 seeds");
+    assert_eq!(chart["groups"][3], json!({ "name": "S1, seed 3", "on": false }));
+    let points = CsvTable::read(&out.join("tables/fin_s1_two_tracks_points.csv")).unwrap();
+    for (signal, track) in ["delta_u_cov", "delta_g_kf"].into_iter().enumerate() {
+        let line = &chart["lines"][signal];
+        assert_eq!((&line["group"], &line["signal"]), (&json!(0), &json!(signal)));
+        for (end, suffix) in ["low", "high"].into_iter().enumerate() {
+            let drawn: Vec<Option<f64>> =
+                line["band"].as_array().unwrap().iter().map(|ends| ends[end].as_f64()).collect();
+            assert_eq!(drawn, points.numbers(&format!("{track}_{suffix}")).unwrap(), "{track} {suffix}");
+        }
+    }
+}
+
+#[test]
 fn sample_answers_are_those_of_the_run_prompt_by_prompt_and_cut() {
     let folder = tempfile::tempdir().unwrap();
     let dir = run(folder.path());
@@ -283,6 +310,7 @@ fn few_prompts_are_taken_from_all_buckets_in_turn() {
     let ids: Vec<&str> =
         data["samples"][0]["prompts"].as_array().unwrap().iter().map(|prompt| prompt["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), 12);
+    assert!(ids.is_sorted_by_key(|id| id.split_once('-').unwrap().0), "bucket by bucket: {ids:?}");
     for bucket in ["creative", "divergent", "neutral"] {
         for n in 0..4 {
             assert!(ids.contains(&format!("{bucket}-{n}").as_str()), "{bucket}-{n} not in {ids:?}");

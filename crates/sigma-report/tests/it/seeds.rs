@@ -130,6 +130,16 @@ fn runs_that_differ_in_more_than_the_seed_are_never_averaged() {
 }
 
 #[test]
+fn equal_configs_over_other_sources_are_other_experiments() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut runs = opened(folder.path(), &[(Setting::S2, 42, PURE, 3), (Setting::S2, 43, PURE, 3)]);
+    runs[1].manifest.sources.corpus.hash = "another text under the same path".to_owned();
+    let out = folder.path().join("report");
+    write_report(&runs, &out, "fin").unwrap();
+    assert_eq!(CsvTable::read(&out.join("tables/tab_fin_s1s2_summary.csv")).unwrap().len(), 2);
+}
+
+#[test]
 fn a_mean_ends_where_the_shortest_seed_ends() {
     let reported = reported(&[(Setting::S1, 1, PURE, 9), (Setting::S1, 2, PURE, 5)]);
     assert_eq!(reported.column("tab_fin_s1s2_summary", "generations"), [4.0]);
