@@ -97,7 +97,7 @@ class Chart {
   }
 
   controls(host) {
-    const dimensions = [["group", "Runs", this.chart.groups], ["signal", "Lines", this.chart.signals]];
+    const dimensions = [["group", this.chart.titles[0], this.chart.groups], ["signal", this.chart.titles[1], this.chart.signals]];
     for (const [dimension, name, switches] of dimensions) {
       if (switches.length < 2) continue;
       const set = element(host, "fieldset", {});
@@ -285,7 +285,8 @@ class Chart {
     };
     svg.addEventListener("pointermove", follow);
     svg.addEventListener("pointerdown", follow);
-    svg.addEventListener("pointerleave", () => show(null));
+    // A finger leaves when it is lifted, and then the reader wants to read.
+    svg.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && show(null));
     svg.addEventListener("blur", () => show(null));
     svg.addEventListener("keydown", (event) => {
       const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
