@@ -16,7 +16,7 @@
 //! - `paper_tables`, `summary_tables`, `bucket_tables`, `published_tables`: what tables hold, over `table`: one value as CSV,
 //!   Markdown, LaTeX and HTML;
 //! - [`figure`]: two tracks, surface proxies, buckets, measured beside published, each as SVG, PDF and PNG;
-//! - `page`: everything in one HTML file to look at;
+//! - `page`, `page_tables`: everything in one HTML file to look at;
 //! - [`report`]: which files a report has, under the paper's names;
 //! - `durable`, `json_file`, `exact_float`: how files are replaced, and numbers kept to the last bit;
 //! - `error`: everything that can go wrong.
