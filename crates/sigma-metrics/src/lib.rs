@@ -12,7 +12,7 @@
 //!   - [`theorem1`]: deterministic bounds, and how loose Weyl's bound is,
 //!   - [`theorem3`]: the confidence interval of the plug-in estimate;
 //! - [`mod@surface`], over the words of `words`: distinct-2 and hashed n-gram HHI;
-//! - [`normal`] and [`statistics`]: quantile, slope, correlations;
+//! - [`normal`] and [`statistics`]: quantile, slope, correlations; [`bootstrap`]: the interval of a mean over seeds;
 //! - [`drift`]: a whole run: drifts, track agreement, correlation with the proxies;
 //! - [`error`]: everything that can be wrong with an input.
 //!
@@ -41,6 +41,7 @@ pub mod theorem3;
 pub mod surface;
 mod words;
 
+pub mod bootstrap;
 pub mod normal;
 pub mod statistics;
 
@@ -48,6 +49,7 @@ pub mod drift;
 
 pub mod error;
 
+pub use bootstrap::{Interval, bootstrap_mean};
 pub use config::{Observed, SigmaConfig, SurfaceConfig};
 pub use drift::{Correlation, Drift, Summary, Tracks, Trend, correlate, drifts, summarize, tracks_agree};
 pub use error::MetricsError;

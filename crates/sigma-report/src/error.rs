@@ -33,21 +33,33 @@ pub enum ReportError {
     #[error("{} has no finished generation; let the run finish its first checkpoint, then report again", dir.display())]
     EmptyRun { dir: PathBuf },
 
-    #[error("{} and {} are both {setting} runs, and a report holds one run of each setting; report them into separate folders", first.display(), second.display())]
-    SettingTwice { setting: &'static str, first: PathBuf, second: PathBuf },
+    #[error("there is no run to report; name at least one run folder")]
+    NoRuns,
+
+    #[error("{} and {} are the same experiment with the same seed {seed}, which would count twice; report one of them, or both into separate folders", first.display(), second.display())]
+    RunTwice { seed: u64, first: PathBuf, second: PathBuf },
+
+    #[error("{}: not a readable config; restore the file, it is written once when a run starts", path.display())]
+    Config { path: PathBuf, source: serde_yaml::Error },
+
+    #[error("{}:{line}: this is no answer to a prompt; restore the file, or delete the generation and go on from there", path.display())]
+    Answer { path: PathBuf, line: usize, source: serde_json::Error },
+
+    #[error("the data of the page {} cannot be written as JSON; this is a defect of the program, please report it", path.display())]
+    Page { path: PathBuf, source: serde_json::Error },
 
     #[error(
         "the {what} `{got}` becomes part of a file name; use letters, digits, `-`, `_` and `.` only, and do not start with `.`"
     )]
     Name { what: &'static str, got: String },
 
-    #[error("{}: not a readable CSV file; it is made from the records, so delete it and write it again", path.display())]
+    #[error("{}: not a readable CSV file; restore it, or delete it if it is made from records, and write it again", path.display())]
     Csv { path: PathBuf, source: csv::Error },
 
     #[error("{}:1: column {position} is {got}, expected {expected}; another version wrote the file, so delete it and write it again", path.display())]
     CsvHeader { path: PathBuf, position: usize, expected: String, got: String },
 
-    #[error("{}:{line}: `{got}` in column `{column}` is no {expected}; the file was edited, so delete it and write it again", path.display())]
+    #[error("{}:{line}: `{got}` in column `{column}` is no {expected}; the file was edited, so restore it, or delete it if it is made from records, and write it again", path.display())]
     CsvCell { path: PathBuf, line: u64, column: String, expected: &'static str, got: String },
 
     #[error("{}: there is no column `{column}`; the file has {got}", path.display())]

@@ -2,8 +2,11 @@
 //! from it with a font that the program brings along. A figure shows series and computes nothing beyond its axes.
 
 mod axis;
+mod buckets;
 mod font;
+mod legend;
 mod panel;
+mod published;
 mod render;
 mod style;
 mod surface;
@@ -12,32 +15,83 @@ mod two_tracks;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+use crate::condition::Condition;
 use crate::durable;
 use crate::error::{ReportError, Result};
+use crate::published::PublishedPoint;
 use crate::record::Setting;
 use crate::series::RunSeries;
 use panel::Panel;
 
 /// A figure that can be saved in three formats.
 pub struct Figure {
+    /// Row by row.
     panels: Vec<Panel>,
 }
+
+/// Panels beside each other; more stand in further rows.
+const COLUMNS: usize = 2;
 
 impl Figure {
     /// Drift of both tracks against generation, one panel for each run. A single run needs no title; its caption says what it is.
     pub fn two_tracks(runs: &[RunSeries]) -> Figure {
-        Figure { panels: panels(runs, two_tracks::panel) }
+        let titled = runs.len() > 1;
+        let panel = |run: &RunSeries| two_tracks::panel(run, &[], titled.then(|| panel_title(run.setting).to_owned()));
+        Figure { panels: runs.iter().map(panel).collect() }
+    }
+
+    /// The same for the means of conditions, with their intervals over seeds.
+    pub(crate) fn two_tracks_of(conditions: &[Condition]) -> Figure {
+        let panel = |(condition, title): (&Condition, Option<String>)| {
+            two_tracks::panel(&condition.mean, &condition.bands, title)
+        };
+        Figure { panels: conditions.iter().zip(titles(conditions)).map(panel).collect() }
     }
 
     /// Both tracks and the surface proxies, normalised, one panel for each run.
     pub fn surface_proxies(runs: &[RunSeries]) -> Figure {
-        Figure { panels: panels(runs, surface::panel) }
+        let titled = runs.len() > 1;
+        let panel = |run: &RunSeries| surface::panel(run, titled.then(|| panel_title(run.setting).to_owned()));
+        Figure { panels: runs.iter().map(panel).collect() }
+    }
+
+    /// The same for the means of conditions.
+    pub(crate) fn surface_proxies_of(conditions: &[Condition]) -> Figure {
+        let panel = |(condition, title): (&Condition, Option<String>)| surface::panel(&condition.mean, title);
+        Figure { panels: conditions.iter().zip(titles(conditions)).map(panel).collect() }
+    }
+
+    /// Drift of both tracks in every prompt bucket (appendix C.5), a row of two panels for each condition. The buckets of the first
+    /// condition give the legend, so conditions with other buckets belong into another figure.
+    pub(crate) fn buckets(conditions: &[&Condition]) -> Figure {
+        let titled = |condition: &Condition, track: &str| match conditions.len() {
+            1 => track.to_owned(),
+            _ => format!("{}: {track}", condition.label),
+        };
+        let pair = |condition: &&Condition| {
+            let (bank, buckets) = (&condition.mean, &condition.buckets[..]);
+            [
+                buckets::panel(titled(condition, "Track II, ΔU"), bank, buckets, |point| point.du_cov),
+                buckets::panel(titled(condition, "Track I, ΔG"), bank, buckets, |point| point.dg_kf),
+            ]
+        };
+        Figure { panels: conditions.iter().flat_map(pair).collect() }
+    }
+
+    /// Both tracks of a run beside the published ones, one panel for each track.
+    pub(crate) fn published(measured: &RunSeries, published: &[PublishedPoint]) -> Figure {
+        Figure { panels: published::panels(measured, published) }
     }
 
     /// The figure as SVG; `path` is for error messages.
     fn svg(&self, path: &Path) -> Result<String> {
-        let width = if self.panels.len() > 1 { style::DOUBLE_WIDTH_IN } else { style::SINGLE_WIDTH_IN };
-        panel::draw_svg(&self.panels, width, style::HEIGHT_IN).map_err(|error| failed("draw", path, error))
+        let (columns, width) = match self.panels.len() {
+            0 | 1 => (1, style::SINGLE_WIDTH_IN),
+            _ => (COLUMNS, style::DOUBLE_WIDTH_IN),
+        };
+        let rows = self.panels.len().div_ceil(columns).max(1);
+        panel::draw_svg(&self.panels, columns, width, style::HEIGHT_IN * rows as f64)
+            .map_err(|error| failed("draw", path, error))
     }
 
     /// Writes `stem`.svg, `stem`.pdf and `stem`.png, and gives their paths.
@@ -57,9 +111,13 @@ impl Figure {
     }
 }
 
-fn panels(runs: &[RunSeries], panel: fn(&RunSeries, Option<String>) -> Panel) -> Vec<Panel> {
-    let titled = runs.len() > 1;
-    runs.iter().map(|run| panel(run, titled.then(|| panel_title(run.setting).to_owned()))).collect()
+/// A single condition needs no title; conditions that are one for each setting are called as in the paper.
+fn titles(conditions: &[Condition]) -> Vec<Option<String>> {
+    let title = |condition: &Condition| match condition.label == condition.setting.title() {
+        true => panel_title(condition.setting).to_owned(),
+        false => condition.label.clone(),
+    };
+    conditions.iter().map(|condition| (conditions.len() > 1).then(|| title(condition))).collect()
 }
 
 fn panel_title(setting: Setting) -> &'static str {

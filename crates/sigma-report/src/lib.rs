@@ -10,8 +10,13 @@
 //! - [`summary`]: final drifts, slopes, track agreement, correlations with the proxies;
 //! - [`metrics_csv`]: `metrics.csv`, `buckets.csv`, `timings.csv`;
 //! - [`terminal`]: the short table at the end of a run;
-//! - `paper_tables`: the tables of the paper, over `table`: one value as CSV, Markdown and LaTeX;
-//! - [`figure`]: the two-track and surface proxy figures as SVG, PDF and PNG;
+//! - `condition`, `names`: runs that differ in their seed alone as one, with intervals; what they are called;
+//! - `buckets`: the same measurements within prompt buckets;
+//! - [`published`]: what the paper printed, to stand beside;
+//! - `paper_tables`, `summary_tables`, `bucket_tables`, `published_tables`: what tables hold, over `table`: one value as CSV,
+//!   Markdown, LaTeX and HTML;
+//! - [`figure`]: two tracks, surface proxies, buckets, measured beside published, each as SVG, PDF and PNG;
+//! - `page`, `page_tables`: everything in one HTML file to look at;
 //! - [`report`]: which files a report has, under the paper's names;
 //! - `durable`, `json_file`, `exact_float`: how files are replaced, and numbers kept to the last bit;
 //! - `error`: everything that can go wrong.
@@ -22,6 +27,8 @@
 //! write_metrics(&dir, &run.records)?;
 //! eprint!("{}", run_table(&run.series()));
 //! write_report(&[run], &dir.join("report"), "fin")?;
+//! let options = ReportOptions { published: Some(Published::bundled()?), ..ReportOptions::new("fin") };
+//! write_report_with(&runs, &out, &options)?;
 //! ```
 
 pub mod record;
@@ -35,10 +42,21 @@ pub mod summary;
 pub mod metrics_csv;
 pub mod terminal;
 
+mod buckets;
+mod condition;
+mod names;
+
+pub mod published;
+
+mod bucket_tables;
 mod paper_tables;
+mod published_tables;
+mod summary_tables;
 mod table;
 
 pub mod figure;
+mod page;
+mod page_tables;
 
 pub mod report;
 
@@ -52,8 +70,9 @@ pub use error::{ReportError, Result};
 pub use figure::Figure;
 pub use manifest::Manifest;
 pub use metrics_csv::{read_buckets, read_metrics, read_timings, write_metrics};
+pub use published::Published;
 pub use record::{BucketNumbers, FileEntry, Record, Setting, SigmaNumbers, SurfaceNumbers};
-pub use report::write_report;
+pub use report::{ReportOptions, write_report, write_report_with};
 pub use run::{Run, generation_dir_name};
 pub use series::{NormalisedPoint, RunSeries, SeriesPoint};
 pub use summary::{Agreement, ProxySummary, RunSummary};

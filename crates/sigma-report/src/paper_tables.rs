@@ -1,26 +1,50 @@
 //! The tables of the paper: the points of every figure, and the scalars made from them. Columns that the paper's published files have
 //! keep those names (`delta_u_cov`, `slope_g_kf`, ...). What a table looks like on paper is left to `table`.
 
+use sigma_metrics::Interval;
+
+use crate::condition::{Band, Condition};
 use crate::series::{NormalisedPoint, RunSeries, SeriesPoint};
-use crate::summary::{ProxySummary, RunSummary};
+use crate::summary::ProxySummary;
 use crate::table::{Cell, Column, Digits, Table};
 
-const fn column(name: &'static str, heading: &'static str, latex: &'static str, digits: Digits) -> Column {
+pub(crate) const fn column(name: &'static str, heading: &'static str, latex: &'static str, digits: Digits) -> Column {
     Column { name, heading, latex, digits }
 }
 
-const GENERATION: Column = column("generation", "generation", "$t$", Digits::Exact);
-const SETTING: Column = column("setting", "setting", "Setting", Digits::Exact);
+pub(crate) const GENERATION: Column = column("generation", "generation", "$t$", Digits::Exact);
+pub(crate) const SETTING: Column = column("setting", "setting", "Setting", Digits::Exact);
+/// Where the setting alone does not name a line.
+pub(crate) const CONDITION: Column = column("condition", "condition", "Condition", Digits::Exact);
 
-/// The points of the two-track figure (appendix C.3).
-pub(crate) fn two_tracks_points(series: &RunSeries) -> Table {
-    let columns = vec![
+/// The points of the two-track figure (appendix C.3); with the ends of their intervals for a mean over seeds.
+pub(crate) fn two_tracks_points(series: &RunSeries, bands: &[Band]) -> Table {
+    let nats = |name, heading, latex| column(name, heading, latex, Digits::Decimals(6));
+    let mut columns = vec![
         GENERATION,
-        column("delta_u_cov", "ΔU_cov (Track II)", r"$\Delta U_{\mathrm{cov}}$", Digits::Decimals(6)),
-        column("delta_g_kf", "ΔG_KF (Track I)", r"$\Delta G_{\mathrm{KF}}$", Digits::Decimals(6)),
+        nats("delta_u_cov", "ΔU_cov (Track II)", r"$\Delta U_{\mathrm{cov}}$"),
+        nats("delta_g_kf", "ΔG_KF (Track I)", r"$\Delta G_{\mathrm{KF}}$"),
     ];
-    let row = |point: &SeriesPoint| vec![Cell::Count(point.generation.into()), point.du_cov.into(), point.dg_kf.into()];
-    Table { columns, rows: series.points.iter().map(row).collect() }
+    if !bands.is_empty() {
+        columns.extend([
+            nats("delta_u_cov_low", "ΔU_cov low", r"\shortstack[r]{$\Delta U_{\mathrm{cov}}$\\low}"),
+            nats("delta_u_cov_high", "ΔU_cov high", r"\shortstack[r]{$\Delta U_{\mathrm{cov}}$\\high}"),
+            nats("delta_g_kf_low", "ΔG_KF low", r"\shortstack[r]{$\Delta G_{\mathrm{KF}}$\\low}"),
+            nats("delta_g_kf_high", "ΔG_KF high", r"\shortstack[r]{$\Delta G_{\mathrm{KF}}$\\high}"),
+        ]);
+    }
+    let row = |(t, point): (usize, &SeriesPoint)| {
+        let mut row = vec![Cell::Count(point.generation.into()), point.du_cov.into(), point.dg_kf.into()];
+        if let Some(band) = bands.get(t) {
+            row.extend(ends(band.du_cov).into_iter().chain(ends(band.dg_kf)));
+        }
+        row
+    };
+    Table { columns, rows: series.points.iter().enumerate().map(row).collect() }
+}
+
+fn ends(interval: Option<Interval>) -> [Cell; 2] {
+    [interval.map(|interval| interval.low).into(), interval.map(|interval| interval.high).into()]
 }
 
 /// The points of the surface proxy figure: proxies as measured, then every signal on the common scale.
@@ -49,40 +73,13 @@ pub(crate) fn surface_points(series: &RunSeries) -> Table {
     Table { columns, rows: series.points.iter().zip(series.normalised()).map(row).collect() }
 }
 
-/// Table 1: where both tracks ended and how they moved.
-pub(crate) fn summary(runs: &[RunSummary]) -> Table {
-    let nats = |name, heading, latex| column(name, heading, latex, Digits::Decimals(3));
-    let columns = vec![
-        SETTING,
-        column("generations", "T", "$T$", Digits::Exact),
-        nats("delta_u_cov_final", "ΔU_cov (final)", r"\shortstack[r]{$\Delta U_{\mathrm{cov}}$\\final}"),
-        nats("slope_u_cov", "slope ΔU_cov", r"\shortstack[r]{$\Delta U_{\mathrm{cov}}$\\slope}"),
-        nats("delta_g_kf_final", "ΔG_KF (final)", r"\shortstack[r]{$\Delta G_{\mathrm{KF}}$\\final}"),
-        nats("slope_g_kf", "slope ΔG_KF", r"\shortstack[r]{$\Delta G_{\mathrm{KF}}$\\slope}"),
-        column("tracks_agree", "track agreement?", "Track agreement?", Digits::Exact),
-    ];
-    let row = |run: &RunSummary| {
-        vec![
-            Cell::text(run.setting.title()),
-            Cell::Count(run.generations.into()),
-            run.final_du.into(),
-            run.slope_u.into(),
-            run.final_dg.into(),
-            run.slope_g.into(),
-            run.agreement.map_or(Cell::Missing, |agreement| Cell::Verdict {
-                word: agreement.word(),
-                phrase: agreement.phrase(),
-            }),
-        ]
-    };
-    Table { columns, rows: runs.iter().map(row).collect() }
-}
-
-/// Endpoints of the surface proxies, and how they moved with Track II (appendix C.4).
-pub(crate) fn surface_summary(runs: &[RunSeries]) -> Table {
+/// Endpoints of the surface proxies, and how they moved with Track II (appendix C.4). For several seeds everything is taken of the
+/// mean series.
+pub(crate) fn surface_summary(conditions: &[Condition]) -> Table {
     let share = |name, heading, latex| column(name, heading, latex, Digits::Decimals(3));
     let hhi = |name, heading, latex| column(name, heading, latex, Digits::Decimals(6));
-    let columns = vec![
+    let several = names_needed(conditions);
+    let mut columns = vec![
         SETTING,
         share("distinct_2_first", "distinct-2 (t = 0)", r"\shortstack[r]{distinct-2\\$t = 0$}"),
         share("distinct_2_last", "distinct-2 (t = T)", r"\shortstack[r]{distinct-2\\$t = T$}"),
@@ -93,10 +90,12 @@ pub(crate) fn surface_summary(runs: &[RunSeries]) -> Table {
         share("spearman_distinct_2", "Spearman(ΔU, distinct-2)", r"\shortstack[r]{Spearman\\distinct-2}"),
         share("spearman_hhi", "Spearman(ΔU, HHI)", r"\shortstack[r]{Spearman\\HHI}"),
     ];
-    let row = |run: &RunSeries| {
+    columns.extend(several.then_some(CONDITION));
+    let row = |condition: &Condition| {
+        let run = &condition.mean;
         let distinct_2 = ProxySummary::of(run, |point| point.distinct_2);
         let hhi = ProxySummary::of(run, |point| point.hhi);
-        vec![
+        let mut row = vec![
             Cell::text(run.setting.title()),
             distinct_2.first.into(),
             distinct_2.last.into(),
@@ -106,7 +105,14 @@ pub(crate) fn surface_summary(runs: &[RunSeries]) -> Table {
             hhi.pearson.into(),
             distinct_2.spearman.into(),
             hhi.spearman.into(),
-        ]
+        ];
+        row.extend(several.then(|| Cell::text(&condition.label)));
+        row
     };
-    Table { columns, rows: runs.iter().map(row).collect() }
+    Table { columns, rows: conditions.iter().map(row).collect() }
+}
+
+/// Whether the setting alone does not name a condition.
+pub(crate) fn names_needed(conditions: &[Condition]) -> bool {
+    conditions.iter().any(|condition| condition.label != condition.setting.title())
 }

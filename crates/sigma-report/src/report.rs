@@ -1,127 +1,203 @@
-//! The report of one or two runs under the paper's artefact names (appendix C.2). It decides which files there are and what they are
-//! called; what is in them is decided elsewhere.
+//! The report of one or several runs under the paper's artefact names (appendix C.2), with a page to look at. It decides which files
+//! there are and what they are called; what is in them is decided elsewhere.
 
+mod files;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::durable;
+use crate::bucket_tables;
+use crate::condition::{Condition, Member, conditions};
 use crate::error::{ReportError, Result};
 use crate::figure::Figure;
 use crate::metrics_csv::{buckets_table, metrics_table};
+use crate::names::check_file_name_part;
+use crate::page::{self, Contents};
 use crate::paper_tables;
+use crate::published::{self, Published};
+use crate::published_tables;
 use crate::record::Setting;
 use crate::run::Run;
-use crate::series::RunSeries;
-use crate::summary::RunSummary;
-use crate::table::Table;
+use crate::summary_tables;
+use files::Files;
 
-/// Writes the report of `runs` (one S1, one S2, or both) below `out` and gives the paths written. File names start with `prefix`.
-///
-/// ```text
-/// final/<DOMAIN>/metrics_paper.csv                        S1, with metrics_buckets_paper.csv
-/// true_recursion/<DOMAIN>/metrics_paper_recursion.csv     S2, with metrics_buckets_paper_recursion.csv
-/// figures/<prefix>_{s1,s2,s1s2}_two_tracks.{svg,pdf,png}
-/// figures/<prefix>_surface_proxies.{svg,pdf,png}
-/// tables/<prefix>_{s1,s2}_{two_tracks,surface_proxies}_points.{csv,md,tex}
-/// tables/tab_<prefix>_{s1s2_summary,surface_proxies}.{csv,md,tex}
-/// ```
-pub fn write_report(runs: &[Run], out: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
-    check_file_name_part("prefix", prefix)?;
-    let runs = in_order(runs)?;
-    let series: Vec<RunSeries> = runs.iter().map(|run| run.series()).collect();
-    let summaries: Vec<RunSummary> = series.iter().filter_map(RunSummary::of).collect();
-    let mut report = Report { out, written: Vec::new() };
-    for (run, series) in runs.iter().zip(&series) {
-        let setting = series.setting.name();
-        let (folder, suffix) = match series.setting {
-            Setting::S1 => ("final", ""),
-            Setting::S2 => ("true_recursion", "_recursion"),
-        };
-        let folder = format!("{folder}/{}", run.manifest.domain);
-        report.csv(&format!("{folder}/metrics_paper{suffix}"), &metrics_table(&run.records))?;
-        if run.records.iter().any(|record| !record.buckets.is_empty()) {
-            report.csv(&format!("{folder}/metrics_buckets_paper{suffix}"), &buckets_table(&run.records))?;
-        }
-        let tracks = format!("{prefix}_{setting}_two_tracks");
-        report.figure(&tracks, &Figure::two_tracks(std::slice::from_ref(series)))?;
-        report.table(&format!("{tracks}_points"), &paper_tables::two_tracks_points(series))?;
-        let proxies = format!("{prefix}_{setting}_surface_proxies");
-        report.table(&format!("{proxies}_points"), &paper_tables::surface_points(series))?;
-    }
-    if series.len() > 1 {
-        report.figure(&format!("{prefix}_s1s2_two_tracks"), &Figure::two_tracks(&series))?;
-    }
-    report.figure(&format!("{prefix}_surface_proxies"), &Figure::surface_proxies(&series))?;
-    report.table(&format!("tab_{prefix}_s1s2_summary"), &paper_tables::summary(&summaries))?;
-    report.table(&format!("tab_{prefix}_surface_proxies"), &paper_tables::surface_summary(&series))?;
-    Ok(report.written)
+/// Name of the page in a report's folder.
+pub const PAGE_FILE_NAME: &str = "index.html";
+
+/// What a report is to hold beyond what follows from its runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReportOptions {
+    /// First part of the names of figures and tables.
+    pub prefix: String,
+    /// Published numbers to set beside the measured ones.
+    pub published: Option<Published>,
+    /// Texts of prompts by their id, shown above the answers on the page; a prompt that is not here is shown by its id.
+    pub prompts: BTreeMap<String, String>,
 }
 
-/// S1 before S2, each at most once, each with something to report.
-fn in_order(runs: &[Run]) -> Result<Vec<&Run>> {
-    let mut ordered: Vec<&Run> = runs.iter().collect();
-    ordered.sort_by_key(|run| run.manifest.setting);
-    for run in &ordered {
+impl ReportOptions {
+    /// Neither published numbers nor texts of prompts.
+    pub fn new(prefix: &str) -> ReportOptions {
+        ReportOptions { prefix: prefix.to_owned(), published: None, prompts: BTreeMap::new() }
+    }
+}
+
+/// Writes the report of `runs` below `out` and gives the paths written. File names start with `prefix`.
+///
+/// # Errors
+/// See [`write_report_with`].
+pub fn write_report(runs: &[Run], out: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
+    write_report_with(runs, out, &ReportOptions::new(prefix))
+}
+
+/// Writes the report of `runs` below `out` and gives the paths written.
+///
+/// Runs whose configs and sources differ in the seed alone are one condition, of which tables and figures show the mean with bootstrap 95 %
+/// intervals. `<c>` is the name of a condition: `s1`, `s2`, and where the setting does not tell conditions apart the real fraction or
+/// the name of the run behind it, as in `s2_a0.1`. Lines in brackets depend on the runs.
+///
+/// ```text
+/// index.html                                              everything to look at, self-contained
+/// final/<DOMAIN>/metrics_paper.csv                        S1, with metrics_buckets_paper.csv
+/// true_recursion/<DOMAIN>/metrics_paper_recursion.csv     S2, with metrics_buckets_paper_recursion.csv
+/// figures/<prefix>_<c>_two_tracks.{svg,pdf,png}
+/// figures/<prefix>_{surface_proxies,buckets}.{svg,pdf,png}
+/// tables/<prefix>_<c>_{two_tracks,surface_proxies,buckets}_points.{csv,md,tex}
+/// tables/tab_<prefix>_{s1s2_summary,surface_proxies,buckets}.{csv,md,tex}
+/// [several conditions]  figures/<prefix>_s1s2_two_tracks.{svg,pdf,png}
+/// [several seeds]       tables/<prefix>_<c>_seed<seed>_two_tracks_points.{csv,md,tex}, tables/tab_<prefix>_seeds.{csv,md,tex}
+/// [published numbers]   figures/<prefix>_<c>_published.{svg,pdf,png}, tables/<prefix>_<c>_published_points.{csv,md,tex} (S1),
+///                       tables/tab_<prefix>_published.{csv,md,tex}
+/// ```
+///
+/// Where one folder would hold the metrics of several runs, `_<c>_seed<seed>` is added to their names.
+///
+/// # Errors
+/// Nothing is written if there is no run, a run has no checkpoint, a name cannot be part of a file name, a config or a file of
+/// answers cannot be read, or one experiment is given twice with the same seed.
+pub fn write_report_with(runs: &[Run], out: &Path, options: &ReportOptions) -> Result<Vec<PathBuf>> {
+    check_file_name_part("prefix", &options.prefix)?;
+    if runs.is_empty() {
+        return Err(ReportError::NoRuns);
+    }
+    for run in runs {
         check_file_name_part("domain", &run.manifest.domain)?;
         if run.records.is_empty() {
             return Err(ReportError::EmptyRun { dir: run.dir.clone() });
         }
     }
-    match ordered.windows(2).find(|pair| pair[0].manifest.setting == pair[1].manifest.setting) {
-        Some(pair) => Err(ReportError::SettingTwice {
-            setting: pair[0].manifest.setting.title(),
-            first: pair[0].dir.clone(),
-            second: pair[1].dir.clone(),
-        }),
-        None => Ok(ordered),
+    let conditions = conditions(runs)?;
+    let contents = Contents::of(&conditions, options)?;
+    let page = page::html(&contents, &out.join(PAGE_FILE_NAME))?;
+
+    let mut report = Report { prefix: &options.prefix, files: Files::below(out) };
+    report.metrics(&conditions)?;
+    report.tracks(&conditions)?;
+    report.surface(&conditions)?;
+    report.buckets(&conditions)?;
+    if let Some(published) = &options.published {
+        report.published(&conditions, published)?;
     }
+    report.files.page(PAGE_FILE_NAME, &page)?;
+    Ok(report.files.written())
 }
 
-/// A name from a config must not lead out of the report's folder.
-fn check_file_name_part(what: &'static str, name: &str) -> Result<()> {
-    let plain = |character: char| character.is_alphanumeric() || "-_.".contains(character);
-    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
-        return Err(ReportError::Name { what, got: name.to_owned() });
-    }
-    Ok(())
-}
-
-/// The files of a report as they are written.
+/// The parts of a report, in the order of the paper.
 struct Report<'a> {
-    out: &'a Path,
-    written: Vec<PathBuf>,
+    prefix: &'a str,
+    files: Files<'a>,
 }
 
 impl Report<'_> {
-    fn csv(&mut self, stem: &str, table: &Table) -> Result<()> {
-        let path = self.place(&format!("{stem}.csv"))?;
-        table.write_csv(&path)?;
-        self.written.push(path);
-        Ok(())
-    }
-
-    /// A table for programs, for readers of Markdown and for LaTeX.
-    fn table(&mut self, stem: &str, table: &Table) -> Result<()> {
-        self.csv(&format!("tables/{stem}"), table)?;
-        for (extension, text) in [("md", table.markdown()), ("tex", table.latex())] {
-            let path = self.place(&format!("tables/{stem}.{extension}"))?;
-            durable::replace(&path, text.as_bytes())?;
-            self.written.push(path);
+    fn metrics(&mut self, conditions: &[Condition]) -> Result<()> {
+        let members: Vec<&Member> = conditions.iter().flat_map(|condition| &condition.members).collect();
+        let place = |member: &Member| {
+            let (folder, suffix) = match member.run.manifest.setting {
+                Setting::S1 => ("final", ""),
+                Setting::S2 => ("true_recursion", "_recursion"),
+            };
+            (format!("{folder}/{}", member.run.manifest.domain), suffix)
+        };
+        for member in &members {
+            let (folder, suffix) = place(member);
+            let shared = members.iter().filter(|other| place(other).0 == folder).count() > 1;
+            let name = if shared { format!("_{}", member.slug) } else { String::new() };
+            let records = &member.run.records;
+            self.files.csv(&format!("{folder}/metrics_paper{suffix}{name}"), &metrics_table(records))?;
+            if records.iter().any(|record| !record.buckets.is_empty()) {
+                self.files.csv(&format!("{folder}/metrics_buckets_paper{suffix}{name}"), &buckets_table(records))?;
+            }
         }
         Ok(())
     }
 
-    fn figure(&mut self, stem: &str, figure: &Figure) -> Result<()> {
-        let path = self.place(&format!("figures/{stem}"))?;
-        self.written.extend(figure.save(&path)?);
+    fn tracks(&mut self, conditions: &[Condition]) -> Result<()> {
+        let prefix = self.prefix;
+        for condition in conditions {
+            let name = format!("{prefix}_{}_two_tracks", condition.slug);
+            self.files.figure(&name, &Figure::two_tracks_of(std::slice::from_ref(condition)))?;
+            let points = paper_tables::two_tracks_points(&condition.mean, &condition.bands);
+            self.files.table(&format!("{name}_points"), &points, &[])?;
+            for member in condition.members.iter().filter(|_| condition.members.len() > 1) {
+                let points = paper_tables::two_tracks_points(&member.series, &[]);
+                self.files.table(&format!("{prefix}_{}_two_tracks_points", member.slug), &points, &[])?;
+            }
+        }
+        if conditions.len() > 1 {
+            self.files.figure(&format!("{prefix}_s1s2_two_tracks"), &Figure::two_tracks_of(conditions))?;
+        }
+        let summary = summary_tables::conditions(conditions);
+        self.files.table(&format!("tab_{prefix}_s1s2_summary"), &summary, &[])?;
+        if summary_tables::has_seeds(conditions) {
+            self.files.table(&format!("tab_{prefix}_seeds"), &summary_tables::seeds(conditions), &[])?;
+        }
         Ok(())
     }
 
-    /// The path of `name` in the report, its folder made.
-    fn place(&self, name: &str) -> Result<PathBuf> {
-        let path = self.out.join(name);
-        if let Some(folder) = path.parent() {
-            durable::create_dir(folder)?;
+    fn surface(&mut self, conditions: &[Condition]) -> Result<()> {
+        let prefix = self.prefix;
+        self.files.figure(&format!("{prefix}_surface_proxies"), &Figure::surface_proxies_of(conditions))?;
+        for condition in conditions {
+            let points = paper_tables::surface_points(&condition.mean);
+            self.files.table(&format!("{prefix}_{}_surface_proxies_points", condition.slug), &points, &[])?;
         }
-        Ok(path)
+        self.files.table(&format!("tab_{prefix}_surface_proxies"), &paper_tables::surface_summary(conditions), &[])
+    }
+
+    fn buckets(&mut self, conditions: &[Condition]) -> Result<()> {
+        let prefix = self.prefix;
+        let with_buckets: Vec<&Condition> =
+            conditions.iter().filter(|condition| !condition.buckets.is_empty()).collect();
+        let Some(first) = with_buckets.first() else { return Ok(()) };
+        let names = |condition: &Condition| -> Vec<String> {
+            condition.buckets.iter().map(|bucket| bucket.name.clone()).collect()
+        };
+        // One figure has one legend, so conditions with other buckets have figures of their own.
+        let (alike, others): (Vec<&Condition>, Vec<&Condition>) =
+            with_buckets.iter().partition(|condition| names(condition) == names(first));
+        self.files.figure(&format!("{prefix}_buckets"), &Figure::buckets(&alike))?;
+        for condition in others {
+            self.files.figure(&format!("{prefix}_{}_buckets", condition.slug), &Figure::buckets(&[condition]))?;
+        }
+        for condition in with_buckets {
+            let points = bucket_tables::points(condition);
+            self.files.table(&format!("{prefix}_{}_buckets_points", condition.slug), &points, &[])?;
+        }
+        let notes = bucket_tables::notes(conditions);
+        self.files.table(&format!("tab_{prefix}_buckets"), &bucket_tables::summary(conditions), &notes)
+    }
+
+    fn published(&mut self, conditions: &[Condition], published: &Published) -> Result<()> {
+        let prefix = self.prefix;
+        for condition in conditions {
+            let Some(points) = published.points(condition.setting) else { continue };
+            let name = format!("{prefix}_{}_published", condition.slug);
+            self.files.figure(&name, &Figure::published(&condition.mean, points))?;
+            let table = published_tables::points(&condition.mean, points);
+            self.files.table(&format!("{name}_points"), &table, &[published::difference(condition)])?;
+        }
+        let sentences: Vec<String> = conditions.iter().map(published::difference).collect();
+        let scalars = published_tables::scalars(conditions, published);
+        self.files.table(&format!("tab_{prefix}_published"), &scalars, &sentences)
     }
 }

@@ -116,7 +116,7 @@ impl ProxySummary {
 }
 
 /// Slope over all checkpoints. A slope over only some of them would silently be that of another run, so a gap leaves none.
-fn slope(series: &RunSeries, drift: impl Fn(&SeriesPoint) -> Option<f64>) -> Option<f64> {
+pub(crate) fn slope(series: &RunSeries, drift: impl Fn(&SeriesPoint) -> Option<f64>) -> Option<f64> {
     let drifts: Vec<f64> = series.points.iter().map(drift).collect::<Option<_>>()?;
     sigma_metrics::statistics::ols_slope(&drifts)
 }

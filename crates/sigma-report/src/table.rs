@@ -1,7 +1,8 @@
 //! A table as data: named columns, typed cells. One value is written three ways: exactly for programs (CSV), rounded for people
-//! (Markdown, LaTeX). It does not know what the columns mean.
+//! (Markdown, LaTeX, HTML). It does not know what the columns mean.
 
 mod csv_file;
+mod html;
 mod latex;
 mod markdown;
 

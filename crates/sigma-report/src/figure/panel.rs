@@ -1,5 +1,4 @@
-//! Panels: axes, a thin grid, lines with markers, and one legend in a strip of its own above them, where it can cover no data.
-//! It knows nothing of what the lines mean.
+//! Panels: axes, a thin grid, intervals as areas, lines with markers. It knows nothing of what the lines mean.
 
 use std::io;
 use std::ops::Range;
@@ -10,10 +9,10 @@ use plotters::coord::{CoordTranslate, Shift};
 use plotters::drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea};
 use plotters::element::{Circle, DashedPathElement, EmptyElement, PathElement, Polygon, Text};
 use plotters::prelude::{Cartesian2d, SVGBackend};
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontFamily, FontStyle, IntoFont, RGBColor, ShapeStyle, TextStyle, WHITE};
 
 use super::axis::Axis;
+use super::legend::{LEFT, Legend};
 use super::style::*;
 
 pub(super) struct Panel {
@@ -23,11 +22,20 @@ pub(super) struct Panel {
     pub(super) y: Axis,
     /// A line at zero, for data that have a sign.
     pub(super) zero_line: bool,
+    /// Areas behind the lines.
+    pub(super) bands: Vec<Band>,
     pub(super) lines: Vec<Line>,
 }
 
+/// An interval around a line, in a tint of its colour; interrupted where there is none.
+pub(super) struct Band {
+    pub(super) colour: RGBColor,
+    /// Generation, low end, high end.
+    pub(super) points: Vec<(u32, Option<(f64, f64)>)>,
+}
+
 pub(super) struct Line {
-    pub(super) label: &'static str,
+    pub(super) label: String,
     pub(super) colour: RGBColor,
     pub(super) marker: Marker,
     /// Generation and value; the line is interrupted where there is none.
@@ -44,13 +52,15 @@ pub(super) enum Marker {
     Diamond,
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'b, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
 pub(super) type Drawn = Result<(), DrawingAreaErrorKind<io::Error>>;
 
-/// Draws `panels` side by side as an SVG document of `width` by `height` inches. The legend is that of the first panel.
+/// Draws `panels` row by row, `columns` of them beside each other, as an SVG document of `width` by `height` inches. The legend is
+/// that of the first panel.
 pub(super) fn draw_svg(
     panels: &[Panel],
+    columns: usize,
     width_in: f64,
     height_in: f64,
 ) -> Result<String, DrawingAreaErrorKind<io::Error>> {
@@ -59,11 +69,14 @@ pub(super) fn draw_svg(
     {
         let root = SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area();
         root.fill(&WHITE)?;
-        let (legend, body) = root.split_vertically(units(2.4 * LEGEND_PT));
-        if let Some(first) = panels.first() {
-            draw_legend(&legend, &first.lines, first.left())?;
+        let legend = panels.first().map(|first| Legend::of(&first.lines, first.left(), width as i32));
+        let (strip, body) = root.split_vertically(legend.as_ref().map_or(0, Legend::height));
+        if let Some(legend) = legend {
+            legend.draw(&strip)?;
         }
-        for (panel, area) in panels.iter().zip(body.split_evenly((1, panels.len().max(1)))) {
+        let columns = columns.max(1);
+        let rows = panels.len().div_ceil(columns).max(1);
+        for (panel, area) in panels.iter().zip(body.split_evenly((rows, columns))) {
             panel.draw(&area)?;
         }
         root.present()?;
@@ -101,12 +114,30 @@ impl Panel {
             .x_desc("generation")
             .y_desc(self.y_title.as_str())
             .draw()?;
+        for band in &self.bands {
+            self.draw_band(&chart, band)?;
+        }
         if self.zero_line {
             let ends = vec![(self.x.low, 0.0), (self.x.high, 0.0)];
             chart.plotting_area().draw(&PathElement::new(ends, ZERO.stroke_width(stroke(AXIS_PT))))?;
         }
         for line in &self.lines {
             self.draw_line(&chart, line)?;
+        }
+        Ok(())
+    }
+
+    fn draw_band(&self, chart: &Chart, band: &Band) -> Drawn {
+        let place = |&(generation, ends): &(u32, Option<(f64, f64)>)| {
+            let (low, high) = ends?;
+            Some((f64::from(generation), self.y.position(low)?, self.y.position(high)?))
+        };
+        let places: Vec<Option<(f64, f64, f64)>> = band.points.iter().map(place).collect();
+        for run in places.split(Option::is_none).filter(|run| run.len() > 1) {
+            let there = run.iter().flatten().map(|&(x, low, _)| (x, low));
+            let back = run.iter().rev().flatten().map(|&(x, _, high)| (x, high));
+            let outline: Vec<(f64, f64)> = there.chain(back).collect();
+            chart.plotting_area().draw(&Polygon::new(outline, tint(band.colour).filled()))?;
         }
         Ok(())
     }
@@ -176,24 +207,7 @@ impl ValueFormatter<f64> for Axis {
     }
 }
 
-const LEFT: Pos = Pos { h_pos: HPos::Left, v_pos: VPos::Center };
-
-fn draw_legend(area: &Area, lines: &[Line], left: i32) -> Drawn {
-    let (dash, gap, between) = (units(18.0), units(4.0), units(10.0));
-    let middle = units(1.5 * LEGEND_PT);
-    let mut x = left;
-    for line in lines {
-        draw_path(area, vec![(x, middle), (x + dash, middle)], line)?;
-        draw_marker(area, (x + dash / 2, middle), line)?;
-        x += dash + gap;
-        let at = (x, middle + baseline_shift(LEGEND_PT));
-        area.draw(&Text::new(line.label, at, letters(LEGEND_PT).pos(LEFT)))?;
-        x += text_width(line.label, LEGEND_PT) + between;
-    }
-    Ok(())
-}
-
-fn draw_path<T>(area: &DrawingArea<SVGBackend, T>, path: Vec<T::From>, line: &Line) -> Drawn
+pub(super) fn draw_path<T>(area: &DrawingArea<SVGBackend, T>, path: Vec<T::From>, line: &Line) -> Drawn
 where
     T: CoordTranslate,
     T::From: Clone,
@@ -205,7 +219,7 @@ where
     }
 }
 
-fn draw_marker<T>(area: &DrawingArea<SVGBackend, T>, place: T::From, line: &Line) -> Drawn
+pub(super) fn draw_marker<T>(area: &DrawingArea<SVGBackend, T>, place: T::From, line: &Line) -> Drawn
 where
     T: CoordTranslate,
     T::From: Clone,
@@ -227,6 +241,6 @@ where
     }
 }
 
-fn letters(points: f64) -> TextStyle<'static> {
+pub(super) fn letters(points: f64) -> TextStyle<'static> {
     TextStyle::from((FontFamily::SansSerif, font_size(points), FontStyle::Normal).into_font()).color(&INK)
 }

@@ -35,14 +35,26 @@ pub(super) const BLUE: RGBColor = RGBColor(0, 114, 178);
 pub(super) const VERMILLION: RGBColor = RGBColor(213, 94, 0);
 pub(super) const GREEN: RGBColor = RGBColor(0, 158, 115);
 pub(super) const PURPLE: RGBColor = RGBColor(204, 121, 167);
+pub(super) const ORANGE: RGBColor = RGBColor(230, 159, 0);
+pub(super) const SKY: RGBColor = RGBColor(86, 180, 233);
 
 pub(super) const INK: RGBColor = RGBColor(34, 34, 34);
 pub(super) const AXIS: RGBColor = RGBColor(90, 90, 90);
 pub(super) const ZERO: RGBColor = RGBColor(150, 150, 150);
 pub(super) const GRID: RGBColor = RGBColor(224, 224, 224);
 
+/// How much of its line's colour an interval has.
+const TINT: f64 = 0.2;
+
 /// Mean advance of a character of the figure font as a fraction of its size, on the generous side: room for text is reserved with it.
 const ADVANCE_EM: f64 = 0.58;
+
+/// The colour of an interval: opaque, because svg2pdf writes several transparencies in the order of a hash table, that is, in another
+/// order every time.
+pub(super) fn tint(RGBColor(red, green, blue): RGBColor) -> RGBColor {
+    let mixed = |part: u8| (255.0 - TINT * (255.0 - f64::from(part))).round() as u8;
+    RGBColor(mixed(red), mixed(green), mixed(blue))
+}
 
 /// Points as grid units.
 pub(super) fn units(points: f64) -> i32 {

@@ -7,8 +7,8 @@ use crate::series::{NormalisedPoint, RunSeries};
 
 pub(super) fn panel(series: &RunSeries, title: Option<String>) -> Panel {
     let points = series.normalised();
-    let line = |label, colour, marker, signal: fn(&NormalisedPoint) -> Option<f64>| Line {
-        label,
+    let line = |label: &str, colour, marker, signal: fn(&NormalisedPoint) -> Option<f64>| Line {
+        label: label.to_owned(),
         colour,
         marker,
         points: points.iter().map(|point| (point.generation, signal(point))).collect(),
@@ -25,6 +25,7 @@ pub(super) fn panel(series: &RunSeries, title: Option<String>) -> Panel {
         x: Axis::generations(points.last().map_or(0, |point| point.generation)),
         y: Axis::unit_interval(),
         zero_line: false,
+        bands: Vec::new(),
         lines,
     }
 }

@@ -1,13 +1,18 @@
-//! Figures 1 and 2 of the paper: the drifts of both tracks over generations, one panel for each run.
+//! Figures 1 and 2 of the paper: the drifts of both tracks over generations, one panel for each run or mean of runs.
+
+use plotters::style::RGBColor;
+use sigma_metrics::Interval;
 
 use super::axis::Axis;
-use super::panel::{Line, Marker, Panel};
+use super::panel::{self, Line, Marker, Panel};
 use super::style::{BLUE, VERMILLION};
+use crate::condition::Band;
 use crate::series::{RunSeries, SeriesPoint};
 
-pub(super) fn panel(series: &RunSeries, title: Option<String>) -> Panel {
-    let line = |label, colour, marker, drift: fn(&SeriesPoint) -> Option<f64>| Line {
-        label,
+/// `bands` are the intervals over seeds, one for each point, or none at all.
+pub(super) fn panel(series: &RunSeries, bands: &[Band], title: Option<String>) -> Panel {
+    let line = |label: &str, colour, marker, drift: fn(&SeriesPoint) -> Option<f64>| Line {
+        label: label.to_owned(),
         colour,
         marker,
         points: series.points.iter().map(|point| (point.generation, drift(point))).collect(),
@@ -16,14 +21,26 @@ pub(super) fn panel(series: &RunSeries, title: Option<String>) -> Panel {
         line("Track II, ΔU", BLUE, Marker::Circle, |point| point.du_cov),
         line("Track I, ΔG", VERMILLION, Marker::OpenSquare, |point| point.dg_kf),
     ];
+    let band = |colour: RGBColor, ends: fn(&Band) -> Option<Interval>| panel::Band {
+        colour,
+        points: series
+            .points
+            .iter()
+            .zip(bands)
+            .map(|(point, band)| (point.generation, ends(band).map(|ends| (ends.low, ends.high))))
+            .collect(),
+    };
+    let bands = vec![band(BLUE, |band| band.du_cov), band(VERMILLION, |band| band.dg_kf)];
     let drifts = lines.iter().flat_map(|line| line.points.iter()).filter_map(|(_, drift)| *drift);
-    let y = Axis::around(drifts, true);
+    let ends = bands.iter().flat_map(|band| band.points.iter()).filter_map(|(_, ends)| *ends);
+    let y = Axis::around(drifts.chain(ends.flat_map(|(low, high)| [low, high])), true);
     Panel {
         title,
         y_title: format!("drift from generation 0 ({})", y.unit("nats")),
         x: Axis::generations(series.points.last().map_or(0, |point| point.generation)),
         y,
         zero_line: true,
+        bands,
         lines,
     }
 }

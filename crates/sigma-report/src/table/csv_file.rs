@@ -1,5 +1,6 @@
 //! A table as CSV: written whole, read back with typed columns and errors that name file, line and column.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::Table;
@@ -34,7 +35,16 @@ impl CsvTable {
     /// Reads `path`; every row must have as many cells as the header.
     pub fn read(path: &Path) -> Result<CsvTable> {
         let not_read = |source| ReportError::Csv { path: path.to_path_buf(), source };
-        let mut reader = csv::Reader::from_path(path).map_err(not_read)?;
+        CsvTable::of(path, csv::Reader::from_path(path).map_err(not_read)?)
+    }
+
+    /// The same from bytes; `path` is for error messages.
+    pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<CsvTable> {
+        CsvTable::of(path, csv::Reader::from_reader(bytes))
+    }
+
+    fn of<R: Read>(path: &Path, mut reader: csv::Reader<R>) -> Result<CsvTable> {
+        let not_read = |source| ReportError::Csv { path: path.to_path_buf(), source };
         let header = reader.headers().map_err(not_read)?.iter().map(str::to_owned).collect();
         let rows = reader.records().collect::<Result<_, _>>().map_err(not_read)?;
         Ok(CsvTable { path: path.to_path_buf(), header, rows })
@@ -84,18 +94,39 @@ impl CsvTable {
 
     /// A column as numbers; an empty cell is `None`.
     pub fn numbers(&self, column: &str) -> Result<Vec<Option<f64>>> {
-        let cells = self.texts(column)?;
-        let parse = |(cell, row): (&str, &csv::StringRecord)| match cell {
-            "" => Ok(None),
-            cell => cell.parse().map(Some).map_err(|_| ReportError::CsvCell {
+        self.parsed(column, "number", |cell| match cell {
+            "" => Some(None),
+            cell => cell.parse().ok().map(Some),
+        })
+    }
+
+    /// A column in which every cell is a number.
+    pub(crate) fn all_numbers(&self, column: &str) -> Result<Vec<f64>> {
+        self.parsed(column, "number", |cell| cell.parse().ok())
+    }
+
+    /// A column in which every cell counts generations.
+    pub(crate) fn generations(&self, column: &str) -> Result<Vec<u32>> {
+        self.parsed(column, "generation", |cell| cell.parse().ok())
+    }
+
+    /// A column read cell by cell; `expected` says in an error what `parse` takes.
+    pub(crate) fn parsed<T>(
+        &self,
+        column: &str,
+        expected: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        let parsed = |(cell, row): (&str, &csv::StringRecord)| {
+            parse(cell).ok_or_else(|| ReportError::CsvCell {
                 path: self.path.clone(),
                 line: row.position().map_or(0, csv::Position::line),
                 column: column.to_owned(),
-                expected: "number",
+                expected,
                 got: cell.to_owned(),
-            }),
+            })
         };
-        cells.into_iter().zip(&self.rows).map(parse).collect()
+        self.texts(column)?.into_iter().zip(&self.rows).map(parsed).collect()
     }
 
     fn index(&self, column: &str) -> Result<usize> {

@@ -8,6 +8,15 @@ const ROWS_PER_BLOCK: usize = 30;
 const MAX_COLUMNS: usize = 9;
 
 impl Table {
+    /// The table with a small paragraph beneath it for each note.
+    pub(crate) fn latex_with(&self, notes: &[String]) -> String {
+        let mut text = self.latex();
+        for note in notes {
+            push_line(&mut text, format_args!("\\par\\smallskip{{\\footnotesize {}\\par}}", escape(note)));
+        }
+        text
+    }
+
     pub(crate) fn latex(&self) -> String {
         let max_blocks = (MAX_COLUMNS / self.columns.len().max(1)).max(1);
         let blocks = self.rows.len().div_ceil(ROWS_PER_BLOCK).clamp(1, max_blocks);
@@ -80,6 +89,7 @@ pub(super) fn escape(text: &str) -> String {
             '^' => source.push_str("\\textasciicircum{}"),
             '<' => source.push_str("\\textless{}"),
             '>' => source.push_str("\\textgreater{}"),
+            'α' => source.push_str("$\\alpha$"),
             '&' | '%' | '$' | '#' | '_' | '{' | '}' => {
                 source.push('\\');
                 source.push(character);

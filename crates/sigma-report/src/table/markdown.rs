@@ -3,6 +3,15 @@
 use super::{Table, push_line};
 
 impl Table {
+    /// The table with a paragraph beneath it for each note.
+    pub(crate) fn markdown_with(&self, notes: &[String]) -> String {
+        let mut text = self.markdown();
+        for note in notes {
+            push_line(&mut text, format_args!("\n{}", escape(note)));
+        }
+        text
+    }
+
     pub(crate) fn markdown(&self) -> String {
         let headings: Vec<String> = self.columns.iter().map(|column| escape(column.heading)).collect();
         let rows: Vec<Vec<String>> =

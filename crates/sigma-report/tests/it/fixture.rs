@@ -178,6 +178,20 @@ pub(crate) fn manifest(setting: Setting, domain: &str) -> Manifest {
     }
 }
 
+/// A run folder below `parent` for one seed of an experiment that `key: value` lines of a config describe.
+pub(crate) fn seeded_run(
+    parent: &Path,
+    (setting, seed): (Setting, u64),
+    config: &str,
+    tracks: &[(f64, f64)],
+) -> PathBuf {
+    let name = format!("run{}", fs::read_dir(parent).unwrap().count());
+    let dir = run_folder(&parent.join(&name), setting, tracks);
+    fs::write(dir.join("config.yaml"), format!("name: {name}\nseed: {seed}\n{config}")).unwrap();
+    Manifest { name, seed, ..manifest(setting, "fin") }.write(&dir.join(manifest::FILE_NAME)).unwrap();
+    dir
+}
+
 /// A run folder below `parent` with one generation per pair of track values.
 pub(crate) fn run_folder(parent: &Path, setting: Setting, tracks: &[(f64, f64)]) -> PathBuf {
     let dir = parent.join(format!("fin_{}", setting.name()));

@@ -46,10 +46,13 @@ fn a_report_of_both_settings_has_the_papers_file_names() {
         "final/fin/metrics_buckets_paper.csv",
         "true_recursion/fin/metrics_paper_recursion.csv",
         "true_recursion/fin/metrics_buckets_paper_recursion.csv",
+        "index.html",
     ]
     .map(str::to_owned)
     .into();
-    for figure in ["fin_s1_two_tracks", "fin_s2_two_tracks", "fin_s1s2_two_tracks", "fin_surface_proxies"] {
+    for figure in
+        ["fin_s1_two_tracks", "fin_s2_two_tracks", "fin_s1s2_two_tracks", "fin_surface_proxies", "fin_buckets"]
+    {
         expected.extend(["svg", "pdf", "png"].map(|extension| format!("figures/{figure}.{extension}")));
     }
     for table in [
@@ -57,8 +60,11 @@ fn a_report_of_both_settings_has_the_papers_file_names() {
         "fin_s2_two_tracks_points",
         "fin_s1_surface_proxies_points",
         "fin_s2_surface_proxies_points",
+        "fin_s1_buckets_points",
+        "fin_s2_buckets_points",
         "tab_fin_s1s2_summary",
         "tab_fin_surface_proxies",
+        "tab_fin_buckets",
     ] {
         expected.extend(["csv", "md", "tex"].map(|extension| format!("tables/{table}.{extension}")));
     }
@@ -254,7 +260,7 @@ fn what_cannot_be_reported_is_refused_before_anything_is_written() {
     let out = folder.path().join("report");
 
     let twice = write_report(&[run.clone(), run.clone()], &out, "fin").unwrap_err();
-    assert!(matches!(twice, ReportError::SettingTwice { setting: "S1", .. }), "{twice}");
+    assert!(matches!(twice, ReportError::RunTwice { seed: 42, .. }), "{twice}");
 
     let mut empty = run.clone();
     empty.records.clear();

@@ -1,0 +1,237 @@
+//! Runs sorted into conditions: runs whose configs and sources differ in nothing but the seed are repetitions of one experiment, and
+//! a condition is their mean with an interval. It decides what is a repetition and how a condition is called; it does not know files or layout.
+
+use std::collections::BTreeMap;
+
+use serde_yaml::Value;
+use sigma_metrics::{Interval, bootstrap_mean};
+
+use crate::buckets::bucket_series;
+use crate::error::{ReportError, Result};
+use crate::names;
+use crate::record::Setting;
+use crate::run::{CONFIG_FILE_NAME, Run};
+use crate::series::{RunSeries, SeriesPoint};
+
+/// Probability that an interval over seeds aims at.
+pub(crate) const CONFIDENCE: f64 = 0.95;
+/// Of the resamples; any fixed number will do.
+const BOOTSTRAP_SEED: u64 = 42;
+
+/// Keys of a config that do not make another experiment: the repetition itself, where and in what portions it is computed, how long
+/// it goes on and what is kept.
+const NOT_THE_EXPERIMENT: [&[&str]; 9] = [
+    &["name"],
+    &["seed"],
+    &["generations"],
+    &["device"],
+    &["evaluation_device"],
+    &["checkpoints"],
+    &["regeneration", "batch_size"],
+    &["evaluation", "batch_size"],
+    &["encoder", "batch_size"],
+];
+
+/// One experiment: all its seeds.
+#[derive(Debug)]
+pub(crate) struct Condition<'a> {
+    pub(crate) setting: Setting,
+    /// alpha as configured; `None` if the config does not say.
+    pub(crate) real_fraction: Option<f64>,
+    /// For people: `S2`, or `S2, α = 0.1` where that tells conditions apart.
+    pub(crate) label: String,
+    /// For file names: `s2`, `s2_a0.1`.
+    pub(crate) slug: String,
+    /// In the order of seeds, at least one.
+    pub(crate) members: Vec<Member<'a>>,
+    /// The mean over the members at every checkpoint that all of them have; the series itself for a single one.
+    pub(crate) mean: RunSeries,
+    /// Intervals of both drifts, one entry per point of `mean`; empty for a single member.
+    pub(crate) bands: Vec<Band>,
+    /// Means of the buckets, each named after its bucket.
+    pub(crate) buckets: Vec<RunSeries>,
+}
+
+/// One run of a condition.
+#[derive(Debug)]
+pub(crate) struct Member<'a> {
+    pub(crate) run: &'a Run,
+    /// Over the checkpoints that all members have.
+    pub(crate) series: RunSeries,
+    pub(crate) label: String,
+    pub(crate) slug: String,
+}
+
+/// Intervals over seeds of one checkpoint, in nats.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Band {
+    pub(crate) du_cov: Option<Interval>,
+    pub(crate) dg_kf: Option<Interval>,
+}
+
+/// What one run has to do with others.
+struct Key<'a> {
+    run: &'a Run,
+    experiment: Value,
+    real_fraction: Option<f64>,
+    mode: Option<String>,
+}
+
+/// The conditions of `runs`: S1 before S2, then by real fraction.
+///
+/// # Errors
+/// A config that is no YAML, or the same seed of one condition twice: its numbers would count double.
+pub(crate) fn conditions(runs: &[Run]) -> Result<Vec<Condition<'_>>> {
+    let mut keys = runs.iter().map(key).collect::<Result<Vec<Key>>>()?;
+    keys.sort_by(|a, b| {
+        let fraction = |key: &Key| key.real_fraction.unwrap_or(f64::NEG_INFINITY);
+        let (one, two) = (&a.run.manifest, &b.run.manifest);
+        (one.setting, &one.domain)
+            .cmp(&(two.setting, &two.domain))
+            .then(fraction(a).total_cmp(&fraction(b)))
+            .then_with(|| (&one.name, one.seed).cmp(&(&two.name, two.seed)))
+    });
+    let mut groups: Vec<Vec<Key>> = Vec::new();
+    for key in keys {
+        match groups.iter_mut().find(|group| group[0].experiment == key.experiment) {
+            Some(group) => group.push(key),
+            None => groups.push(vec![key]),
+        }
+    }
+    for group in &mut groups {
+        group.sort_by_key(|key| key.run.manifest.seed);
+        if let Some(pair) = group.windows(2).find(|pair| pair[0].run.manifest.seed == pair[1].run.manifest.seed) {
+            return Err(ReportError::RunTwice {
+                seed: pair[0].run.manifest.seed,
+                first: pair[0].run.dir.clone(),
+                second: pair[1].run.dir.clone(),
+            });
+        }
+    }
+    let names = names::of_conditions(&groups.iter().map(|group| parts(&group[0])).collect::<Vec<_>>());
+    Ok(groups.into_iter().zip(names).map(|(group, (label, slug))| condition(&group, label, slug)).collect())
+}
+
+fn parts<'a>(key: &Key<'a>) -> names::Parts<'a> {
+    names::Parts {
+        setting: key.run.manifest.setting,
+        domain: &key.run.manifest.domain,
+        real_fraction: key.real_fraction,
+        mode: key.mode.clone(),
+        name: &key.run.manifest.name,
+    }
+}
+
+fn key(run: &Run) -> Result<Key<'_>> {
+    let mut config: Value = serde_yaml::from_str(&run.config)
+        .map_err(|source| ReportError::Config { path: run.dir.join(CONFIG_FILE_NAME), source })?;
+    let mixture = config.get("mixture");
+    let real_fraction = mixture.and_then(|mixture| mixture.get("real_fraction")?.as_f64());
+    let mode = mixture.and_then(|mixture| Some(mixture.get("mode")?.as_str()?.to_owned()));
+    for path in NOT_THE_EXPERIMENT {
+        remove(&mut config, path);
+    }
+    // A config names files, and only their hashes say whether two runs read the same.
+    let sources = &run.manifest.sources;
+    let hashes = [&sources.model.hash, &sources.encoder.hash, &sources.corpus.hash, &sources.prompts.hash];
+    let mut experiment = vec![config, run.manifest.setting.name().into(), run.manifest.domain.as_str().into()];
+    experiment.extend(hashes.map(|hash| hash.as_str().into()));
+    let experiment = Value::Sequence(experiment);
+    Ok(Key { run, experiment, real_fraction, mode })
+}
+
+fn remove(value: &mut Value, path: &[&str]) {
+    let Value::Mapping(mapping) = value else { return };
+    match path {
+        [] => {}
+        [last] => {
+            mapping.remove(*last);
+        }
+        [first, rest @ ..] => {
+            if let Some(inner) = mapping.get_mut(*first) {
+                remove(inner, rest);
+            }
+        }
+    }
+}
+
+fn condition<'a>(group: &[Key<'a>], label: String, slug: String) -> Condition<'a> {
+    let checkpoints = group.iter().map(|key| key.run.records.len()).min().unwrap_or(0);
+    let several = group.len() > 1;
+    let member = |key: &Key<'a>| {
+        let seed = key.run.manifest.seed;
+        let mut series = key.run.series();
+        series.points.truncate(checkpoints);
+        Member {
+            run: key.run,
+            series,
+            label: if several { format!("{label}, seed {seed}") } else { label.clone() },
+            slug: if several { format!("{slug}_seed{seed}") } else { slug.clone() },
+        }
+    };
+    let members: Vec<Member> = group.iter().map(member).collect();
+    let series: Vec<&RunSeries> = members.iter().map(|member| &member.series).collect();
+    Condition {
+        setting: group[0].run.manifest.setting,
+        real_fraction: group[0].real_fraction,
+        mean: mean(&series),
+        bands: if several { (0..checkpoints).map(|t| band(&series, t)).collect() } else { Vec::new() },
+        buckets: mean_buckets(&members, checkpoints),
+        label,
+        slug,
+        members,
+    }
+}
+
+/// The mean of every measurement at every checkpoint. One that any run lacks is missing: a mean over some of the seeds would pass for
+/// one over all.
+fn mean(series: &[&RunSeries]) -> RunSeries {
+    let first = series[0];
+    if series.len() == 1 {
+        return first.clone();
+    }
+    let at = |t: usize, value: fn(&SeriesPoint) -> Option<f64>| {
+        let values: Option<Vec<f64>> = series.iter().map(|series| value(series.points.get(t)?)).collect();
+        sigma_metrics::statistics::mean(&values?)
+    };
+    let point = |t: usize| SeriesPoint {
+        generation: first.points[t].generation,
+        u_cov: at(t, |point| point.u_cov),
+        g_kf: at(t, |point| point.g_kf),
+        u_cov_full: at(t, |point| point.u_cov_full),
+        du_cov: at(t, |point| point.du_cov),
+        dg_kf: at(t, |point| point.dg_kf),
+        du_cov_full: at(t, |point| point.du_cov_full),
+        distinct_2: at(t, |point| point.distinct_2),
+        hhi: at(t, |point| point.hhi),
+        loss: at(t, |point| point.loss),
+    };
+    RunSeries { points: (0..first.points.len()).map(point).collect(), ..first.clone() }
+}
+
+fn mean_buckets(members: &[Member], checkpoints: usize) -> Vec<RunSeries> {
+    let mut by_name: BTreeMap<String, Vec<RunSeries>> = BTreeMap::new();
+    let mut order: Vec<String> = Vec::new();
+    for mut bucket in members.iter().flat_map(|member| bucket_series(member.run)) {
+        bucket.points.truncate(checkpoints);
+        if !order.contains(&bucket.name) {
+            order.push(bucket.name.clone());
+        }
+        by_name.entry(bucket.name.clone()).or_default().push(bucket);
+    }
+    // A bucket that a run lacks altogether is nowhere measured by all seeds, and has no mean.
+    let complete = order.iter().filter_map(|name| by_name.get(name).filter(|found| found.len() == members.len()));
+    complete.map(|found| mean(&found.iter().collect::<Vec<_>>())).collect()
+}
+
+fn band(series: &[&RunSeries], t: usize) -> Band {
+    let over_seeds = |value: fn(&SeriesPoint) -> Option<f64>| {
+        interval(series.iter().map(|series| series.points.get(t).and_then(value)))
+    };
+    Band { du_cov: over_seeds(|point| point.du_cov), dg_kf: over_seeds(|point| point.dg_kf) }
+}
+
+/// The interval of the mean of `values`; `None` if one is missing.
+pub(crate) fn interval(values: impl Iterator<Item = Option<f64>>) -> Option<Interval> {
+    bootstrap_mean(&values.collect::<Option<Vec<f64>>>()?, CONFIDENCE, BOOTSTRAP_SEED)
+}

@@ -1,0 +1,199 @@
+//! `index.html`: a report in one file that needs no network, to look at in a browser. Text and tables are written here; charts and
+//! sample answers travel as JSON and are drawn by `page/*.js`. All text from runs is escaped, and the page forbids itself to load
+//! anything.
+
+mod answers;
+mod chart;
+pub(crate) mod escape;
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::bucket_tables;
+use crate::condition::{Condition, Member};
+use crate::error::{ReportError, Result};
+use crate::page_tables;
+use crate::paper_tables;
+use crate::published;
+use crate::published_tables;
+use crate::report::ReportOptions;
+use crate::summary_tables;
+use answers::Sample;
+use chart::Chart;
+use escape::{html as escaped, script_json};
+
+const STYLE: &str = include_str!("page/page.css");
+const CHART_SCRIPT: &str = include_str!("page/chart.js");
+const PAGE_SCRIPT: &str = include_str!("page/page.js");
+
+/// Everything on a page, gathered before a file is touched.
+pub(crate) struct Contents {
+    title: String,
+    sections: Vec<Section>,
+    payload: Payload,
+}
+
+/// What the scripts read.
+#[derive(Serialize)]
+struct Payload {
+    charts: Vec<Chart>,
+    samples: Vec<Sample>,
+}
+
+struct Section {
+    id: &'static str,
+    title: &'static str,
+    /// HTML.
+    body: String,
+}
+
+impl Contents {
+    /// # Errors
+    /// A file of answers that is damaged.
+    pub(crate) fn of(conditions: &[Condition], options: &ReportOptions) -> Result<Contents> {
+        let members: Vec<&Member> = conditions.iter().flat_map(|condition| &condition.members).collect();
+        let samples = answers::samples(&members, &options.prompts)?;
+        let buckets = chart::buckets(conditions);
+        let mut sections = vec![runs(conditions), tracks(conditions, options), surface(conditions)];
+        sections.extend(buckets.is_some().then(|| bucket_section(conditions)));
+        sections.extend([spectrum(), answer_section(!samples.is_empty()), configs(&members)]);
+        let mut charts = vec![
+            chart::two_tracks(conditions, options.published.as_ref()),
+            chart::surface(conditions),
+            chart::spectrum_ends(conditions),
+        ];
+        charts.extend(buckets);
+        let names: Vec<&str> = conditions.iter().map(|condition| condition.label.as_str()).collect();
+        let title = format!("{}: {}", options.prefix, names.join("; "));
+        Ok(Contents { title, sections, payload: Payload { charts, samples } })
+    }
+}
+
+/// The whole document; `path` is for error messages.
+pub(crate) fn html(contents: &Contents, path: &Path) -> Result<String> {
+    let json = serde_json::to_string(&contents.payload)
+        .map_err(|source| ReportError::Page { path: path.to_path_buf(), source })?;
+    let links: String = contents
+        .sections
+        .iter()
+        .map(|section| format!("<a href=\"#{}\">{}</a>\n", section.id, escaped(section.title)))
+        .collect();
+    let sections: String = contents
+        .sections
+        .iter()
+        .map(|Section { id, title, body }| {
+            format!("<section id=\"{id}\">\n<h2>{}</h2>\n{body}</section>\n", escaped(title))
+        })
+        .collect();
+    Ok(format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" \
+         content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <header>\n<h1>{title}</h1>\n<nav>\n{links}</nav>\n</header>\n<main>\n\
+         <noscript><p class=\"note\">Charts and sample answers need JavaScript; the tables hold every number.</p></noscript>\n\
+         {sections}</main>\n\
+         <script type=\"application/json\" id=\"report-data\">{json}</script>\n\
+         <script>\n{CHART_SCRIPT}{PAGE_SCRIPT}</script>\n</body>\n</html>\n",
+        title = escaped(&contents.title),
+        json = script_json(&json),
+    ))
+}
+
+fn runs(conditions: &[Condition]) -> Section {
+    let mut body = page_tables::runs(conditions).html();
+    let flags = page_tables::flags(conditions);
+    if !flags.rows.is_empty() {
+        body.push_str("<h3>To know before trusting the numbers</h3>\n");
+        body.push_str(&flags.html());
+    }
+    Section { id: "runs", title: "Runs", body }
+}
+
+fn tracks(conditions: &[Condition], options: &ReportOptions) -> Section {
+    let mut body = chart_place("two-tracks", "Drift of both tracks over generations");
+    body.push_str(
+        "<p>Track II (ΔU) is the sensitive one, Track I (ΔG) the conservative envelope; a sustained negative drift of either \
+         signals collapse.</p>\n",
+    );
+    body.push_str(&summary_tables::conditions(conditions).html());
+    if summary_tables::has_seeds(conditions) {
+        body.push_str("<p>Means over seeds, with bootstrap 95 % intervals. Seed by seed:</p>\n");
+        body.push_str(&summary_tables::seeds(conditions).html());
+    }
+    if let Some(published) = &options.published {
+        body.push_str("<h3>Beside the published numbers</h3>\n");
+        for condition in conditions {
+            body.push_str(&format!("<p>{}</p>\n", escaped(&published::difference(condition))));
+        }
+        body.push_str(&published_tables::scalars(conditions, published).html());
+    }
+    for condition in conditions {
+        let points = paper_tables::two_tracks_points(&condition.mean, &condition.bands).html();
+        body.push_str(&folded(&format!("Points of {}", condition.label), &points));
+    }
+    Section { id: "tracks", title: "Two tracks", body }
+}
+
+fn surface(conditions: &[Condition]) -> Section {
+    let mut body = chart_place("surface", "Both tracks and the surface proxies, each scaled to [0, 1]");
+    body.push_str(&paper_tables::surface_summary(conditions).html());
+    for condition in conditions {
+        let points = paper_tables::surface_points(&condition.mean).html();
+        body.push_str(&folded(&format!("Points of {}", condition.label), &points));
+    }
+    Section { id: "surface-proxies", title: "Surface proxies", body }
+}
+
+fn bucket_section(conditions: &[Condition]) -> Section {
+    let mut body = chart_place("buckets", "Drift within prompt buckets");
+    body.push_str(
+        "<p>The same prompts, cut by kind. A bucket holds fewer blocks than the bank, so its series is noisier; excess is its \
+         final ΔU minus that of the bank.</p>\n",
+    );
+    body.push_str(&bucket_tables::summary(conditions).html());
+    for note in bucket_tables::notes(conditions) {
+        body.push_str(&format!("<p>{}</p>\n", escaped(&note)));
+    }
+    for condition in conditions.iter().filter(|condition| !condition.buckets.is_empty()) {
+        body.push_str(&folded(&format!("Points of {}", condition.label), &bucket_tables::points(condition).html()));
+    }
+    Section { id: "prompt-buckets", title: "Prompt buckets", body }
+}
+
+fn spectrum() -> Section {
+    let mut body = chart_place("spectrum", "Largest and smallest eigenvalue of the observed Gram matrix");
+    body.push_str(
+        "<p>Contraction gathers energy in the largest eigenvalue and empties the smallest; one that is zero is left out. \
+         metrics_paper*.csv holds both, with rank and condition.</p>\n",
+    );
+    Section { id: "spectrum-ends", title: "Ends of the spectrum", body }
+}
+
+fn answer_section(any: bool) -> Section {
+    let body = match any {
+        true => "<div data-answers></div>\n".to_owned(),
+        false => "<p class=\"note\">The run folders hold no answers.</p>\n".to_owned(),
+    };
+    Section { id: "answers", title: "Sample answers", body }
+}
+
+fn configs(members: &[&Member]) -> Section {
+    let config = |member: &&Member| {
+        let heading = format!("{}: {}", member.label, member.run.manifest.name);
+        folded(&heading, &format!("<pre>{}</pre>\n", escaped(&member.run.config)))
+    };
+    Section { id: "config", title: "Configs", body: members.iter().map(config).collect() }
+}
+
+fn chart_place(id: &str, caption: &str) -> String {
+    let caption = escaped(caption);
+    format!("<figure data-chart=\"{id}\" aria-label=\"{caption}\">\n<figcaption>{caption}</figcaption>\n</figure>\n")
+}
+
+fn folded(heading: &str, body: &str) -> String {
+    format!("<details>\n<summary>{}</summary>\n{body}</details>\n", escaped(heading))
+}

@@ -1,0 +1,300 @@
+// Draws a chart of lines in two dimensions, each value of which has a switch, with a cursor that reads values off. It knows nothing of
+// what is drawn. Text goes into the page as text nodes only.
+"use strict";
+
+const SVG = "http://www.w3.org/2000/svg";
+const COLOURS = 8;
+const DASHES = ["", "6 4", "2 3", "9 3 2 3", "12 4", "4 2 1 2"];
+
+function element(parent, tag, attributes, text) {
+  const made = document.createElement(tag);
+  for (const name in attributes) made.setAttribute(name, attributes[name]);
+  if (text !== undefined) made.textContent = text;
+  if (parent) parent.append(made);
+  return made;
+}
+
+function shape(parent, tag, attributes, text) {
+  const made = document.createElementNS(SVG, tag);
+  for (const name in attributes) made.setAttribute(name, attributes[name]);
+  if (text !== undefined) made.textContent = text;
+  if (parent) parent.append(made);
+  return made;
+}
+
+function shown(value) {
+  if (value === null) return "n/a";
+  const size = Math.abs(value);
+  const text = size !== 0 && (size < 1e-3 || size >= 1e6) ? value.toExponential(3) : value.toFixed(3);
+  return text.replace("-", "\u2212");
+}
+
+const SCALES = {
+  linear: (value) => value,
+  symlog: (value) => Math.sign(value) * Math.log10(1 + Math.abs(value)),
+  log: (value) => (value > 0 ? Math.log10(value) : null),
+};
+
+// About `count` round numbers from low to high.
+function roundTicks(low, high, count, whole) {
+  const rough = (high - low) / count;
+  const power = Math.pow(10, Math.floor(Math.log10(rough)));
+  let step = [1, 2, 5, 10].map((factor) => factor * power).find((round) => round >= rough * (1 - 1e-9));
+  if (whole) step = Math.max(1, Math.round(step));
+  const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  const ticks = [];
+  for (let tick = Math.ceil(low / step - 1e-9); tick * step <= high + 1e-9 * step; tick += 1) {
+    ticks.push({ at: tick * step, label: (tick * step).toFixed(decimals).replace(/^-(?=0(\.0*)?$)/, "").replace("-", "\u2212") });
+  }
+  return ticks;
+}
+
+// Powers of ten of a logarithmic axis whose places run from low to high, thinned to what there is room for.
+function powerTicks(scale, low, high) {
+  const ticks = [];
+  const add = (value, label) => {
+    const at = SCALES[scale](value);
+    if (at >= low && at <= high) ticks.push({ at, label });
+  };
+  const first = scale === "log" ? Math.ceil(low) : 0;
+  const last = Math.ceil(Math.max(Math.abs(low), Math.abs(high)));
+  const stride = Math.max(1, Math.ceil((last - first) / 8));
+  if (scale === "symlog") add(0, "0");
+  for (let power = first; power <= last; power += stride) {
+    const label = power < -3 || power > 5 ? "1e" + power : String(Number("1e" + power));
+    add(Number("1e" + power), label.replace("-", "\u2212"));
+    if (scale === "symlog") add(-Number("1e" + power), "\u2212" + label);
+  }
+  return ticks.length > 1 ? ticks : null;
+}
+
+class Chart {
+  constructor(host, chart) {
+    this.chart = chart;
+    this.title = host.getAttribute("aria-label");
+    this.on = { group: chart.groups.map((switched) => switched.on), signal: chart.signals.map((switched) => switched.on) };
+    this.scale = chart.scales[0];
+    this.cursor = null;
+    this.controls(element(host, "div", { class: "controls" }));
+    this.plot = element(host, "div", { class: "plot" });
+    this.width = 0;
+    new ResizeObserver(() => {
+      if (this.plot.clientWidth !== this.width) this.draw();
+    }).observe(this.plot);
+    this.draw();
+  }
+
+  // The look of a line: colour by one dimension, dashes by the other.
+  look(group, signal) {
+    const [colour, dash] = this.chart.colour_by === "group" ? [group, signal] : [signal, group];
+    return { colour: "var(--line-" + (colour % COLOURS) + ")", dash: DASHES[dash % DASHES.length] };
+  }
+
+  swatch(parent, look) {
+    const picture = shape(parent, "svg", { width: 24, height: 10, "aria-hidden": "true" });
+    const line = shape(picture, "line", { x1: 0, y1: 5, x2: 24, y2: 5, "stroke-width": 2.5, "stroke-dasharray": look.dash });
+    line.style.stroke = look.colour;
+  }
+
+  controls(host) {
+    const dimensions = [["group", this.chart.titles[0], this.chart.groups], ["signal", this.chart.titles[1], this.chart.signals]];
+    for (const [dimension, name, switches] of dimensions) {
+      if (switches.length < 2) continue;
+      const set = element(host, "fieldset", {});
+      element(set, "legend", {}, name);
+      switches.forEach((switched, index) => {
+        const label = element(set, "label", {});
+        const box = element(label, "input", { type: "checkbox" });
+        box.checked = switched.on;
+        box.addEventListener("change", () => {
+          this.on[dimension][index] = box.checked;
+          this.draw();
+        });
+        const plain = { colour: "var(--soft)", dash: "" };
+        const look = dimension === "group" ? this.look(index, 0) : this.look(0, index);
+        if (this.chart.colour_by === dimension) plain.colour = look.colour;
+        else plain.dash = look.dash;
+        this.swatch(label, plain);
+        element(label, "span", {}, switched.name);
+      });
+    }
+    if (this.chart.scales.length > 1) {
+      const set = element(host, "fieldset", {});
+      element(set, "legend", {}, "Scale");
+      for (const scale of this.chart.scales) {
+        const label = element(set, "label", {});
+        const box = element(label, "input", { type: "radio", name: "scale-" + this.chart.id });
+        box.checked = scale === this.scale;
+        box.addEventListener("change", () => {
+          this.scale = scale;
+          this.draw();
+        });
+        element(label, "span", {}, scale);
+      }
+    }
+  }
+
+  visible() {
+    return this.chart.lines.filter((line) => this.on.group[line.group] && this.on.signal[line.signal]);
+  }
+
+  name(line) {
+    const parts = [];
+    if (this.chart.groups.length > 1) parts.push(this.chart.groups[line.group].name);
+    if (this.chart.signals.length > 1) parts.push(this.chart.signals[line.signal].name);
+    return parts.join(": ") || this.chart.groups[line.group].name;
+  }
+
+  // Where the y axis begins and ends, on the scale.
+  range(lines) {
+    const place = SCALES[this.scale];
+    const places = [];
+    for (const line of lines) {
+      for (const [, value] of line.points) if (value !== null) places.push(place(value));
+      for (const ends of line.band || []) if (ends) places.push(place(ends[0]), place(ends[1]));
+    }
+    const finite = places.filter((value) => value !== null && Number.isFinite(value));
+    if (this.chart.zero && this.scale !== "log") finite.push(0);
+    if (finite.length === 0) return [0, 1];
+    const low = finite.reduce((a, b) => Math.min(a, b));
+    const high = finite.reduce((a, b) => Math.max(a, b));
+    const air = high > low ? 0.05 * (high - low) : Math.max(0.1 * Math.abs(low), 0.5);
+    return [low - air, high + air];
+  }
+
+  draw() {
+    this.width = this.plot.clientWidth;
+    if (this.width === 0) return;
+    this.plot.replaceChildren();
+    const lines = this.visible();
+    const height = Math.max(310, Math.min(430, Math.round(0.5 * this.width)));
+    const [low, high] = this.range(lines);
+    const powers = this.scale === "linear" ? null : powerTicks(this.scale, low, high);
+    const yTicks = powers || roundTicks(low, high, 6, false);
+    const left = 34 + 7.2 * yTicks.reduce((widest, tick) => Math.max(widest, tick.label.length), 1);
+    const [right, top, bottom] = [this.width - 12, 10, height - 44];
+    const last = this.chart.lines.reduce((most, line) => line.points.reduce((a, [t]) => Math.max(a, t), most), 1);
+    const x = (t) => left + ((t + 0.02 * last) / (1.04 * last)) * (right - left);
+    const y = (at) => bottom - ((at - low) / (high - low)) * (bottom - top);
+    const svg = shape(this.plot, "svg", { height, viewBox: "0 0 " + this.width + " " + height, role: "img", tabindex: "0" });
+    svg.setAttribute("aria-label", this.title + "; the arrow keys read values off");
+
+    for (const tick of yTicks) {
+      shape(svg, "line", { class: tick.label === "0" ? "axis" : "grid", x1: left, x2: right, y1: y(tick.at), y2: y(tick.at) });
+      shape(svg, "text", { x: left - 8, y: y(tick.at) + 4, "text-anchor": "end" }, tick.label);
+    }
+    for (const tick of roundTicks(0, last, this.width < 500 ? 5 : 10, true)) {
+      shape(svg, "line", { class: "axis", x1: x(tick.at), x2: x(tick.at), y1: bottom, y2: bottom + 5 });
+      shape(svg, "text", { x: x(tick.at), y: bottom + 19, "text-anchor": "middle" }, tick.label);
+    }
+    shape(svg, "line", { class: "axis", x1: left, x2: right, y1: bottom, y2: bottom });
+    shape(svg, "text", { x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, "generation");
+    const middle = (top + bottom) / 2;
+    const unit = this.scale === "linear" ? "" : ", " + this.scale;
+    const turned = { x: 14, y: middle, "text-anchor": "middle", transform: "rotate(-90 14 " + middle + ")" };
+    shape(svg, "text", turned, this.chart.y_title + unit);
+
+    const place = (value) => {
+      const at = value === null ? null : SCALES[this.scale](value);
+      return at === null || !Number.isFinite(at) ? null : y(at);
+    };
+    for (const line of lines) this.drawBand(svg, line, x, place);
+    for (const line of lines) this.drawLine(svg, line, x, place);
+    if (lines.length === 0) shape(svg, "text", { x: (left + right) / 2, y: middle, "text-anchor": "middle" }, "nothing is switched on");
+    this.listen(svg, lines, { x, place, left, right, top, bottom, last });
+  }
+
+  drawBand(svg, line, x, place) {
+    const band = line.band || [];
+    const corner = (index, end) => x(line.points[index][0]) + " " + place(band[index][end]);
+    let open = [];
+    const close = () => {
+      if (open.length > 1) {
+        const there = open.map((index) => corner(index, 0));
+        const back = open.slice().reverse().map((index) => corner(index, 1));
+        const area = shape(svg, "path", { class: "band", d: "M" + there.concat(back).join("L") + "Z" });
+        area.style.fill = this.look(line.group, line.signal).colour;
+      }
+      open = [];
+    };
+    band.forEach((ends, index) => {
+      if (ends && place(ends[0]) !== null && place(ends[1]) !== null) open.push(index);
+      else close();
+    });
+    close();
+  }
+
+  drawLine(svg, line, x, place) {
+    const look = this.look(line.group, line.signal);
+    let path = "";
+    let pen = "M";
+    for (const [t, value] of line.points) {
+      const at = place(value);
+      if (at === null) pen = "M";
+      else {
+        path += pen + x(t) + " " + at;
+        pen = "L";
+      }
+    }
+    const drawn = shape(svg, "path", { class: "line", d: path, "stroke-dasharray": look.dash });
+    drawn.style.stroke = look.colour;
+    for (const [t, value] of line.points) {
+      const at = place(value);
+      if (at === null) continue;
+      const dot = shape(svg, "circle", { cx: x(t), cy: at, r: line.points.length > 60 ? 1.4 : 2.4 });
+      dot.style.fill = look.colour;
+    }
+  }
+
+  listen(svg, lines, frame) {
+    const overlay = shape(svg, "g", {});
+    const tip = element(this.plot, "div", { class: "tip", role: "status" });
+    tip.hidden = true;
+    const show = (t) => {
+      this.cursor = t;
+      overlay.replaceChildren();
+      tip.replaceChildren();
+      tip.hidden = t === null || lines.length === 0;
+      if (tip.hidden) return;
+      const at = frame.x(t);
+      shape(overlay, "line", { class: "cursor", x1: at, x2: at, y1: frame.top, y2: frame.bottom });
+      element(tip, "strong", {}, "generation " + t);
+      for (const line of lines) {
+        const index = line.points.findIndex(([generation]) => generation === t);
+        if (index < 0) continue;
+        const value = line.points[index][1];
+        const look = this.look(line.group, line.signal);
+        const row = element(tip, "div", {});
+        this.swatch(row, look);
+        element(row, "span", {}, this.name(line));
+        const ends = (line.band || [])[index];
+        element(row, "b", {}, shown(value) + (ends ? " [" + shown(ends[0]) + ", " + shown(ends[1]) + "]" : ""));
+        const height = frame.place(value);
+        if (height === null) continue;
+        const ring = shape(overlay, "circle", { cx: at, cy: height, r: 5, fill: "none", "stroke-width": 2 });
+        ring.style.stroke = look.colour;
+      }
+      // Beside the cursor where there is room, else as far over as it has to be.
+      const room = this.width - tip.offsetWidth;
+      const aside = at > (frame.left + frame.right) / 2 ? at - 14 - tip.offsetWidth : at + 14;
+      tip.style.left = Math.max(0, Math.min(room, aside)) + "px";
+    };
+    const follow = (event) => {
+      const share = (event.clientX - svg.getBoundingClientRect().left - frame.x(0)) / (frame.x(frame.last) - frame.x(0));
+      show(Math.max(0, Math.min(frame.last, Math.round(share * frame.last))));
+    };
+    svg.addEventListener("pointermove", follow);
+    svg.addEventListener("pointerdown", follow);
+    // A finger leaves when it is lifted, and then the reader wants to read.
+    svg.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && show(null));
+    svg.addEventListener("blur", () => show(null));
+    svg.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (event.key === "Escape") show(null);
+      if (step === undefined) return;
+      event.preventDefault();
+      const from = this.cursor === null ? (step > 0 ? -1 : frame.last + 1) : this.cursor;
+      show(Math.max(0, Math.min(frame.last, from + step)));
+    });
+  }
+}

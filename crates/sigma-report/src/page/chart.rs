@@ -1,0 +1,221 @@
+//! The interactive charts of the page as data: lines in two dimensions, groups (runs, conditions) and signals (tracks, buckets), each
+//! of which a reader can switch off. What draws them is `chart.js`; numbers are those of the exported tables.
+
+use serde::Serialize;
+use sigma_metrics::Interval;
+
+use crate::buckets::BANK;
+use crate::condition::{Band, Condition};
+use crate::published::{Published, published_series};
+use crate::record::SigmaNumbers;
+use crate::run::Run;
+use crate::series::{NormalisedPoint, RunSeries, SeriesPoint};
+
+#[derive(Debug, Serialize)]
+pub(super) struct Chart {
+    /// Where in the page it stands.
+    pub(super) id: &'static str,
+    y_title: &'static str,
+    /// What the y axis can be, the first at the beginning: `linear`, `symlog` (linear within 1 of zero), `log`.
+    scales: &'static [&'static str],
+    /// Whether a linear axis holds zero.
+    zero: bool,
+    /// Which dimension has the colours, `group` or `signal`; the other has the dashes.
+    colour_by: &'static str,
+    /// What groups and signals are, above their switches.
+    titles: [&'static str; 2],
+    groups: Vec<Switch>,
+    signals: Vec<Switch>,
+    lines: Vec<Line>,
+}
+
+/// One value of a dimension, and whether it is on at the beginning.
+#[derive(Debug, Serialize)]
+struct Switch {
+    name: String,
+    on: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Line {
+    group: usize,
+    signal: usize,
+    /// Generation, value; `null` where nothing was measured.
+    points: Vec<(u32, Option<f64>)>,
+    /// Ends of the intervals over seeds, one pair for each point; empty without.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    band: Vec<Option<(f64, f64)>>,
+}
+
+impl Line {
+    fn new<P>(group: usize, signal: usize, points: &[P], place: impl Fn(&P) -> (u32, Option<f64>)) -> Line {
+        Line { group, signal, points: points.iter().map(place).collect(), band: Vec::new() }
+    }
+}
+
+fn on(name: &str) -> Switch {
+    Switch { name: name.to_owned(), on: true }
+}
+
+fn off(name: &str) -> Switch {
+    Switch { name: name.to_owned(), on: false }
+}
+
+type Signal<P> = (&'static str, fn(&P) -> Option<f64>);
+
+const TRACKS: [Signal<SeriesPoint>; 3] = [
+    ("Track II, ΔU", |point| point.du_cov),
+    ("Track I, ΔG", |point| point.dg_kf),
+    ("Track II, every block observed", |point| point.du_cov_full),
+];
+
+/// Drifts of all conditions, of their seeds, and of the paper.
+pub(super) fn two_tracks(conditions: &[Condition], published: Option<&Published>) -> Chart {
+    let (mut groups, mut lines) = (Vec::new(), Vec::new());
+    let mut add = |switch: Switch, series: &RunSeries, bands: &[Band]| {
+        for (signal, (_, track)) in TRACKS.iter().enumerate() {
+            let line = Line::new(groups.len(), signal, &series.points, |point| (point.generation, track(point)));
+            lines.push(Line { band: band(bands, signal), ..line });
+        }
+        groups.push(switch);
+    };
+    for condition in conditions {
+        let name = match condition.members.len() {
+            1 => condition.label.clone(),
+            seeds => format!("{}, mean of {seeds} seeds", condition.label),
+        };
+        add(on(&name), &condition.mean, &condition.bands);
+    }
+    if let Some(printed) = published.filter(|published| !published.s1_points.is_empty()) {
+        add(on("S1 as published"), &published_series(printed), &[]);
+    }
+    // Last, and off, so that what is on at the beginning has the first and clearest colours.
+    for condition in conditions.iter().filter(|condition| condition.members.len() > 1) {
+        condition.members.iter().for_each(|member| add(off(&member.label), &member.series, &[]));
+    }
+    let colour_by = if groups.len() > 1 { "group" } else { "signal" };
+    Chart {
+        id: "two-tracks",
+        y_title: "drift from generation 0 (nats)",
+        scales: &["linear", "symlog"],
+        zero: true,
+        colour_by,
+        titles: ["Runs", "Tracks"],
+        groups,
+        signals: TRACKS.iter().enumerate().map(|(at, (name, _))| if at < 2 { on(name) } else { off(name) }).collect(),
+        lines,
+    }
+}
+
+/// The intervals of a track; there are none for the track of all blocks.
+fn band(bands: &[Band], signal: usize) -> Vec<Option<(f64, f64)>> {
+    let ends = |interval: Option<Interval>| interval.map(|ends| (ends.low, ends.high));
+    match signal {
+        0 => bands.iter().map(|band| ends(band.du_cov)).collect(),
+        1 => bands.iter().map(|band| ends(band.dg_kf)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+const SCALED: [Signal<NormalisedPoint>; 4] = [
+    ("Track II, ΔU", |point| point.du_cov),
+    ("Track I, ΔG", |point| point.dg_kf),
+    ("distinct-2", |point| point.distinct_2),
+    ("n-gram HHI", |point| point.hhi),
+];
+
+/// Both tracks and the proxies of every condition, each stretched to [0, 1] over the run.
+pub(super) fn surface(conditions: &[Condition]) -> Chart {
+    let mut lines = Vec::new();
+    for (group, condition) in conditions.iter().enumerate() {
+        let points = condition.mean.normalised();
+        for (signal, (_, value)) in SCALED.iter().enumerate() {
+            lines.push(Line::new(group, signal, &points, |point| (point.generation, value(point))));
+        }
+    }
+    Chart {
+        id: "surface",
+        y_title: "scaled to [0, 1] over the run",
+        scales: &["linear"],
+        zero: true,
+        colour_by: "signal",
+        titles: ["Runs", "Signals"],
+        groups: first_on(conditions.iter().map(|condition| condition.label.clone())),
+        signals: SCALED.iter().map(|(name, _)| on(name)).collect(),
+        lines,
+    }
+}
+
+/// Drifts within prompt buckets beside those of the whole bank; `None` if no condition has buckets.
+pub(super) fn buckets(conditions: &[Condition]) -> Option<Chart> {
+    let mut names = vec![BANK.to_owned()];
+    for bucket in conditions.iter().flat_map(|condition| &condition.buckets) {
+        if !names.contains(&bucket.name) {
+            names.push(bucket.name.clone());
+        }
+    }
+    if names.len() == 1 {
+        return None;
+    }
+    let (mut groups, mut lines) = (Vec::new(), Vec::new());
+    for condition in conditions {
+        for (track, drift) in &TRACKS[..2] {
+            let group = groups.len();
+            groups.push(format!("{}: {track}", condition.label));
+            lines.push(Line::new(group, 0, &condition.mean.points, |point| (point.generation, drift(point))));
+            for bucket in &condition.buckets {
+                let signal = names.iter().position(|name| *name == bucket.name).unwrap_or(0);
+                lines.push(Line::new(group, signal, &bucket.points, |point| (point.generation, drift(point))));
+            }
+        }
+    }
+    Some(Chart {
+        id: "buckets",
+        y_title: "drift from generation 0 (nats)",
+        scales: &["linear", "symlog"],
+        zero: true,
+        colour_by: "signal",
+        titles: ["Tracks", "Buckets"],
+        groups: first_on(groups.into_iter()),
+        signals: names.iter().map(|name| on(name)).collect(),
+        lines,
+    })
+}
+
+const ENDS: [Signal<SigmaNumbers>; 2] = [
+    ("largest eigenvalue", |sigma| Some(sigma.lambda_max)),
+    ("smallest eigenvalue", |sigma| Some(sigma.lambda_min).filter(|lambda| *lambda > 0.0)),
+];
+
+/// The largest and the smallest eigenvalue of G_A of every run; one that is zero has no place on this axis.
+pub(super) fn spectrum_ends(conditions: &[Condition]) -> Chart {
+    let runs: Vec<(&str, &Run)> = conditions
+        .iter()
+        .flat_map(|condition| &condition.members)
+        .map(|member| (member.label.as_str(), member.run))
+        .collect();
+    let mut lines = Vec::new();
+    for (group, (_, run)) in runs.iter().enumerate() {
+        for (signal, (_, value)) in ENDS.iter().enumerate() {
+            lines.push(Line::new(group, signal, &run.records, |record| {
+                (record.generation, record.sigma.as_ref().and_then(value))
+            }));
+        }
+    }
+    Chart {
+        id: "spectrum",
+        y_title: "eigenvalue of G_A",
+        scales: &["log", "linear"],
+        zero: false,
+        colour_by: if runs.len() > 1 { "group" } else { "signal" },
+        titles: ["Runs", "Ends"],
+        groups: runs.iter().map(|(label, _)| on(label)).collect(),
+        signals: ENDS.iter().map(|(name, _)| on(name)).collect(),
+        lines,
+    }
+}
+
+/// Where lines of several groups would cover each other, a reader begins with one.
+fn first_on(names: impl Iterator<Item = String>) -> Vec<Switch> {
+    names.enumerate().map(|(at, name)| Switch { name, on: at == 0 }).collect()
+}
