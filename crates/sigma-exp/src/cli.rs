@@ -98,6 +98,9 @@ pub struct Report {
     /// First part of file names [default: the domain of the first run]
     #[arg(long)]
     pub prefix: Option<String>,
+    /// Set the published series beside the measured ones, and print what differs
+    #[arg(long)]
+    pub paper: bool,
 }
 
 #[derive(Debug, Args)]

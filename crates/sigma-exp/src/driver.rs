@@ -359,6 +359,7 @@ fn finish(run: RunContext<'_>, made: Made, embedded: &Embedded) -> Result<()> {
     folder.retain(experiment.checkpoints.keep, record.generation)?;
     let records = folder.records()?;
     results::write(folder, &records)?;
+    results::refresh_page(folder, &results::report_options(experiment, assets));
     results::announce(&records);
     Ok(())
 }

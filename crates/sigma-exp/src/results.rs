@@ -4,10 +4,12 @@
 use std::fs;
 
 use anyhow::{Context, Result};
-use sigma_report::{Manifest, Record, RunSeries, write_metrics};
+use sigma_report::{Manifest, Record, ReportOptions, Run, RunSeries, write_metrics};
 
+use crate::assets::Assets;
 use crate::progress::seconds;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{REPORT, RunFolder};
+use crate::spec::Experiment;
 
 /// Writes metrics.csv, buckets.csv and timings.csv; their rows follow from the records alone.
 pub fn write(folder: &RunFolder, records: &[Record]) -> Result<()> {
@@ -49,6 +51,20 @@ fn explain(flag: &str) -> &str {
 /// The table at the end of a run.
 pub fn table(manifest: &Manifest, records: &[Record]) -> String {
     sigma_report::run_table(&RunSeries::new(manifest, records))
+}
+
+/// What the report of a run is to hold.
+pub fn report_options(experiment: &Experiment, assets: &Assets) -> ReportOptions {
+    let prompts = assets.prompts.iter().map(|p| (p.prompt.id.clone(), p.prompt.text.clone())).collect();
+    ReportOptions { prompts, ..ReportOptions::new(&experiment.domain) }
+}
+
+/// Writes the run's page as far as the run is. A page can be made again at any time, so its failure only warns.
+pub fn refresh_page(folder: &RunFolder, options: &ReportOptions) {
+    let write = || sigma_report::write_page(&[Run::open(folder.path())?], &folder.path().join(REPORT), options);
+    if let Err(error) = write() {
+        tracing::warn!("the page under {REPORT}/ could not be written: {error}");
+    }
 }
 
 /// Replaces `path` by `text`, by way of a file beside it.

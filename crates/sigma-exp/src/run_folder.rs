@@ -15,6 +15,7 @@ use crate::spec::Keep;
 
 pub const CONFIG: &str = "config.yaml";
 pub const LOG: &str = "log.jsonl";
+pub const REPORT: &str = "report";
 const LOCK: &str = "lock";
 const MODEL: &str = "model";
 const PARTIAL: &str = ".partial";

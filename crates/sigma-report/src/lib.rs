@@ -72,7 +72,7 @@ pub use manifest::Manifest;
 pub use metrics_csv::{read_buckets, read_metrics, read_timings, write_metrics};
 pub use published::Published;
 pub use record::{BucketNumbers, FileEntry, Record, Setting, SigmaNumbers, SurfaceNumbers};
-pub use report::{ReportOptions, write_report, write_report_with};
+pub use report::{ReportOptions, write_page, write_report, write_report_with};
 pub use run::{Run, generation_dir_name};
 pub use series::{NormalisedPoint, RunSeries, SeriesPoint};
 pub use summary::{Agreement, ProxySummary, RunSummary};

@@ -76,17 +76,7 @@ pub fn write_report(runs: &[Run], out: &Path, prefix: &str) -> Result<Vec<PathBu
 /// Nothing is written if there is no run, a run has no checkpoint, a name cannot be part of a file name, a config or a file of
 /// answers cannot be read, or one experiment is given twice with the same seed.
 pub fn write_report_with(runs: &[Run], out: &Path, options: &ReportOptions) -> Result<Vec<PathBuf>> {
-    check_file_name_part("prefix", &options.prefix)?;
-    if runs.is_empty() {
-        return Err(ReportError::NoRuns);
-    }
-    for run in runs {
-        check_file_name_part("domain", &run.manifest.domain)?;
-        if run.records.is_empty() {
-            return Err(ReportError::EmptyRun { dir: run.dir.clone() });
-        }
-    }
-    let conditions = conditions(runs)?;
+    let conditions = checked(runs, options)?;
     let contents = Contents::of(&conditions, options)?;
     let page = page::html(&contents, &out.join(PAGE_FILE_NAME))?;
 
@@ -100,6 +90,33 @@ pub fn write_report_with(runs: &[Run], out: &Path, options: &ReportOptions) -> R
     }
     report.files.page(PAGE_FILE_NAME, &page)?;
     Ok(report.files.written())
+}
+
+/// Writes the page alone, which is quick enough to be done after every generation of a run.
+///
+/// # Errors
+/// See [`write_report_with`].
+pub fn write_page(runs: &[Run], out: &Path, options: &ReportOptions) -> Result<PathBuf> {
+    let conditions = checked(runs, options)?;
+    let page = page::html(&Contents::of(&conditions, options)?, &out.join(PAGE_FILE_NAME))?;
+    let mut files = Files::below(out);
+    files.page(PAGE_FILE_NAME, &page)?;
+    Ok(out.join(PAGE_FILE_NAME))
+}
+
+/// The conditions of runs that can be reported on.
+fn checked<'a>(runs: &'a [Run], options: &ReportOptions) -> Result<Vec<Condition<'a>>> {
+    check_file_name_part("prefix", &options.prefix)?;
+    if runs.is_empty() {
+        return Err(ReportError::NoRuns);
+    }
+    for run in runs {
+        check_file_name_part("domain", &run.manifest.domain)?;
+        if run.records.is_empty() {
+            return Err(ReportError::EmptyRun { dir: run.dir.clone() });
+        }
+    }
+    conditions(runs)
 }
 
 /// The parts of a report, in the order of the paper.

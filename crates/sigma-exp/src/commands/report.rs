@@ -1,10 +1,15 @@
-//! `sigma-exp report`: tables and figures from run folders.
+//! `sigma-exp report`: tables, figures and a page from run folders.
 
-use anyhow::{Result, bail};
-use sigma_report::{Run, write_report};
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use sigma_data::TextFile;
+use sigma_data::prompts::read_prompts;
+use sigma_report::{Published, ReportOptions, Run, write_report_with};
 
 use super::print;
-use crate::cli;
+use crate::run_folder::CONFIG;
+use crate::{cli, spec};
 
 pub fn execute(arguments: &cli::Report) -> Result<()> {
     let runs = arguments.dirs.iter().map(|dir| Ok(Run::open(dir)?)).collect::<Result<Vec<_>>>()?;
@@ -18,7 +23,28 @@ pub fn execute(arguments: &cli::Report) -> Result<()> {
         (None, Some(run)) => run.manifest.domain.clone(),
         (None, None) => bail!("a report needs at least one run folder"),
     };
-    let files = write_report(&runs, &out, &prefix)?;
+    let published = if arguments.paper { Some(Published::bundled()?) } else { None };
+    let prompts = runs.iter().flat_map(prompts).collect();
+    let files = write_report_with(&runs, &out, &ReportOptions { prefix, published, prompts })?;
+    if arguments.paper {
+        let table = files.iter().find(|file| file.to_string_lossy().ends_with("_published.md"));
+        if let Some(path) = table {
+            let text = std::fs::read_to_string(path).with_context(|| format!("{} can not be read", path.display()))?;
+            print(&format!("{text}\n"))?;
+        }
+    }
     let list: String = files.iter().map(|file| format!("{}\n", file.display())).collect();
     print(&list)
+}
+
+/// The texts of a run's prompts by id, if its bank is still where the run found it; the page does without otherwise.
+fn prompts(run: &Run) -> BTreeMap<String, String> {
+    let read = || -> Option<BTreeMap<String, String>> {
+        let text = std::fs::read_to_string(run.dir.join(CONFIG)).ok()?;
+        let section = serde_yaml::from_str::<spec::Experiment>(&text).ok()?.prompts;
+        let TextFile::Local(path) = section.text_file().ok()? else { return None };
+        let bank = read_prompts(&path, &section).ok()?;
+        Some(bank.into_iter().map(|prompt| (prompt.id, prompt.text)).collect())
+    };
+    read().unwrap_or_default()
 }

@@ -11,7 +11,7 @@ use super::print;
 use crate::assets::Assets;
 use crate::driver::{self, RunContext};
 use crate::hub::Hub;
-use crate::run_folder::{CONFIG, LOG, RunFolder};
+use crate::run_folder::{CONFIG, LOG, REPORT, RunFolder};
 use crate::{cli, device, guard, log, machine, plan, results, spec};
 
 impl cli::Config {
@@ -77,12 +77,13 @@ pub fn execute(hub: Hub, arguments: &cli::Run) -> Result<()> {
     }
     let records =
         driver::run(RunContext { experiment: &experiment, assets: &assets, folder: &folder, device: &device })?;
+    let options = results::report_options(&experiment, &assets);
     drop(assets);
     print(&results::table(&manifest, &records)).context("the table can not be printed")?;
     let run = sigma_report::Run::open(&path)?;
-    sigma_report::write_report(&[run], &path.join("report"), &experiment.domain)?;
+    sigma_report::write_report_with(&[run], &path.join(REPORT), &options)?;
+    tracing::info!("report:  {}", path.join(REPORT).join("index.html").display());
     tracing::info!("metrics: {}", path.join("metrics.csv").display());
-    tracing::info!("figures: {}", path.join("report/figures").display());
     tracing::info!("answers: {}", path.join("gen-*/responses.jsonl").display());
     Ok(())
 }
