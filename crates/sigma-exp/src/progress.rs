@@ -10,6 +10,9 @@ use crate::log;
 /// Without a terminal, a stage that takes longer than this says how far it is.
 const LINE_EVERY: Duration = Duration::from_secs(20);
 
+/// Steps of a bar: more than any terminal shows.
+const BAR: u64 = 10_000;
+
 pub struct Stage {
     name: &'static str,
     generation: Option<u32>,
@@ -26,9 +29,9 @@ impl Stage {
     /// A stage of `total` units ("steps", "texts").
     pub fn start(generation: Option<u32>, name: &'static str, total: usize, unit: &'static str) -> Self {
         let bar = log::is_terminal().then(|| {
-            let bar = log::BARS.add(ProgressBar::new(total as u64));
+            let bar = log::BARS.add(ProgressBar::new(BAR));
             // a wrong template would only cost the bar's looks
-            if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {msg} {eta} left") {
+            if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:30}] {msg}, {eta} left") {
                 bar.set_style(style.progress_chars("=> "));
             }
             bar.set_prefix(match generation {
@@ -44,14 +47,18 @@ impl Stage {
 
     /// `done` units are finished in all, and `tokens` more tokens were processed.
     pub fn update(&mut self, done: usize, tokens: usize) {
+        self.update_share(done, done as f64 / self.total.max(1) as f64, tokens);
+    }
+
+    /// The same where finished units say little, because all of them end together: `share` of the work is done.
+    pub fn update_share(&mut self, done: usize, share: f64, tokens: usize) {
         self.done = done as u64;
         self.tokens += tokens as u64;
         if let Some(bar) = &self.bar {
-            bar.set_position(self.done);
-            bar.set_message(format!("{}{}", self.unit, self.rate()));
+            bar.set_position((share * BAR as f64) as u64);
+            bar.set_message(format!("{}/{} {}{}", self.done, self.total, self.unit, self.rate()));
         } else if self.last_line.elapsed() > LINE_EVERY && self.done < self.total {
             self.last_line = Instant::now();
-            let share = self.done as f64 / self.total.max(1) as f64;
             let left = if share > 0.0 { self.started.elapsed().mul_f64((1.0 - share) / share) } else { Duration::ZERO };
             tracing::info!(
                 target: log::STAGE,

@@ -140,7 +140,7 @@ fn write_texts(
     let mut stage = Stage::start(generation, name, requests.len(), "texts");
     let completions = beside_workers(model.device(), || {
         generate(model, requests, options, |progress| {
-            stage.update(progress.finished, progress.tokens);
+            stage.update_share(progress.finished, progress.share, progress.tokens);
             interrupt::check()
         })
     });

@@ -47,6 +47,9 @@ pub struct Progress {
     pub total: usize,
     /// Tokens drawn in this step.
     pub tokens: usize,
+    /// Share of the work that is done, from 0 to 1: of the tokens that may be drawn at most, those that were drawn and
+    /// those that finished texts no longer need.
+    pub share: f64,
 }
 
 /// Up to this many parameters a step over a batch is short, and threads serve better with a batch each than together.
@@ -75,7 +78,8 @@ pub fn generate(
         let empty = Completion { tokens: Vec::new(), finish_reason: FinishReason::Length };
         return Ok(vec![empty; requests.len()]);
     }
-    let observer = Observer { total: requests.len(), state: Mutex::new((0, observe)) };
+    let state = Mutex::new(Seen { finished: 0, spent: 0, observe });
+    let observer = Observer { total: requests.len(), budget: requests.len() * options.max_new_tokens, state };
     let largest = options.batch_size.unwrap_or(if model.device().is_cuda() { 256 } else { 64 }).max(1);
     let done: Vec<Vec<Completion>> = if model.device().is_cpu() && model.parameter_count() <= SMALL_MODEL {
         // as many equal batches as keep every thread busy to the end
@@ -93,18 +97,31 @@ pub fn generate(
 
 /// Counts finished texts over all batches, and tells the caller.
 struct Observer<F> {
+    /// Texts.
     total: usize,
-    state: Mutex<(usize, F)>,
+    /// Tokens that may be drawn at most.
+    budget: usize,
+    state: Mutex<Seen<F>>,
+}
+
+struct Seen<F> {
+    finished: usize,
+    /// Of the budget: drawn, or no longer needed.
+    spent: usize,
+    observe: F,
 }
 
 impl<F: FnMut(Progress) -> ControlFlow<()>> Observer<F> {
-    /// `finished` texts more, after a step that drew `tokens`.
-    fn report(&self, finished: usize, tokens: usize) -> Result<(), GenerateError> {
-        let (sum, observe) = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        *sum += finished;
-        match observe(Progress { finished: *sum, total: self.total, tokens }) {
+    /// A step drew `tokens` and finished `finished` texts, which leave `saved` tokens of the budget unused.
+    fn report(&self, finished: usize, tokens: usize, saved: usize) -> Result<(), GenerateError> {
+        let seen = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.finished += finished;
+        seen.spent += tokens + saved;
+        let share = seen.spent as f64 / self.budget.max(1) as f64;
+        let (finished, total) = (seen.finished, self.total);
+        match (seen.observe)(Progress { finished, total, tokens, share }) {
             ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(GenerateError::Interrupted { finished: *sum, total: self.total }),
+            ControlFlow::Break(()) => Err(GenerateError::Interrupted { finished, total }),
         }
     }
 }
@@ -133,11 +150,14 @@ fn complete_batch<F: FnMut(Progress) -> ControlFlow<()>>(
     }
     let mut decoder = model.decoder(&prompts, options.max_new_tokens - 1, threads)?;
     let pad = model.config().pad_token_id;
+    let mut drawn = 0;
     loop {
-        let running = rows.iter().filter(|row| row.finish_reason.is_none()).count();
+        let running: Vec<usize> = (0..rows.len()).filter(|i| rows[*i].finish_reason.is_none()).collect();
         draw(model, decoder.logits(), &mut rows, options)?;
-        let live: Vec<usize> = (0..rows.len()).filter(|i| rows[*i].finish_reason.is_none()).collect();
-        observer.report(running - live.len(), running)?;
+        drawn += 1;
+        let live: Vec<usize> = running.iter().copied().filter(|i| rows[*i].finish_reason.is_none()).collect();
+        let finished = running.len() - live.len();
+        observer.report(finished, running.len(), finished * (options.max_new_tokens - drawn))?;
         // moving rows costs a copy of the cache, so it waits until a quarter of the batch is idle
         if live.is_empty() || live.len() * 4 <= rows.len() * 3 {
             rows.retain_mut(|row| match row.finish_reason {

@@ -99,3 +99,21 @@ fn an_observer_can_break_off() {
     });
     assert!(matches!(error, Err(GenerateError::Interrupted { finished: 0, total: 4 })));
 }
+
+#[test]
+fn the_reported_share_grows_to_one_whether_or_not_texts_end_early() {
+    for stop_at_eos in [true, false] {
+        let (mut shares, mut tokens, mut finished) = (vec![0.0], 0, 0);
+        let completions = generate(&model(), requests(30), &options(8, stop_at_eos), |progress| {
+            shares.push(progress.share);
+            tokens += progress.tokens;
+            finished = progress.finished;
+            ControlFlow::Continue(())
+        });
+        assert!(shares.is_sorted() && shares.last() == Some(&1.0), "{shares:?}");
+        assert_eq!(finished, 30);
+        // a text that ended at eos drew that token too
+        let drawn = |c: &Completion| c.tokens.len() + usize::from(c.finish_reason == FinishReason::Eos);
+        assert_eq!(tokens, completions.unwrap().iter().map(drawn).sum::<usize>());
+    }
+}
