@@ -98,10 +98,11 @@ def ours(size, job, folder):
 
 
 def prepare(size, folder):
-    """A model of the shape with random weights, and blocks of random ids."""
+    """A model of the shape with random weights, and blocks of random ids; prints what the peer is."""
     import random
 
     import torch
+    import transformers
     from transformers import OPTConfig, OPTForCausalLM
 
     torch.manual_seed(0)
@@ -114,6 +115,7 @@ def prepare(size, folder):
     for name, count in [("blocks", 16 * STEPS[size]), ("contexts", 32)]:
         lines = [{"id": f"b{i}", "tokens": random.choices(range(4, 2048), k=64)} for i in range(count)]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    print(f"torch {torch.__version__} with {torch.get_num_threads()} threads, transformers {transformers.__version__}")
 
 
 def main():
@@ -122,16 +124,18 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--peer", choices=["training", "generation"], help=argparse.SUPPRESS)
+    parser.add_argument("--prepare", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peer:
         return peer(arguments.size, arguments.peer)
-    import torch
-    import transformers
+    if arguments.prepare:
+        return prepare(arguments.size, arguments.prepare)
 
+    # this process stays small: a child's peak memory begins at its parent's
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        prepare(arguments.size, folder)
+        versions, _ = run([sys.executable, __file__, "--size", arguments.size, "--prepare", folder])
         for job in ["training", "generation"]:
             measured = {"sigma-exp": [], "peer": []}
             for _ in range(arguments.rounds):
@@ -147,8 +151,8 @@ def main():
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     text = f"""# {arguments.size}, {datetime.date.today()}
 
-{os.cpu_count()} x {cpu.group(1) if cpu else "?"}; torch {torch.__version__} with {torch.get_num_threads()} threads, transformers
-{transformers.__version__}; f32; medians of {arguments.rounds} rounds in turns (`scripts/bench/cpu.py`).
+{os.cpu_count()} x {cpu.group(1) if cpu else "?"}; {versions.strip().splitlines()[-1]};
+f32; medians of {arguments.rounds} rounds in turns (`scripts/bench/cpu.py`).
 
 | work | sigma-exp, tokens/s | peer, tokens/s | ratio | peak memory | of the peer | spread |
 |---|---|---|---|---|---|---|

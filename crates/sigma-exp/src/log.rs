@@ -32,9 +32,9 @@ pub fn is_terminal() -> bool {
 pub fn install() {
     let show = FilterFn::new(|metadata| {
         let ours = metadata.target().starts_with("sigma");
-        // hf-hub's warnings hold whole addresses; our own errors say what they say, without what must stay private
-        let hub = metadata.target().starts_with("hf_hub");
-        (ours || (*metadata.level() <= Level::WARN && !hub)) && !(metadata.target() == STAGE && is_terminal())
+        // hf-hub's warnings hold whole addresses, which our own errors leave out; resvg warns of lines without length
+        let quiet = ["hf_hub", "resvg"].iter().any(|library| metadata.target().starts_with(library));
+        (ours || (*metadata.level() <= Level::WARN && !quiet)) && !(metadata.target() == STAGE && is_terminal())
     });
     let console = tracing_subscriber::fmt::layer()
         .event_format(Message)
