@@ -270,3 +270,31 @@ fn retention_keeps_what_is_asked_for() {
     let kept: Vec<bool> = (1..=3).map(|g| second.join(format!("gen-{g:03}/model")).exists()).collect();
     assert_eq!(kept, [false, true, true]);
 }
+
+#[test]
+fn a_report_on_two_seeds_has_a_page_and_the_published_numbers_beside_the_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two, out) = (folder.path().join("one"), folder.path().join("two"), folder.path().join("report"));
+    run_small("configs/demo_s1.yaml", &one, &[]);
+    run_small("configs/demo_s1.yaml", &two, &["--set", "seed=43"]);
+    let path = |p: &Path| p.to_str().unwrap().to_string();
+    let (one, two, to) = (path(&one), path(&two), path(&out));
+    let printed = succeeds(&["report", &one, &two, "--out", &to, "--prefix", "x", "--paper"]);
+    assert!(printed.contains("differs from the published S1 run in corpus"), "{printed}");
+    for name in [
+        "index.html",
+        "figures/x_s1_published.pdf",
+        "tables/tab_x_published.csv",
+        "tables/tab_x_seeds.md",
+        "figures/x_buckets.png",
+    ] {
+        assert!(out.join(name).exists() && printed.contains(name), "{name}");
+    }
+    // the prompts of the bank are shown above the answers
+    let first = read(&root().join("data/fin/prompts.jsonl"));
+    let prompt: serde_json::Value = serde_json::from_str(first.lines().next().unwrap()).unwrap();
+    let text = prompt["text"].as_str().unwrap();
+    assert!(read(&out.join("index.html")).contains(&text[..30]), "{text}");
+    // a run's own page is there without being asked for
+    assert!(Path::new(&one).join("report/index.html").exists());
+}
