@@ -9,7 +9,6 @@ use anyhow::Result;
 use candle_core::Device;
 use sigma_data::seeds::{Seeds, Stage};
 use sigma_generate::{Options, Request, generate};
-use sigma_metrics::Observed;
 use sigma_train::{Streams, TrainingConfig, finetune, total_steps};
 
 use crate::assets::Assets;
@@ -73,11 +72,7 @@ pub fn describe(experiment: &Experiment, assets: &Assets, device: &Device) -> Re
     let most = if largest_set > n { " in the last generation" } else { " per generation" };
     line("training", format!("{steps} steps, {train_tokens} tokens{most}"));
     line("writing", format!("{pool_tokens} pool tokens and at most {answer_tokens} answer tokens per generation"));
-    let observed = match experiment.sigma.observed {
-        Observed::Count(n) => n.to_string(),
-        Observed::All => "all".to_string(),
-    };
-    line("measuring", format!("at most {windows} embedded blocks, {observed} observed"));
+    line("measuring", format!("at most {windows} embedded blocks, {} observed", experiment.sigma.observed));
     if windows <= dim {
         line("", format!("note: {windows} blocks in {dim} dimensions: G_A will be rank deficient"));
     }
