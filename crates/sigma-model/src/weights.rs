@@ -92,22 +92,17 @@ impl Weights {
     }
 }
 
-/// Shape and values of tensors by name.
-pub type NamedTensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+/// Shape and little-endian f32 bytes of tensors by name.
+pub type TensorBytes = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
 
 /// Writes tensors as one safetensors file that every version of transformers accepts (metadata `format: pt`), readable
 /// by everyone, flushed to the disk.
-pub fn save_safetensors(path: &Path, tensors: &NamedTensors) -> Result<(), ModelError> {
+pub fn save_safetensors(path: &Path, tensors: &TensorBytes) -> Result<(), ModelError> {
     let io = |source| ModelError::Io { path: path.to_path_buf(), source };
-    let mut bytes = BTreeMap::new();
-    for (name, (shape, values)) in tensors {
-        let data: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        bytes.insert(name.as_str(), (shape.clone(), data));
-    }
     let mut views = Vec::new();
-    for (name, (shape, data)) in &bytes {
+    for (name, (shape, data)) in tensors {
         let view = TensorView::new(safetensors::Dtype::F32, shape.clone(), data);
-        views.push((*name, view.map_err(|e| io(std::io::Error::other(e)))?));
+        views.push((name, view.map_err(|e| io(std::io::Error::other(e)))?));
     }
     let metadata = Some([("format".to_string(), "pt".to_string())].into());
     let serialized = safetensors::serialize(views, metadata).map_err(|e| io(std::io::Error::other(e)))?;

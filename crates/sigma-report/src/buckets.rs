@@ -3,7 +3,7 @@
 
 use crate::record::{BucketNumbers, Record};
 use crate::run::Run;
-use crate::series::{RunSeries, SeriesPoint, drift};
+use crate::series::{RunSeries, SeriesPoint};
 
 /// How the whole prompt bank is called where it stands beside its buckets.
 pub(crate) const BANK: &str = "(all prompts)";
@@ -40,15 +40,8 @@ fn point(record: &Record, bucket: &str, first: Option<&Record>) -> SeriesPoint {
     let sigma = numbers.and_then(|numbers| numbers.sigma.as_ref());
     let base = first.and_then(|first| find(first, bucket)?.sigma.as_ref());
     SeriesPoint {
-        generation: record.generation,
-        u_cov: sigma.map(|sigma| sigma.u_cov),
-        g_kf: sigma.map(|sigma| sigma.g_kf),
-        u_cov_full: sigma.map(|sigma| sigma.u_cov_full),
-        du_cov: drift(sigma, base, |sigma| sigma.u_cov),
-        dg_kf: drift(sigma, base, |sigma| sigma.g_kf),
-        du_cov_full: drift(sigma, base, |sigma| sigma.u_cov_full),
         distinct_2: numbers.and_then(|numbers| numbers.distinct_2),
         hhi: numbers.and_then(|numbers| numbers.hhi),
-        loss: None,
+        ..SeriesPoint::of_tracks(record.generation, sigma, base)
     }
 }

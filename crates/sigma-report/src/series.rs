@@ -2,7 +2,7 @@
 //! It does not know files or layout.
 
 use crate::manifest::Manifest;
-use crate::record::{Record, Setting};
+use crate::record::{Record, Setting, SigmaNumbers};
 
 /// The measurements of one run in the order of generations.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,25 +80,34 @@ pub struct NormalisedPoint {
     pub hhi: Option<f64>,
 }
 
+impl SeriesPoint {
+    /// Both tracks of a checkpoint and their drifts against `base`, without proxies and loss.
+    pub(crate) fn of_tracks(generation: u32, sigma: Option<&SigmaNumbers>, base: Option<&SigmaNumbers>) -> Self {
+        SeriesPoint {
+            generation,
+            u_cov: sigma.map(|sigma| sigma.u_cov),
+            g_kf: sigma.map(|sigma| sigma.g_kf),
+            u_cov_full: sigma.map(|sigma| sigma.u_cov_full),
+            du_cov: drift(sigma, base, |sigma| sigma.u_cov),
+            dg_kf: drift(sigma, base, |sigma| sigma.g_kf),
+            du_cov_full: drift(sigma, base, |sigma| sigma.u_cov_full),
+            distinct_2: None,
+            hhi: None,
+            loss: None,
+        }
+    }
+}
+
 /// The points of `records`, the first of which is the baseline.
 pub(crate) fn series_points(records: &[Record]) -> Vec<SeriesPoint> {
     let base = records.first().and_then(|record| record.sigma.as_ref());
     records
         .iter()
-        .map(|record| {
-            let sigma = record.sigma.as_ref();
-            SeriesPoint {
-                generation: record.generation,
-                u_cov: sigma.map(|sigma| sigma.u_cov),
-                g_kf: sigma.map(|sigma| sigma.g_kf),
-                u_cov_full: sigma.map(|sigma| sigma.u_cov_full),
-                du_cov: drift(sigma, base, |sigma| sigma.u_cov),
-                dg_kf: drift(sigma, base, |sigma| sigma.g_kf),
-                du_cov_full: drift(sigma, base, |sigma| sigma.u_cov_full),
-                distinct_2: record.surface.distinct_2,
-                hhi: record.surface.hhi,
-                loss: record.training.as_ref().map(|training| training.mean_loss_last_epoch),
-            }
+        .map(|record| SeriesPoint {
+            distinct_2: record.surface.distinct_2,
+            hhi: record.surface.hhi,
+            loss: record.training.as_ref().map(|training| training.mean_loss_last_epoch),
+            ..SeriesPoint::of_tracks(record.generation, record.sigma.as_ref(), base)
         })
         .collect()
 }

@@ -8,7 +8,7 @@ use candle_core::Device;
 use super::parameters::Parameters;
 use super::{Opt, OptConfig};
 use crate::ModelError;
-use crate::weights::{Weights, save_safetensors};
+use crate::weights::{TensorBytes, Weights, save_safetensors};
 
 impl Opt {
     /// Loads `folder` (config.json and weights in any supported format) as f32 onto `device`.
@@ -51,7 +51,12 @@ impl Opt {
             let text = format!("{value:#}\n");
             fs::write(&path, text).map_err(|source| ModelError::Io { path: path.clone(), source })?;
         }
-        save_safetensors(&folder.join("model.safetensors"), &self.parameters()?)
+        let mut tensors = TensorBytes::new();
+        self.for_each_parameter(|name, shape, values| {
+            let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            tensors.insert(name.to_string(), (shape.to_vec(), bytes));
+        })?;
+        save_safetensors(&folder.join("model.safetensors"), &tensors)
     }
 
     /// BLAKE3 over name, shape and little-endian f32 values of every parameter, in the order of names. Two models with

@@ -24,7 +24,6 @@ pub use tape::Tape;
 
 use crate::ModelError;
 use crate::padding::pad_right;
-use crate::weights::NamedTensors;
 use parameters::Parameters;
 
 const NORM_EPS: f64 = 1e-5;
@@ -51,6 +50,9 @@ pub struct Opt {
     config: OptConfig,
     weights: Weights,
 }
+
+/// Shape and values of parameters by name.
+pub type NamedParameters = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 #[derive(Debug, Clone)]
 enum Weights {
@@ -88,10 +90,11 @@ impl Opt {
 
     /// A copy for training on the CPU in f32.
     pub fn host_training(&self) -> Result<HostTraining, ModelError> {
-        match &self.to_device(&Device::Cpu)?.weights {
-            Weights::Host(parameters) => Ok(HostTraining::new(self.config.clone(), (**parameters).clone())),
-            Weights::Tape(tape) => Ok(HostTraining::new(self.config.clone(), from_tape(&self.config, tape)?)),
-        }
+        let parameters = match &self.weights {
+            Weights::Host(parameters) => (**parameters).clone(),
+            Weights::Tape(tape) => from_tape(&self.config, tape)?,
+        };
+        Ok(HostTraining::new(self.config.clone(), parameters))
     }
 
     /// A copy for training with candle's tensors on the model's device, its parameters as variables, products in
@@ -152,7 +155,7 @@ impl Opt {
     }
 
     /// Name, shape and values of every parameter, in the order of names.
-    pub fn parameters(&self) -> Result<NamedTensors, ModelError> {
+    pub fn parameters(&self) -> Result<NamedParameters, ModelError> {
         let mut all = BTreeMap::new();
         self.for_each_parameter(|name, shape, values| {
             all.insert(name.to_string(), (shape.to_vec(), values.to_vec()));

@@ -37,7 +37,6 @@ pub(super) struct Layout {
     pub(super) final_layer_norm: Option<Affine>,
     /// Place and shape of each parameter by its Hugging Face name.
     by_name: BTreeMap<String, (Range<usize>, Vec<usize>)>,
-    len: usize,
 }
 
 impl Layout {
@@ -47,7 +46,8 @@ impl Layout {
         let mut place = |name: &str| -> Range<usize> {
             let name = format!("model.decoder.{name}");
             let shape = shapes.remove(&name).unwrap_or_default();
-            let range = len..len + shape.iter().product::<usize>();
+            // sizes come from a file and may be absurd; that shows when the parameters are asked for
+            let range = len..shape.iter().fold(1, |n: usize, size| n.saturating_mul(*size)).saturating_add(len);
             len = range.end;
             by_name.insert(name, (range.clone(), shape));
             range
@@ -81,7 +81,7 @@ impl Layout {
         let final_layer_norm = config
             .has_final_layer_norm()
             .then(|| Affine { weight: place("final_layer_norm.weight"), bias: place("final_layer_norm.bias") });
-        Self { embed_tokens, embed_positions, projections, layers, final_layer_norm, by_name, len }
+        Self { embed_tokens, embed_positions, projections, layers, final_layer_norm, by_name }
     }
 }
 
@@ -93,16 +93,21 @@ pub(super) struct Parameters {
 }
 
 impl Parameters {
-    /// Takes each parameter's values from `value(name, shape)`, which must return as many as the shape says.
+    /// Takes each parameter's values from `value(name, shape)`, which must return as many as the shape says. Nothing is
+    /// allocated for sizes that `value` has not confirmed by then.
     pub(super) fn build<E>(
         config: &OptConfig,
         mut value: impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>,
     ) -> Result<Self, E> {
         let layout = Layout::new(config);
-        let mut values = vec![0f32; layout.len];
-        for (name, (range, shape)) in &layout.by_name {
-            values[range.clone()].copy_from_slice(&value(name, shape)?);
+        let mut in_place: Vec<_> = layout.by_name.iter().collect();
+        in_place.sort_by_key(|(_, (range, _))| range.start);
+        let mut values = Vec::new();
+        for (name, (range, shape)) in in_place {
+            values.extend_from_slice(&value(name, shape)?);
+            assert!(values.len() == range.end, "{name} has other values than its shape {shape:?} says");
         }
+        values.shrink_to_fit();
         Ok(Self { layout: Arc::new(layout), values })
     }
 
