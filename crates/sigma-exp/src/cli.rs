@@ -22,9 +22,14 @@ pub enum Command {
     Run(Run),
     /// Check a config and everything it names, and print the plan: steps, memory, disk, expected time
     Check(Check),
-    /// Show how far a run is
+    /// Run a grid of experiments, or go on with an unfinished one
+    Sweep(Sweep),
+    /// One run of a sweep; started by `sweep`
+    #[command(hide = true)]
+    SweepRun(SweepRun),
+    /// Show how far a run or a sweep is
     Status {
-        /// A run folder
+        /// A run folder or a sweep's folder
         dir: PathBuf,
     },
     /// Make tables and figures from finished runs
@@ -87,9 +92,56 @@ pub struct Check {
     pub config: Config,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Launcher {
+    /// Processes of this machine
+    Local,
+    /// A job array of Slurm
+    Slurm,
+}
+
+#[derive(Debug, Args)]
+pub struct Sweep {
+    /// A sweep file (YAML): a base config and what is varied
+    pub sweep: PathBuf,
+    /// The sweep's folder [default: results/NAME]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Runs at the same time [default: one per GPU, or one on the CPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Where the runs are
+    #[arg(long, value_enum, default_value = "local")]
+    pub launcher: Launcher,
+    /// Print the runs (for Slurm also the script), but start none
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Also start runs that failed before
+    #[arg(long)]
+    pub retry_failed: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SweepRun {
+    /// A sweep's folder
+    pub dir: PathBuf,
+    /// The name of the run
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<String>,
+    /// A file with a name per line, for --index
+    #[arg(long, value_name = "FILE", requires = "index")]
+    pub list: Option<PathBuf>,
+    /// Which line of --list, from 0
+    #[arg(long, value_name = "N")]
+    pub index: Option<usize>,
+    /// Where to compute
+    #[arg(long)]
+    pub device: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub struct Report {
-    /// Run folders
+    /// Run folders, or a sweep's folder
     #[arg(required = true)]
     pub dirs: Vec<PathBuf>,
     /// Where to write [default: report/ in the run folder, for a single run]

@@ -45,3 +45,33 @@ pub fn describe(device: &Device) -> String {
         candle_core::DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
     }
 }
+
+/// The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them: that variable where it is set, and otherwise all that the
+/// driver lists.
+pub fn visible_gpus() -> Vec<String> {
+    match std::env::var("CUDA_VISIBLE_DEVICES") {
+        Ok(text) => named_gpus(&text),
+        Err(_) => {
+            let listed = std::fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, Iterator::count);
+            (0..listed).map(|index| index.to_string()).collect()
+        }
+    }
+}
+
+/// CUDA stops at the first name that is none.
+fn named_gpus(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).take_while(|name| !name.is_empty() && *name != "-1").map(str::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn visible_gpus_are_those_that_cuda_would_see() {
+        assert_eq!(named_gpus("0,2"), ["0", "2"]);
+        assert_eq!(named_gpus("GPU-8f, MIG-1"), ["GPU-8f", "MIG-1"]);
+        assert_eq!(named_gpus("1,-1,2"), ["1"]);
+        assert!(named_gpus("").is_empty());
+    }
+}

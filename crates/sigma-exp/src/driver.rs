@@ -21,6 +21,7 @@ use sigma_report::record::{self, MixtureRecord, RegenerationRecord, TrainingReco
 use sigma_report::{Record, Setting};
 
 use crate::assets::{Assets, FrozenEncoder};
+use crate::base_evaluation::{self, Evaluation};
 use crate::mixture::{Mixture, RealText, mix};
 use crate::run_folder::{Draft, RunFolder};
 use crate::spec::Experiment;
@@ -38,6 +39,8 @@ pub struct RunContext<'a> {
     pub assets: &'a Assets,
     pub folder: &'a RunFolder,
     pub device: &'a Device,
+    /// Where evaluations of base checkpoints are shared with other runs, if they are.
+    pub base_evaluations: Option<&'a Path>,
 }
 
 /// A checkpoint of the recursion: where it comes from, its weights and their hash.
@@ -172,7 +175,7 @@ fn make(
     generation: u32,
     pools: &mut Vec<Vec<Block>>,
 ) -> Result<(Checkpoint, Made)> {
-    let RunContext { experiment, assets, folder, device } = run;
+    let RunContext { experiment, assets, folder, device, .. } = run;
     let of_generation = || format!("generation {generation}");
     let (started, clock) = (SystemTime::now(), Instant::now());
     let draft = folder.begin(generation)?;
@@ -265,6 +268,14 @@ fn evaluate<'scope, 'run: 'scope>(
     second_device: Option<&'run str>,
 ) -> Result<Option<ScopedJoinHandle<'scope, Result<()>>>> {
     let seeds = seeds.clone();
+    if let (0, Some(shared)) = (made.generation, run.base_evaluations) {
+        let evaluation = base_evaluation::obtain(shared, base_evaluation::inputs(run)?, &made.draft, || {
+            let embedded = answer_and_embed(run, &seeds, &checkpoint.model, &run.assets.encoder, run.device, &made)?;
+            measure(run, &embedded)
+        })?;
+        commit(run, made, evaluation)?;
+        return Ok(None);
+    }
     if let Some(name) = second_device {
         // a CUDA device belongs to the thread that opened it, so the model crosses over by way of the CPU
         let model = checkpoint.model.to_device(&Device::Cpu)?;
@@ -274,14 +285,14 @@ fn evaluate<'scope, 'run: 'scope>(
             let model = model.to_device(&device)?;
             let encoder = run.assets.encoder.on(section.max_tokens, &device)?;
             let embedded = answer_and_embed(run, &seeds, &model, &encoder, &device, &made)?;
-            finish(run, made, &embedded)
+            commit(run, made, measure(run, &embedded)?)
         })));
     }
     let embedded = answer_and_embed(run, &seeds, &checkpoint.model, &run.assets.encoder, run.device, &made)?;
     if run.device.is_cuda() {
-        return Ok(Some(scope.spawn(move || finish(run, made, &embedded))));
+        return Ok(Some(scope.spawn(move || commit(run, made, measure(run, &embedded)?))));
     }
-    finish(run, made, &embedded)?;
+    commit(run, made, measure(run, &embedded)?)?;
     Ok(None)
 }
 
@@ -316,11 +327,21 @@ fn answer_and_embed(
     Ok(Embedded { answers, blocks, rows, evaluation_seconds, record })
 }
 
-/// The CPU's part: metrics and record. With it the generation appears.
-fn finish(run: RunContext<'_>, made: Made, embedded: &Embedded) -> Result<()> {
-    let RunContext { experiment, assets, folder, .. } = run;
+/// The CPU's part.
+fn measure(run: RunContext<'_>, embedded: &Embedded) -> Result<Evaluation> {
     let Embedded { answers, blocks, rows, evaluation_seconds, record } = embedded;
-    let measured = stage::measure(answers, blocks, rows, record.dim, &experiment.sigma, &experiment.surface)?;
+    let RunContext { experiment, .. } = run;
+    Ok(Evaluation {
+        evaluation: stage::evaluation_record(answers, blocks.len(), *evaluation_seconds),
+        embedding: record.clone(),
+        measured: stage::measure(answers, blocks, rows, record.dim, &experiment.sigma, &experiment.surface)?,
+    })
+}
+
+/// Writes the record. With it the generation appears.
+fn commit(run: RunContext<'_>, made: Made, evaluation: Evaluation) -> Result<()> {
+    let RunContext { experiment, assets, folder, .. } = run;
+    let Evaluation { evaluation, embedding, measured } = evaluation;
     let mut inputs = BTreeMap::from([
         ("config".to_string(), hash_bytes(experiment.to_yaml()?.as_bytes())),
         ("contexts".to_string(), assets.corpus.hash.clone()),
@@ -345,8 +366,8 @@ fn finish(run: RunContext<'_>, made: Made, embedded: &Embedded) -> Result<()> {
         mixture: made.mixture,
         training: made.training,
         regeneration: made.regeneration,
-        evaluation: stage::evaluation_record(answers, blocks.len(), *evaluation_seconds),
-        embedding: record.clone(),
+        evaluation,
+        embedding,
         sigma: measured.sigma,
         buckets: measured.buckets,
         surface: measured.surface,

@@ -25,8 +25,7 @@ pub fn check(folder: &RunFolder, manifest: &Manifest, experiment: &Experiment, s
     let stored = std::fs::read_to_string(&path).with_context(|| format!("{} can not be read", path.display()))?;
     let stored: Value = serde_yaml::from_str(&stored).with_context(|| format!("{} is damaged", path.display()))?;
     let current: Value = serde_yaml::from_str(&experiment.to_yaml()?)?;
-    let mut differences = Vec::new();
-    compare("", &stored, &current, &mut differences);
+    let mut differences = differences(&stored, &current);
     let old = &manifest.sources;
     for (what, before, now) in [
         ("model weights", &old.model.hash, &sources.model.hash),
@@ -51,6 +50,13 @@ pub fn check(folder: &RunFolder, manifest: &Manifest, experiment: &Experiment, s
 
 fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
+}
+
+/// Every key of a config whose change would make other numbers: `path: new was old`.
+pub fn differences(old: &Value, new: &Value) -> Vec<String> {
+    let mut differences = Vec::new();
+    compare("", old, new, &mut differences);
+    differences
 }
 
 /// Collects `path: new was old` for every leaf that differs.

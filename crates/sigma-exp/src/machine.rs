@@ -27,6 +27,12 @@ pub fn machine(device: &Device) -> MachineEntry {
     }
 }
 
+/// For people who look for a process of a cluster.
+pub fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| fs::read_to_string("/etc/hostname"));
+    name.map_or_else(|_| "this machine".to_string(), |name| name.trim().to_string())
+}
+
 fn cpu_name() -> Option<String> {
     let text = fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;

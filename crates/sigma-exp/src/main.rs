@@ -5,6 +5,7 @@
 #![allow(unreachable_pub)]
 
 mod assets;
+mod base_evaluation;
 mod cli;
 mod commands;
 mod device;
@@ -22,6 +23,7 @@ mod results;
 mod run_folder;
 mod spec;
 mod stage;
+mod sweep;
 mod yaml;
 
 use std::process::ExitCode;

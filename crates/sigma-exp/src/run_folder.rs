@@ -5,12 +5,14 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use sigma_data::hash::hash_file;
 use sigma_report::record::{FILE_NAME as RECORD, FileEntry};
 use sigma_report::{Manifest, Record, generation_dir_name, manifest};
 
+use crate::machine;
 use crate::spec::Keep;
 
 pub const CONFIG: &str = "config.yaml";
@@ -25,6 +27,8 @@ pub struct RunFolder {
     path: PathBuf,
     /// Held for its lock, which the system releases even after a crash.
     _lock: File,
+    /// What this process wrote into the lock file.
+    owner: String,
 }
 
 impl RunFolder {
@@ -41,24 +45,49 @@ impl RunFolder {
         let lock_path = path.join(LOCK);
         let open = File::options().read(true).write(true).create(true).truncate(false).open(&lock_path);
         let mut lock = open.with_context(|| format!("run folder {} can not be written to", path.display()))?;
-        match lock.try_lock() {
+        match patiently(|| lock.try_lock()) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
+                let mut owner = String::new();
                 // the holder wrote its pid; without one the message is only less helpful
-                let _ = lock.read_to_string(&mut pid);
-                bail!("{} is in use by process {}: wait for it or stop it", path.display(), pid.trim());
+                let _ = lock.read_to_string(&mut owner);
+                bail!("{} is in use by {}: wait for it or stop it", path.display(), owner.trim());
             }
             Err(TryLockError::Error(error)) => {
                 // some network file systems have no locks: a run there is better than none
                 tracing::warn!("{} can not be locked ({error}); start no second run on this folder", path.display());
             }
         }
+        let host = machine::host_name();
+        let owner = format!(
+            "process {} on {host} since {}",
+            std::process::id(),
+            humantime::format_rfc3339_nanos(SystemTime::now())
+        );
         lock.set_len(0)?;
-        write!(lock, "{}", std::process::id())?;
-        let folder = Self { path: path.to_path_buf(), _lock: lock };
+        write!(lock, "{owner}")?;
+        let folder = Self { path: path.to_path_buf(), _lock: lock, owner };
         folder.sweep()?;
         Ok(folder)
+    }
+
+    /// Who writes to the run folder `path` now, if anybody does.
+    pub fn holder(path: &Path) -> Option<String> {
+        let mut lock = File::open(path.join(LOCK)).ok()?;
+        match lock.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {
+                let mut owner = String::new();
+                // as above
+                let _ = lock.read_to_string(&mut owner);
+                Some(owner.trim().to_string())
+            }
+            Ok(()) | Err(TryLockError::Error(_)) => None,
+        }
+    }
+
+    /// How many complete generations `path` seems to hold, without reading any.
+    pub fn count_records(path: &Path) -> usize {
+        (0..).take_while(|t| path.join(generation_dir_name(*t)).join(RECORD).is_file()).count()
     }
 
     pub fn path(&self) -> &Path {
@@ -143,7 +172,7 @@ impl RunFolder {
             fs::remove_dir_all(&path)?;
         }
         fs::create_dir(&path).with_context(|| format!("{} can not be made", path.display()))?;
-        Ok(Draft { path, target: self.generation(generation) })
+        Ok(Draft { path, target: self.generation(generation), lock: self.path.join(LOCK), owner: self.owner.clone() })
     }
 
     /// Removes the weights of generations before `latest` that are not to be kept.
@@ -156,6 +185,17 @@ impl RunFolder {
         }
         Ok(())
     }
+}
+
+/// Asking who holds a lock holds it for a moment too.
+fn patiently(attempt: impl Fn() -> Result<(), TryLockError>) -> Result<(), TryLockError> {
+    for _ in 0..50 {
+        match attempt() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            other => return other,
+        }
+    }
+    attempt()
 }
 
 fn is_blank(path: &Path) -> Result<bool> {
@@ -171,6 +211,8 @@ fn is_blank(path: &Path) -> Result<bool> {
 pub struct Draft {
     path: PathBuf,
     target: PathBuf,
+    lock: PathBuf,
+    owner: String,
 }
 
 impl Draft {
@@ -200,7 +242,16 @@ impl Draft {
     }
 
     /// Writes the record, flushes everything to the disk, and makes the generation appear.
+    ///
+    /// # Errors
+    /// If another process took the folder over meanwhile. That needs a file system whose locks do not reach across machines, and a batch
+    /// system that starts a job again while its first run still lives; then the second one has the folder.
     pub fn commit(self, record: &Record) -> Result<()> {
+        let owner =
+            fs::read_to_string(&self.lock).with_context(|| format!("{} can not be read", self.lock.display()))?;
+        if owner != self.owner {
+            bail!("{} was taken over by {owner}; this process writes no more to it", self.target.display());
+        }
         flush(&self.path)?;
         record.write(&self.path.join(RECORD))?;
         File::open(&self.path)?.sync_all()?;
@@ -213,7 +264,8 @@ impl Draft {
     }
 }
 
-fn flush(folder: &Path) -> Result<()> {
+/// Brings every file below `folder` to the disk.
+pub fn flush(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {

@@ -93,6 +93,15 @@ impl Keep {
     }
 }
 
+/// For values that name folders.
+pub fn check_folder_name(field: &str, value: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if value.is_empty() || value.starts_with('.') || !value.chars().all(plain) {
+        bail!("{field} is `{value}`; it names a folder: use letters, digits, `-`, `_` and `.`, not first a dot");
+    }
+    Ok(())
+}
+
 fn default_seed() -> u64 {
     42
 }
@@ -110,14 +119,8 @@ impl Experiment {
     }
 
     fn validate(&self) -> Result<()> {
-        for (field, value) in [("name", &self.name), ("domain", &self.domain)] {
-            let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-            if value.is_empty() || value.starts_with('.') || !value.chars().all(plain) {
-                bail!(
-                    "{field} is `{value}`; it names a folder: use letters, digits, `-`, `_` and `.`, not first a dot"
-                );
-            }
-        }
+        check_folder_name("name", &self.name)?;
+        check_folder_name("domain", &self.domain)?;
         self.corpus.text_file()?;
         self.prompts.text_file()?;
         if self.corpus.context_tokens == 0 {

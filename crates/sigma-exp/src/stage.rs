@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
+use serde::{Deserialize, Serialize};
 use sigma_data::Tokenizer;
 use sigma_data::answers::{Answer, FinishReason, windows};
 use sigma_data::blocks::Block;
@@ -207,6 +208,7 @@ pub fn embed_texts(
 }
 
 /// Everything that is measured on one generation's answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
     pub sigma: Option<SigmaNumbers>,
     pub buckets: Vec<BucketNumbers>,

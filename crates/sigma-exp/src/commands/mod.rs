@@ -8,6 +8,7 @@ mod run;
 mod slice;
 mod stages;
 mod status;
+mod sweep;
 
 use std::io::Write;
 
@@ -20,6 +21,8 @@ pub fn execute(command: Command, hub: Hub) -> Result<()> {
     match command {
         Command::Run(arguments) => run::execute(hub, &arguments),
         Command::Check(arguments) => check::execute(hub, &arguments),
+        Command::Sweep(arguments) => sweep::execute(hub, &arguments),
+        Command::SweepRun(arguments) => sweep::execute_run(hub, &arguments),
         Command::Status { dir } => status::execute(&dir),
         Command::Report(arguments) => report::execute(&arguments),
         Command::Metrics(arguments) => metrics::execute(hub, &arguments),

@@ -9,10 +9,17 @@ use sigma_report::{Published, ReportOptions, Run, write_report_with};
 
 use super::print;
 use crate::run_folder::CONFIG;
+use crate::sweep::folder::SweepFolder;
 use crate::{cli, spec};
 
 pub fn execute(arguments: &cli::Report) -> Result<()> {
-    let runs = arguments.dirs.iter().map(|dir| Ok(Run::open(dir)?)).collect::<Result<Vec<_>>>()?;
+    let mut runs = Vec::new();
+    for dir in &arguments.dirs {
+        match SweepFolder::is_one(dir) {
+            true => runs.extend(SweepFolder::open(dir)?.opened()?),
+            false => runs.push(Run::open(dir)?),
+        }
+    }
     let out = match (&arguments.out, &arguments.dirs[..]) {
         (Some(out), _) => out.clone(),
         (None, [dir]) => dir.join("report"),
@@ -21,7 +28,7 @@ pub fn execute(arguments: &cli::Report) -> Result<()> {
     let prefix = match (&arguments.prefix, runs.first()) {
         (Some(prefix), _) => prefix.clone(),
         (None, Some(run)) => run.manifest.domain.clone(),
-        (None, None) => bail!("a report needs at least one run folder"),
+        (None, None) => bail!("{}: no run of this sweep has finished a generation yet", out.display()),
     };
     let published = if arguments.paper { Some(Published::bundled()?) } else { None };
     let prompts = runs.iter().flat_map(prompts).collect();
@@ -38,7 +45,7 @@ pub fn execute(arguments: &cli::Report) -> Result<()> {
 }
 
 /// The texts of a run's prompts by id, if its bank is still where the run found it; the page does without otherwise.
-fn prompts(run: &Run) -> BTreeMap<String, String> {
+pub fn prompts(run: &Run) -> BTreeMap<String, String> {
     let read = || -> Option<BTreeMap<String, String>> {
         let text = std::fs::read_to_string(run.dir.join(CONFIG)).ok()?;
         let section = serde_yaml::from_str::<spec::Experiment>(&text).ok()?.prompts;

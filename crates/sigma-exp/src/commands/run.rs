@@ -1,6 +1,6 @@
 //! `sigma-exp run`: from a config to a finished run folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
@@ -28,22 +28,34 @@ impl cli::Config {
 pub fn execute(hub: Hub, arguments: &cli::Run) -> Result<()> {
     let experiment = arguments.config.load()?;
     let path = arguments.out.clone().unwrap_or_else(|| PathBuf::from("results").join(&experiment.name));
-    let device = device::open(&experiment.device)?;
-    // what is wrong with the sources shows before anything is written; going on uses the commits that were used before
-    let before = if arguments.fresh { None } else { RunFolder::peek(&path)? };
-    let assets = Assets::load(hub, &experiment, before.as_ref().map(|manifest| &manifest.sources), &device)?;
-    let sources = assets.sources(&experiment)?;
     if arguments.dry_run {
+        let device = device::open(&experiment.device)?;
+        let assets = Assets::load(hub, &experiment, None, &device)?;
         return print(&format!("{}\n{}", experiment.to_yaml()?, plan::describe(&experiment, &assets, &device)?));
     }
+    run(hub, &experiment, &path, arguments.fresh, None)
+}
 
-    let folder = RunFolder::open(&path)?;
-    if arguments.fresh {
+/// Runs `experiment` in the folder `path`, or goes on there. `base_evaluations` is where generation 0 may be shared with other runs.
+pub fn run(
+    hub: Hub,
+    experiment: &spec::Experiment,
+    path: &Path,
+    fresh: bool,
+    base_evaluations: Option<&Path>,
+) -> Result<()> {
+    let device = device::open(&experiment.device)?;
+    // what is wrong with the sources shows before anything is written; going on uses the commits that were used before
+    let before = if fresh { None } else { RunFolder::peek(path)? };
+    let assets = Assets::load(hub, experiment, before.as_ref().map(|manifest| &manifest.sources), &device)?;
+    let sources = assets.sources(experiment)?;
+    let folder = RunFolder::open(path)?;
+    if fresh {
         folder.clear()?;
     }
     let begun = folder.manifest()?;
     if let Some(manifest) = &begun {
-        guard::check(&folder, manifest, &experiment, &sources)?;
+        guard::check(&folder, manifest, experiment, &sources)?;
     }
     let config = experiment.to_yaml()?;
     let manifest = Manifest {
@@ -76,11 +88,11 @@ pub fn execute(hub: Hub, arguments: &cli::Run) -> Result<()> {
         tracing::info!("{}: generations 0 to {last}, on {}", path.display(), device::describe(&device));
     }
     let records =
-        driver::run(RunContext { experiment: &experiment, assets: &assets, folder: &folder, device: &device })?;
-    let options = results::report_options(&experiment, &assets);
+        driver::run(RunContext { experiment, assets: &assets, folder: &folder, device: &device, base_evaluations })?;
+    let options = results::report_options(experiment, &assets);
     drop(assets);
     print(&results::table(&manifest, &records)).context("the table can not be printed")?;
-    let run = sigma_report::Run::open(&path)?;
+    let run = sigma_report::Run::open(path)?;
     sigma_report::write_report_with(&[run], &path.join(REPORT), &options)?;
     tracing::info!("report:  {}", path.join(REPORT).join("index.html").display());
     tracing::info!("metrics: {}", path.join("metrics.csv").display());

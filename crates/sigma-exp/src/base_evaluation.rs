@@ -1,0 +1,134 @@
+//! The evaluation of a base checkpoint, shared between runs. Generation 0 is the same in every run that asks the same model
+//! the same questions under the same seed, whatever it trains on later; so it is made once, kept with a list of everything
+//! that it depends on, and taken over bit by bit by the others.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use sigma_data::hash::{hash_bytes, hash_file};
+use sigma_report::FileEntry;
+use sigma_report::record::{EmbeddingRecord, EvaluationRecord};
+
+use crate::driver::RunContext;
+use crate::run_folder::{Draft, flush};
+use crate::stage::Measurement;
+use crate::{device, machine, results};
+
+const FILE_NAME: &str = "evaluation.json";
+
+/// What one evaluation gives for the record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    pub evaluation: EvaluationRecord,
+    pub embedding: EmbeddingRecord,
+    pub measured: Measurement,
+}
+
+/// `evaluation.json`
+#[derive(Debug, Serialize, Deserialize)]
+struct Shared {
+    inputs: BTreeMap<String, String>,
+    files: BTreeMap<String, FileEntry>,
+    evaluation: Evaluation,
+}
+
+/// Everything that the evaluation of the base depends on, by name. Batch sizes and threads are not here: they change no text.
+pub fn inputs(run: RunContext<'_>) -> Result<BTreeMap<String, String>> {
+    let RunContext { experiment, assets, device, .. } = run;
+    let mut evaluation = experiment.evaluation.clone();
+    evaluation.batch_size = None;
+    let mut encoder = experiment.encoder.clone();
+    encoder.batch_size = Default::default();
+    let program = machine::program();
+    let machine = machine::machine(device);
+    let arithmetic = match &machine.gpu {
+        Some(gpu) => gpu.clone(),
+        None => machine.cpu_features.join(" "),
+    };
+    let named = [
+        ("base", assets.base.hash.clone()),
+        ("tokenizer", assets.base.tokenizer.hash()),
+        ("prompts", assets.prompts_hash.clone()),
+        ("encoder", assets.encoder.hash.clone()),
+        ("evaluation", serde_json::to_string(&evaluation)?),
+        ("encoding", serde_json::to_string(&encoder)?),
+        ("sigma", serde_json::to_string(&experiment.sigma)?),
+        ("surface", serde_json::to_string(&experiment.surface)?),
+        ("seed", experiment.seed.to_string()),
+        ("domain", experiment.domain.clone()),
+        ("precision", format!("{:?}", experiment.training.precision.dtype(device))),
+        ("device", if device.is_cuda() { "cuda".to_string() } else { device::describe(device) }),
+        ("arithmetic", arithmetic),
+        ("program", format!("{} {}", program.version, program.commit.unwrap_or_default())),
+    ];
+    Ok(named.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
+}
+
+/// The evaluation that `shared` holds for `inputs`, with its files put into `draft`; or the one that `make` makes, which is
+/// put there for others. Processes that want the same one at the same time wait for the first.
+pub fn obtain(
+    shared: &Path,
+    inputs: BTreeMap<String, String>,
+    draft: &Draft,
+    make: impl FnOnce() -> Result<Evaluation>,
+) -> Result<Evaluation> {
+    let key = hash_bytes(serde_json::to_string(&inputs)?.as_bytes());
+    let name = &key[..16];
+    let place = shared.join(name);
+    fs::create_dir_all(shared).with_context(|| format!("{} can not be made", shared.display()))?;
+    let path = shared.join(format!("{name}.lock"));
+    let lock = File::create(&path).with_context(|| format!("{} can not be written", path.display()))?;
+    // where there are no locks, two may make the same thing, and the last one stays
+    let _ = lock.lock();
+    if place.join(FILE_NAME).exists() {
+        match restore(&place, &inputs, draft) {
+            Ok(evaluation) => {
+                tracing::info!("generation 0: taken from {}", place.display());
+                return Ok(evaluation);
+            }
+            Err(error) => tracing::warn!("{} can not be used and is made again: {error:#}", place.display()),
+        }
+    }
+    let evaluation = make()?;
+    let shared = Shared { inputs, files: draft.files()?, evaluation };
+    store(&place, &shared, draft)?;
+    Ok(shared.evaluation)
+}
+
+fn restore(place: &Path, inputs: &BTreeMap<String, String>, draft: &Draft) -> Result<Evaluation> {
+    let shared: Shared = serde_json::from_str(&fs::read_to_string(place.join(FILE_NAME))?)?;
+    if shared.inputs != *inputs {
+        bail!("it was made from other inputs");
+    }
+    for (name, entry) in &shared.files {
+        // a name from a file must not lead elsewhere
+        if Path::new(name).file_name() != Some(name.as_ref()) {
+            bail!("`{name}` is not the name of a file");
+        }
+        fs::copy(place.join(name), draft.file(name)).with_context(|| name.clone())?;
+        if hash_file(&draft.file(name))? != entry.blake3 {
+            bail!("{name} is damaged");
+        }
+    }
+    Ok(shared.evaluation)
+}
+
+fn store(place: &Path, shared: &Shared, draft: &Draft) -> Result<()> {
+    let partial = place.with_extension("partial");
+    let said = || format!("{} can not be written", place.display());
+    for old in [&partial, place] {
+        if old.exists() {
+            fs::remove_dir_all(old).with_context(said)?;
+        }
+    }
+    fs::create_dir(&partial).with_context(said)?;
+    for name in shared.files.keys() {
+        fs::copy(draft.file(name), partial.join(name)).with_context(said)?;
+    }
+    results::replace(&partial.join(FILE_NAME), &format!("{}\n", serde_json::to_string_pretty(shared)?))?;
+    flush(&partial)?;
+    fs::rename(&partial, place).with_context(said)
+}
