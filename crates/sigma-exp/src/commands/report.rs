@@ -27,6 +27,12 @@ pub fn execute(arguments: &cli::Report) -> Result<()> {
     };
     let prefix = match (&arguments.prefix, runs.first()) {
         (Some(prefix), _) => prefix.clone(),
+        (None, Some(_))
+            if let [dir] = &arguments.dirs[..]
+                && SweepFolder::is_one(dir) =>
+        {
+            SweepFolder::open(dir)?.name().to_string()
+        }
         (None, Some(run)) => run.manifest.domain.clone(),
         (None, None) => bail!("{}: no run of this sweep has finished a generation yet", out.display()),
     };

@@ -11,6 +11,8 @@ mod errors;
 mod fake;
 mod hub;
 mod runs;
+mod slurm;
+mod sweeps;
 
 use std::fs;
 use std::path::{Path, PathBuf};
