@@ -114,7 +114,7 @@ fn measure(experiment: &Experiment, assets: &Assets) -> Result<Speed> {
     let blocks = &assets.corpus.contexts[..batch];
     let config = TrainingConfig { epochs: 3, ..experiment.training.clone() };
     let mut marks = Vec::new();
-    finetune(&assets.base.model, blocks, &config, Streams { seeds: &seeds, generation: None }, |_| {
+    finetune(&assets.base.model, blocks, &config, Streams { seeds: &seeds, generation: None }, None, |_| {
         marks.push(Instant::now());
         ControlFlow::Continue(())
     })?;

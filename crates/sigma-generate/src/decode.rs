@@ -41,7 +41,7 @@ pub struct Options {
 
 /// What a caller sees after each step.
 #[derive(Debug, Clone, Copy)]
-pub struct Progress {
+pub struct Progress<'a> {
     /// Texts finished so far.
     pub finished: usize,
     pub total: usize,
@@ -50,6 +50,8 @@ pub struct Progress {
     /// Share of the work that is done, from 0 to 1: of the tokens that may be drawn at most, those that were drawn and
     /// those that finished texts no longer need.
     pub share: f64,
+    /// The texts that this step finished, with the index of their request.
+    pub written: &'a [(usize, Completion)],
 }
 
 /// Up to this many parameters a step over a batch is short, and threads serve better with a batch each than together.
@@ -61,7 +63,7 @@ pub fn generate(
     model: &Opt,
     mut requests: Vec<Request>,
     options: &Options,
-    observe: impl FnMut(Progress) -> ControlFlow<()> + Send,
+    observe: impl FnMut(Progress<'_>) -> ControlFlow<()> + Send,
 ) -> Result<Vec<Completion>, GenerateError> {
     let max = model.config().max_position_embeddings;
     for request in &requests {
@@ -86,11 +88,17 @@ pub fn generate(
         let threads = rayon::current_num_threads();
         let rounds = requests.len().div_ceil(threads * largest).max(1);
         let size = requests.len().div_ceil(threads * rounds).max(1);
-        let batches = requests.par_chunks_mut(size).with_max_len(1);
-        batches.map(|batch| complete_batch(model, batch, options, &observer, Threads::One)).collect::<Result<_, _>>()?
+        let batches = requests.par_chunks_mut(size).with_max_len(1).enumerate();
+        let complete = |(i, batch): (usize, &mut [Request])| {
+            complete_batch(model, batch, i * size, options, &observer, Threads::One)
+        };
+        batches.map(complete).collect::<Result<_, _>>()?
     } else {
-        let batches = requests.chunks_mut(largest);
-        batches.map(|batch| complete_batch(model, batch, options, &observer, Threads::All)).collect::<Result<_, _>>()?
+        let batches = requests.chunks_mut(largest).enumerate();
+        let complete = |(i, batch): (usize, &mut [Request])| {
+            complete_batch(model, batch, i * largest, options, &observer, Threads::All)
+        };
+        batches.map(complete).collect::<Result<_, _>>()?
     };
     Ok(done.into_iter().flatten().collect())
 }
@@ -111,15 +119,15 @@ struct Seen<F> {
     observe: F,
 }
 
-impl<F: FnMut(Progress) -> ControlFlow<()>> Observer<F> {
-    /// A step drew `tokens` and finished `finished` texts, which leave `saved` tokens of the budget unused.
-    fn report(&self, finished: usize, tokens: usize, saved: usize) -> Result<(), GenerateError> {
+impl<F: FnMut(Progress<'_>) -> ControlFlow<()>> Observer<F> {
+    /// A step drew `tokens` and finished `written`, which leave `saved` tokens of the budget unused.
+    fn report(&self, written: &[(usize, Completion)], tokens: usize, saved: usize) -> Result<(), GenerateError> {
         let seen = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.finished += finished;
+        seen.finished += written.len();
         seen.spent += tokens + saved;
         let share = seen.spent as f64 / self.budget.max(1) as f64;
         let (finished, total) = (seen.finished, self.total);
-        match (seen.observe)(Progress { finished, total, tokens, share }) {
+        match (seen.observe)(Progress { finished, total, tokens, share, written }) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(GenerateError::Interrupted { finished, total }),
         }
@@ -135,9 +143,11 @@ struct Row<'a> {
     finish_reason: Option<FinishReason>,
 }
 
-fn complete_batch<F: FnMut(Progress) -> ControlFlow<()>>(
+/// `first` is the index of the batch's first request among all.
+fn complete_batch<F: FnMut(Progress<'_>) -> ControlFlow<()>>(
     model: &Opt,
     requests: &mut [Request],
+    first: usize,
     options: &Options,
     observer: &Observer<F>,
     threads: Threads,
@@ -156,8 +166,14 @@ fn complete_batch<F: FnMut(Progress) -> ControlFlow<()>>(
         draw(model, decoder.logits(), &mut rows, options)?;
         drawn += 1;
         let live: Vec<usize> = running.iter().copied().filter(|i| rows[*i].finish_reason.is_none()).collect();
-        let finished = running.len() - live.len();
-        observer.report(finished, running.len(), finished * (options.max_new_tokens - drawn))?;
+        let written: Vec<(usize, Completion)> = running
+            .iter()
+            .filter_map(|i| {
+                let Row { place, tokens, finish_reason, .. } = &rows[*i];
+                Some((first + place, Completion { tokens: tokens.clone(), finish_reason: (*finish_reason)? }))
+            })
+            .collect();
+        observer.report(&written, running.len(), written.len() * (options.max_new_tokens - drawn))?;
         // moving rows costs a copy of the cache, so it waits until a quarter of the batch is idle
         if live.is_empty() || live.len() * 4 <= rows.len() * 3 {
             rows.retain_mut(|row| match row.finish_reason {

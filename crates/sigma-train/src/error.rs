@@ -1,5 +1,7 @@
 //! What can stop a training run.
 
+use std::path::PathBuf;
+
 use sigma_model::ModelError;
 
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,10 @@ pub enum TrainError {
     NoGradient { name: String },
     #[error("training was interrupted after step {step} of {total}")]
     Interrupted { step: usize, total: usize },
+    #[error("{path}: the state of a training run can not be saved or read: {reason}")]
+    State { path: PathBuf, reason: String },
+    #[error("a saved training run does not belong to this model: `{name}` has {got} values instead of {expected}")]
+    StateShape { name: String, expected: usize, got: usize },
     #[error(transparent)]
     Model(#[from] ModelError),
 }

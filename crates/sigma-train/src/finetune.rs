@@ -1,6 +1,7 @@
 //! The training loop: epochs over shuffled blocks, one optimizer step per batch, a loss that is watched at every step.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use sigma_model::opt::Dropout;
 
 use crate::precision::LossScale;
 use crate::schedule::learning_rate;
+use crate::state::{Snapshot, TrainingState};
 use crate::trainee::Trainee;
 use crate::{TrainError, TrainingConfig};
 
@@ -36,12 +38,25 @@ pub struct StepRecord {
 }
 
 /// What a caller sees after each step.
-#[derive(Debug)]
 pub struct Progress<'a> {
     pub record: &'a StepRecord,
     pub total_steps: usize,
     /// Tokens that this step predicted.
     pub tokens: usize,
+    curve: &'a [StepRecord],
+    scale: &'a LossScale,
+    trainee: &'a mut Trainee,
+}
+
+impl Progress<'_> {
+    /// Writes the run as it is after this step, to go on from there later ([`TrainingState::read`]).
+    ///
+    /// # Errors
+    /// [`TrainError::State`]
+    pub fn save(&mut self, path: &Path) -> Result<(), TrainError> {
+        let updates = self.trainee.updates();
+        Snapshot { curve: self.curve, scale: self.scale, updates, arrays: self.trainee.arrays()? }.write(path)
+    }
 }
 
 /// A finished training run.
@@ -59,14 +74,16 @@ pub fn total_steps(config: &TrainingConfig, blocks: usize) -> usize {
     config.epochs * blocks.div_ceil(config.batch_size.max(1))
 }
 
-/// Trains a copy of `model` on `blocks` (equal lengths; BOS is put before each). After each step `observe` may break
-/// off, which is [`TrainError::Interrupted`]. On any error the trained copy is dropped: there is no half-trained result.
+/// Trains a copy of `model` on `blocks` (equal lengths; BOS is put before each). After each step `observe` may save the run, and may
+/// break it off, which is [`TrainError::Interrupted`]. On any error the trained copy is dropped: there is no half-trained result.
+/// `begun` is a run with the same arguments that was saved: it goes on there, and ends with the same bits as one that never stopped.
 pub fn finetune(
     model: &Opt,
     blocks: &[Block],
     config: &TrainingConfig,
     streams: Streams<'_>,
-    mut observe: impl FnMut(&Progress<'_>) -> ControlFlow<()>,
+    begun: Option<TrainingState>,
+    mut observe: impl FnMut(&mut Progress<'_>) -> ControlFlow<()>,
 ) -> Result<Trained, TrainError> {
     config.validate()?;
     let length = check_lengths(blocks)?;
@@ -77,14 +94,23 @@ pub fn finetune(
     let bos = model.config().bos_token_id;
     let total = total_steps(config, blocks.len());
     let mut curve: Vec<StepRecord> = Vec::with_capacity(total);
+    if let Some(state) = begun {
+        trainee.restore(state.updates, state.arrays)?;
+        scale = state.scale.of(compute);
+        curve.extend(state.curve);
+    }
+    let done = curve.len();
+    let steps_per_epoch = blocks.len().div_ceil(config.batch_size);
 
     for epoch in 1..=config.epochs {
         let order = streams
             .seeds
             .stream(Stage::Shuffle, streams.generation, &format!("epoch-{epoch}"))
             .permutation(blocks.len());
-        for batch in order.chunks(config.batch_size) {
-            let step = curve.len() + 1;
+        for (step, batch) in ((epoch - 1) * steps_per_epoch + 1..).zip(order.chunks(config.batch_size)) {
+            if step <= done {
+                continue;
+            }
             let rate = learning_rate(config, step - 1, total);
             // BOS and all tokens but the last predict all tokens
             let labels: Vec<u32> = batch.iter().flat_map(|i| blocks[*i].tokens.iter().copied()).collect();
@@ -109,8 +135,11 @@ pub fn finetune(
             } else if !scale.back_off() {
                 return Err(TrainError::LossScale { step, total, scale: scale.value() });
             }
-            let stop = observe(&Progress { record: &record, total_steps: total, tokens: labels.len() }).is_break();
-            curve.push(record);
+            curve.push(record.clone());
+            let (record, curve, trainee) = (&record, &curve[..], &mut trainee);
+            let tokens = labels.len();
+            let mut progress = Progress { record, total_steps: total, tokens, curve, scale: &scale, trainee };
+            let stop = observe(&mut progress).is_break();
             if stop && step < total {
                 return Err(TrainError::Interrupted { step, total });
             }

@@ -2,16 +2,18 @@
 //! generations' order, of files, or of where the blocks come from.
 //!
 //! Reading order: [`config`], [`schedule`], [`precision`] (dtype and loss scale), [`trainee`] (gradients and
-//! AdamW), [`mod@finetune`].
+//! AdamW), [`state`] (a run in the middle), [`mod@finetune`].
 
 pub mod config;
 mod error;
 pub mod finetune;
 pub mod precision;
 pub mod schedule;
+pub mod state;
 pub mod trainee;
 
 pub use config::{Precision, Schedule, TrainingConfig};
 pub use error::TrainError;
 pub use finetune::{Progress, StepRecord, Streams, Trained, finetune, total_steps};
+pub use state::TrainingState;
 pub use trainee::Trainee;

@@ -18,7 +18,7 @@ impl Precision {
 }
 
 /// The factor on the loss before the backward pass.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LossScale {
     scale: f64,
     dynamic: bool,
@@ -35,6 +35,21 @@ impl LossScale {
     pub fn new(dtype: DType) -> Self {
         let dynamic = dtype == DType::F16;
         Self { scale: if dynamic { START } else { 1.0 }, dynamic, good_steps: 0 }
+    }
+
+    /// The factor and the good steps since it changed last.
+    pub(crate) fn parts(&self) -> (f64, usize) {
+        (self.scale, self.good_steps)
+    }
+
+    /// The other way round. Whether it moves follows from the dtype, by [`Self::of`].
+    pub(crate) fn from_parts(scale: f64, good_steps: usize) -> Self {
+        Self { scale, dynamic: false, good_steps }
+    }
+
+    /// The same scale for products in `dtype`.
+    pub(crate) fn of(self, dtype: DType) -> Self {
+        Self { dynamic: dtype == DType::F16, ..self }
     }
 
     pub fn value(&self) -> f64 {

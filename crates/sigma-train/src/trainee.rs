@@ -1,6 +1,8 @@
 //! A model in training and its optimizer state, on either implementation: explicit passes on the CPU in f32, candle's
 //! autograd elsewhere. It knows nothing of batches, epochs or loss scales.
 
+use std::borrow::Cow;
+
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor, Var};
 use sigma_kernels::adamw::{self, adamw};
@@ -113,6 +115,68 @@ impl Trainee {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Everything that [`Self::restore`] needs, by name.
+    pub(crate) fn arrays(&mut self) -> Result<Vec<(String, Cow<'_, [f32]>)>, TrainError> {
+        match &mut self.engine {
+            Engine::Host { training, m, v } => {
+                let (theta, _) = training.parameters_and_gradients();
+                let named = [("theta", &*theta), ("m", &m[..]), ("v", &v[..])];
+                Ok(named.into_iter().map(|(name, values)| (name.to_string(), Cow::Borrowed(values))).collect())
+            }
+            Engine::Tape { parameters, .. } => {
+                let mut arrays = Vec::with_capacity(3 * parameters.len());
+                for p in parameters {
+                    for (kind, tensor) in [("theta", p.variable.as_tensor()), ("m", &p.m), ("v", &p.v)] {
+                        let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+                        arrays.push((format!("{kind}.{}", p.name), Cow::Owned(values)));
+                    }
+                }
+                Ok(arrays)
+            }
+        }
+    }
+
+    pub(crate) fn updates(&self) -> usize {
+        self.steps
+    }
+
+    /// Takes over what another run of the same model has saved.
+    ///
+    /// # Errors
+    /// [`TrainError::StateShape`] if an array is missing or of another size; then nothing was changed that a caller could still use.
+    pub(crate) fn restore(&mut self, updates: usize, mut arrays: Vec<(String, Vec<f32>)>) -> Result<(), TrainError> {
+        let mut take = |name: String, expected: usize| -> Result<Vec<f32>, TrainError> {
+            let place = arrays.iter().position(|(candidate, _)| *candidate == name);
+            let values = place.map_or_else(Vec::new, |place| arrays.swap_remove(place).1);
+            if values.len() != expected {
+                return Err(TrainError::StateShape { name, expected, got: values.len() });
+            }
+            Ok(values)
+        };
+        match &mut self.engine {
+            Engine::Host { training, m, v } => {
+                let (theta, _) = training.parameters_and_gradients();
+                theta.copy_from_slice(&take("theta".to_string(), theta.len())?);
+                *m = take("m".to_string(), m.len())?;
+                *v = take("v".to_string(), v.len())?;
+            }
+            Engine::Tape { parameters, .. } => {
+                for p in parameters {
+                    let (shape, count) = (p.variable.shape().clone(), p.variable.elem_count());
+                    let mut tensor = |kind: &str| -> Result<Tensor, TrainError> {
+                        let values = take(format!("{kind}.{}", p.name), count)?;
+                        Ok(Tensor::from_vec(values, shape.clone(), p.variable.device())?)
+                    };
+                    let theta = tensor("theta")?;
+                    (p.m, p.v) = (tensor("m")?, tensor("v")?);
+                    p.variable.set(&theta)?;
+                }
+            }
+        }
+        self.steps = updates;
         Ok(())
     }
 

@@ -10,7 +10,9 @@ use sigma_data::blocks::Block;
 use sigma_data::seeds::Seeds;
 use sigma_model::Opt;
 use sigma_train::schedule::learning_rate;
-use sigma_train::{Precision, Schedule, Streams, TrainError, Trained, Trainee, TrainingConfig, finetune};
+use sigma_train::{
+    Precision, Schedule, Streams, TrainError, Trained, Trainee, TrainingConfig, TrainingState, finetune,
+};
 
 fn goldens() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../sigma-model/tests/goldens")
@@ -35,7 +37,7 @@ fn config() -> TrainingConfig {
 
 fn train(model: &Opt, blocks: &[Block], config: &TrainingConfig) -> Result<Trained, TrainError> {
     let seeds = Seeds::new(42, "test");
-    finetune(model, blocks, config, Streams { seeds: &seeds, generation: Some(1) }, |_| ControlFlow::Continue(()))
+    finetune(model, blocks, config, Streams { seeds: &seeds, generation: Some(1) }, None, |_| ControlFlow::Continue(()))
 }
 
 #[test]
@@ -128,7 +130,11 @@ fn generations_shuffle_and_drop_differently() {
     let run = |generation| {
         let seeds = Seeds::new(42, "test");
         let streams = Streams { seeds: &seeds, generation: Some(generation) };
-        finetune(&tiny(), &blocks(10), &config(), streams, |_| ControlFlow::Continue(())).unwrap().model.hash().unwrap()
+        finetune(&tiny(), &blocks(10), &config(), streams, None, |_| ControlFlow::Continue(()))
+            .unwrap()
+            .model
+            .hash()
+            .unwrap()
     };
     assert_ne!(run(1), run(2));
 }
@@ -158,11 +164,67 @@ fn a_diverging_run_stops_with_the_step_and_a_remedy() {
 fn an_observer_can_break_off_between_steps() {
     let seeds = Seeds::new(42, "test");
     let streams = Streams { seeds: &seeds, generation: None };
-    let stop = |p: &sigma_train::Progress<'_>| {
+    let stop = |p: &mut sigma_train::Progress<'_>| {
         if p.record.step == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let error = finetune(&tiny(), &blocks(16), &config(), streams, stop).unwrap_err();
+    let error = finetune(&tiny(), &blocks(16), &config(), streams, None, stop).unwrap_err();
     assert!(matches!(error, TrainError::Interrupted { step: 3, total: 8 }));
+}
+
+#[test]
+fn a_run_that_goes_on_from_any_step_ends_with_the_bits_of_one_that_never_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.safetensors");
+    let seeds = Seeds::new(42, "test");
+    let streams = Streams { seeds: &seeds, generation: Some(1) };
+    for precision in [Precision::Fp32, Precision::Fp16] {
+        let config = TrainingConfig { precision, ..config() };
+        let whole = train(&tiny(), &blocks(10), &config).unwrap();
+        for last in 1..6 {
+            let stop = |p: &mut sigma_train::Progress<'_>| {
+                if p.record.step < last {
+                    return ControlFlow::Continue(());
+                }
+                p.save(&path).unwrap();
+                ControlFlow::Break(())
+            };
+            finetune(&tiny(), &blocks(10), &config, streams, None, stop).unwrap_err();
+            let state = TrainingState::read(&path).unwrap();
+            assert_eq!(state.steps(), last);
+            let mut first = None;
+            let rest = finetune(&tiny(), &blocks(10), &config, streams, Some(state), |p| {
+                first.get_or_insert(p.record.step);
+                ControlFlow::Continue(())
+            });
+            let rest = rest.unwrap();
+            assert_eq!(first, Some(last + 1), "finished steps are not done again");
+            assert_eq!(rest.curve, whole.curve);
+            assert_eq!(rest.model.hash().unwrap(), whole.model.hash().unwrap(), "{precision:?} after step {last}");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_or_foreign_state_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.safetensors");
+    let seeds = Seeds::new(42, "test");
+    let streams = Streams { seeds: &seeds, generation: Some(1) };
+    finetune(&tiny(), &blocks(8), &config(), streams, None, |p| {
+        p.save(&path).unwrap();
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    let other = Opt::load(&goldens().join("opt_post_norm"), &Device::Cpu).unwrap();
+    let state = TrainingState::read(&path).unwrap();
+    let error = finetune(&other, &blocks(8), &config(), streams, Some(state), |_| ControlFlow::Continue(()));
+    assert!(matches!(error, Err(TrainError::StateShape { .. })), "{error:?}");
+    let bytes = std::fs::read(&path).unwrap();
+    for length in [0, 7, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&path, &bytes[..length]).unwrap();
+        assert!(matches!(TrainingState::read(&path), Err(TrainError::State { .. })), "{length}");
+    }
+    assert!(matches!(TrainingState::read(&dir.path().join("none")), Err(TrainError::State { .. })));
 }
 
 #[test]
