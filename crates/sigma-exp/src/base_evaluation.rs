@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -67,35 +67,48 @@ pub fn inputs(run: RunContext<'_>) -> Result<BTreeMap<String, String>> {
     Ok(named.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
 }
 
-/// The evaluation that `shared` holds for `inputs`, with its files put into `draft`; or the one that `make` makes, which is
-/// put there for others. Processes that want the same one at the same time wait for the first.
-pub fn obtain(
-    shared: &Path,
+/// The place of one evaluation in a folder that runs share. While it is open, other processes that want the same one wait.
+pub struct SharedEvaluation {
+    place: PathBuf,
     inputs: BTreeMap<String, String>,
-    draft: &Draft,
-    make: impl FnOnce() -> Result<Evaluation>,
-) -> Result<Evaluation> {
-    let key = hash_bytes(serde_json::to_string(&inputs)?.as_bytes());
-    let name = &key[..16];
-    let place = shared.join(name);
-    fs::create_dir_all(shared).with_context(|| format!("{} can not be made", shared.display()))?;
-    let path = shared.join(format!("{name}.lock"));
-    let lock = File::create(&path).with_context(|| format!("{} can not be written", path.display()))?;
-    // where there are no locks, two may make the same thing, and the last one stays
-    let _ = lock.lock();
-    if place.join(FILE_NAME).exists() {
-        match restore(&place, &inputs, draft) {
+    _lock: File,
+}
+
+impl SharedEvaluation {
+    /// The place in `shared` for what follows from `inputs`.
+    pub fn open(shared: &Path, inputs: BTreeMap<String, String>) -> Result<Self> {
+        let key = hash_bytes(serde_json::to_string(&inputs)?.as_bytes());
+        let place = shared.join(&key[..16]);
+        fs::create_dir_all(shared).with_context(|| format!("{} can not be made", shared.display()))?;
+        let path = place.with_extension("lock");
+        let lock = File::create(&path).with_context(|| format!("{} can not be written", path.display()))?;
+        // where there are no locks, two may make the same thing, and the last one stays
+        let _ = lock.lock();
+        Ok(Self { place, inputs, _lock: lock })
+    }
+
+    /// What is there already, with its files put into `draft`.
+    pub fn take(&self, draft: &Draft) -> Option<Evaluation> {
+        if !self.place.join(FILE_NAME).exists() {
+            return None;
+        }
+        match restore(&self.place, &self.inputs, draft) {
             Ok(evaluation) => {
-                tracing::info!("generation 0: taken from {}", place.display());
-                return Ok(evaluation);
+                tracing::info!("generation 0: taken from {}", self.place.display());
+                Some(evaluation)
             }
-            Err(error) => tracing::warn!("{} can not be used and is made again: {error:#}", place.display()),
+            Err(error) => {
+                tracing::warn!("{} can not be used and is made again: {error:#}", self.place.display());
+                None
+            }
         }
     }
-    let evaluation = make()?;
-    let shared = Shared { inputs, files: draft.files()?, evaluation };
-    store(&place, &shared, draft)?;
-    Ok(shared.evaluation)
+
+    /// Leaves `evaluation` and the files of `draft` for others.
+    pub fn put(self, draft: &Draft, evaluation: &Evaluation) -> Result<()> {
+        let shared = Shared { inputs: self.inputs, files: draft.files()?, evaluation: evaluation.clone() };
+        store(&self.place, &shared, draft)
+    }
 }
 
 fn restore(place: &Path, inputs: &BTreeMap<String, String>, draft: &Draft) -> Result<Evaluation> {

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::thread::{Scope, ScopedJoinHandle};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
 use candle_core::Device;
 use sigma_data::answers::{Answer, write_answers};
 use sigma_data::blocks::Block;
-use sigma_data::hash::{hash_blocks, hash_bytes};
+use sigma_data::hash::{hash_blocks, hash_bytes, hash_file};
 use sigma_data::jsonl;
 use sigma_data::seeds::Seeds;
 use sigma_model::Opt;
@@ -21,9 +21,10 @@ use sigma_report::record::{self, MixtureRecord, RegenerationRecord, TrainingReco
 use sigma_report::{Record, Setting};
 
 use crate::assets::{Assets, FrozenEncoder};
-use crate::base_evaluation::{self, Evaluation};
+use crate::base_evaluation::{self, Evaluation, SharedEvaluation};
 use crate::mixture::{Mixture, RealText, mix};
 use crate::run_folder::{Draft, RunFolder};
+use crate::savepoint::Trained;
 use crate::spec::Experiment;
 use crate::{device, interrupt, results, stage};
 
@@ -54,8 +55,6 @@ struct Checkpoint {
 struct Made {
     generation: u32,
     draft: Draft,
-    started: SystemTime,
-    clock: Instant,
     starting: Option<(String, String)>,
     weights: String,
     blocks_hash: Option<String>,
@@ -132,32 +131,47 @@ fn resume(run: RunContext<'_>, records: &[Record]) -> Result<Checkpoint> {
 
 /// The pools of all earlier generations, where the mixture wants them.
 fn read_pools(run: RunContext<'_>, next: u32) -> Result<Vec<Vec<Block>>> {
-    #[derive(serde::Deserialize)]
-    struct Line {
-        id: String,
-        tokens: Vec<u32>,
-    }
     let mut pools = vec![Vec::new(); (next as usize).saturating_sub(1)];
     if run.experiment.mixture.accumulates() {
         for (pool, generation) in pools.iter_mut().zip(1..) {
             let path = run.folder.generation(generation).join(SYNTHETIC);
             // a generation on real blocks alone has no pool
             if path.exists() {
-                let lines = jsonl::read_lines::<Line>(&path)?;
-                *pool = lines.into_iter().map(|(_, line)| Block { id: line.id, tokens: line.tokens }).collect();
+                *pool = read_pool(&path)?;
             }
         }
     }
     Ok(pools)
 }
 
+fn read_pool(path: &Path) -> Result<Vec<Block>> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        id: String,
+        tokens: Vec<u32>,
+    }
+    let lines = jsonl::read_lines::<Line>(path)?;
+    Ok(lines.into_iter().map(|(_, line)| Block { id: line.id, tokens: line.tokens }).collect())
+}
+
+fn save_every(experiment: &Experiment) -> Duration {
+    Duration::from_secs_f64(60.0 * experiment.checkpoints.save_minutes)
+}
+
+/// Stands for what a generation is made from, as far as the run's config does not fix it: who writes, and where training starts.
+fn savepoint_key(generation: u32, writer: &str, start: &str) -> String {
+    hash_bytes(format!("{generation} {writer} {start}").as_bytes())
+}
+
 /// Generation 0: the base checkpoint itself.
 fn base(run: RunContext<'_>, checkpoint: &Checkpoint) -> Result<Made> {
     Ok(Made {
         generation: 0,
-        draft: run.folder.begin(0)?,
-        started: SystemTime::now(),
-        clock: Instant::now(),
+        draft: run.folder.begin(
+            0,
+            &savepoint_key(0, &checkpoint.hash, &checkpoint.hash),
+            save_every(run.experiment),
+        )?,
         starting: None,
         weights: checkpoint.hash.clone(),
         blocks_hash: None,
@@ -177,16 +191,30 @@ fn make(
 ) -> Result<(Checkpoint, Made)> {
     let RunContext { experiment, assets, folder, device, .. } = run;
     let of_generation = || format!("generation {generation}");
-    let (started, clock) = (SystemTime::now(), Instant::now());
-    let draft = folder.begin(generation)?;
     let n = assets.corpus.contexts.len();
+    let start = match experiment.setting {
+        Setting::S1 => (&assets.base.model, "base".to_string(), &assets.base.hash),
+        Setting::S2 => (&previous.model, previous.name.clone(), &previous.hash),
+    };
+    let key = savepoint_key(generation, &previous.hash, start.2);
+    let mut draft = folder.begin(generation, &key, save_every(experiment))?;
 
     let regeneration = if experiment.mixture.real_blocks(n) < n {
-        let writer = previous.model.for_inference(inference_dtype(experiment, device))?;
-        let (pool, record) =
-            stage::regenerate(&writer, &assets.corpus.contexts, &experiment.regeneration, seeds, Some(generation))
-                .with_context(of_generation)?;
-        write_pool(&draft.file(SYNTHETIC), &pool, assets)?;
+        let path = draft.file(SYNTHETIC);
+        let (pool, record) = match draft.save.pool(&path) {
+            Some(record) => (read_pool(&path)?, record),
+            None => {
+                let writer = previous.model.for_inference(inference_dtype(experiment, device))?;
+                let contexts = &assets.corpus.contexts;
+                let save = Some(&mut draft.save);
+                let (pool, record) =
+                    stage::regenerate(&writer, contexts, &experiment.regeneration, seeds, Some(generation), save)
+                        .with_context(of_generation)?;
+                write_pool(&path, &pool, assets)?;
+                draft.save.save_pool(&path, &record)?;
+                (pool, record)
+            }
+        };
         pools.push(pool);
         Some(record)
     } else {
@@ -202,24 +230,29 @@ fn make(
         used.clear();
     }
 
-    let start = match experiment.setting {
-        Setting::S1 => (&assets.base.model, "base".to_string(), &assets.base.hash),
-        Setting::S2 => (&previous.model, previous.name.clone(), &previous.hash),
+    let (model, trained) = match trained_before(run, &draft) {
+        Some(found) => found,
+        None => {
+            let save = Some(&mut draft.save);
+            let (model, curve, record) =
+                stage::train(start.0, &mixture.blocks, &experiment.training, seeds, Some(generation), save)
+                    .with_context(of_generation)?;
+            let curve = stage::curve_csv(&curve);
+            fs::write(draft.file(CURVE), &curve).with_context(of_generation)?;
+            let saved = draft.model()?;
+            model.save(&saved)?;
+            assets.base.tokenizer.save(&saved)?;
+            draft.flush()?;
+            let trained = Trained { weights: model.hash()?, curve: hash_bytes(curve.as_bytes()), record };
+            draft.save.save_trained(trained.clone())?;
+            (model, trained)
+        }
     };
-    let (model, curve, training) =
-        stage::train(start.0, &mixture.blocks, &experiment.training, seeds, Some(generation))
-            .with_context(of_generation)?;
-    fs::write(draft.file(CURVE), stage::curve_csv(&curve)).with_context(of_generation)?;
-    let saved = draft.model()?;
-    model.save(&saved)?;
-    assets.base.tokenizer.save(&saved)?;
-    let hash = model.hash()?;
+    let Trained { weights: hash, record: training, .. } = trained;
 
     let made = Made {
         generation,
         draft,
-        started,
-        clock,
         starting: Some((start.1, start.2.clone())),
         weights: hash.clone(),
         blocks_hash: Some(hash_blocks(&mixture.blocks)),
@@ -228,6 +261,18 @@ fn make(
         regeneration,
     };
     Ok((Checkpoint { name: sigma_report::generation_dir_name(generation), model, hash }, made))
+}
+
+/// The weights that an earlier process trained for this draft, if they are there as it left them.
+fn trained_before(run: RunContext<'_>, draft: &Draft) -> Option<(Opt, Trained)> {
+    let trained = draft.save.trained()?.clone();
+    let model = Opt::load(&draft.model_path(), run.device).ok()?;
+    let curve = hash_file(&draft.file(CURVE)).ok()?;
+    if model.hash().ok()? != trained.weights || curve != trained.curve {
+        tracing::warn!("{} is damaged; training begins again", draft.model_path().display());
+        return None;
+    }
+    Some((model, trained))
 }
 
 /// Writes texts in the precision of training: what the model is when it is used.
@@ -264,15 +309,22 @@ fn evaluate<'scope, 'run: 'scope>(
     run: RunContext<'run>,
     seeds: &Seeds,
     checkpoint: &Checkpoint,
-    made: Made,
+    mut made: Made,
     second_device: Option<&'run str>,
 ) -> Result<Option<ScopedJoinHandle<'scope, Result<()>>>> {
     let seeds = seeds.clone();
     if let (0, Some(shared)) = (made.generation, run.base_evaluations) {
-        let evaluation = base_evaluation::obtain(shared, base_evaluation::inputs(run)?, &made.draft, || {
-            let embedded = answer_and_embed(run, &seeds, &checkpoint.model, &run.assets.encoder, run.device, &made)?;
-            measure(run, &embedded)
-        })?;
+        let shared = SharedEvaluation::open(shared, base_evaluation::inputs(run)?)?;
+        let evaluation = match shared.take(&made.draft) {
+            Some(evaluation) => evaluation,
+            None => {
+                let (model, encoder) = (&checkpoint.model, &run.assets.encoder);
+                let embedded = answer_and_embed(run, &seeds, model, encoder, run.device, &mut made)?;
+                let evaluation = measure(run, &embedded)?;
+                shared.put(&made.draft, &evaluation)?;
+                evaluation
+            }
+        };
         commit(run, made, evaluation)?;
         return Ok(None);
     }
@@ -284,11 +336,11 @@ fn evaluate<'scope, 'run: 'scope>(
             let device = device::open(name).context("evaluation_device")?;
             let model = model.to_device(&device)?;
             let encoder = run.assets.encoder.on(section.max_tokens, &device)?;
-            let embedded = answer_and_embed(run, &seeds, &model, &encoder, &device, &made)?;
+            let embedded = answer_and_embed(run, &seeds, &model, &encoder, &device, &mut made)?;
             commit(run, made, measure(run, &embedded)?)
         })));
     }
-    let embedded = answer_and_embed(run, &seeds, &checkpoint.model, &run.assets.encoder, run.device, &made)?;
+    let embedded = answer_and_embed(run, &seeds, &checkpoint.model, &run.assets.encoder, run.device, &mut made)?;
     if run.device.is_cuda() {
         return Ok(Some(scope.spawn(move || commit(run, made, measure(run, &embedded)?))));
     }
@@ -311,13 +363,16 @@ fn answer_and_embed(
     model: &Opt,
     encoder: &FrozenEncoder,
     device: &Device,
-    made: &Made,
+    made: &mut Made,
 ) -> Result<Embedded> {
     let RunContext { experiment, assets, .. } = run;
     let generation = Some(made.generation);
     let writer = model.for_inference(inference_dtype(experiment, device))?;
-    let (answers, evaluation_seconds) =
-        stage::answer(&writer, &assets.base.tokenizer, &assets.prompts, &experiment.evaluation, seeds, generation)?;
+    let (answers, evaluation_seconds) = {
+        let save = Some(&mut made.draft.save);
+        let (tokenizer, prompts) = (&assets.base.tokenizer, &assets.prompts);
+        stage::answer(&writer, tokenizer, prompts, &experiment.evaluation, seeds, generation, save)?
+    };
     drop(writer);
     write_answers(&made.draft.file(RESPONSES), &answers)?;
     let cut = (experiment.evaluation.window_tokens, experiment.evaluation.stride_tokens, experiment.encoder.batch_size);
@@ -372,9 +427,9 @@ fn commit(run: RunContext<'_>, made: Made, evaluation: Evaluation) -> Result<()>
         buckets: measured.buckets,
         surface: measured.surface,
         flags: measured.flags,
-        started: humantime::format_rfc3339_seconds(made.started).to_string(),
+        started: made.draft.save.started().to_string(),
         finished: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-        seconds: made.clock.elapsed().as_secs_f64(),
+        seconds: made.draft.save.seconds(),
     };
     made.draft.commit(&record)?;
     folder.retain(experiment.checkpoints.keep, record.generation)?;

@@ -10,13 +10,15 @@ use crate::run_folder::RunFolder;
 use crate::spec::Experiment;
 
 /// Keys that do not change what a finished generation contains.
-const HARMLESS: [&str; 6] = [
+const HARMLESS: [&str; 8] = [
     "device",
     "evaluation_device",
     "generations",
     "checkpoints.keep",
+    "checkpoints.save_minutes",
     "regeneration.batch_size",
     "evaluation.batch_size",
+    "encoder.batch_size",
 ];
 
 /// Refuses to go on in `folder` where `experiment` or the content of its sources differs from what began it.

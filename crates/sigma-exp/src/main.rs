@@ -21,6 +21,7 @@ mod plan;
 mod progress;
 mod results;
 mod run_folder;
+mod savepoint;
 mod spec;
 mod stage;
 mod sweep;

@@ -74,6 +74,11 @@ impl Stage {
         }
     }
 
+    /// Seconds since it began.
+    pub fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
     /// Ends the stage and returns its duration in seconds.
     pub fn finish(self) -> f64 {
         if let Some(bar) = &self.bar {

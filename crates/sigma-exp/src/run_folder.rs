@@ -1,6 +1,6 @@
 //! A run's folder: who may write to it, which generations it holds, and how a new one appears. A generation is built in
-//! `gen-NNN.partial` and appears by one rename, its record written last; what a crash leaves behind is swept at the next
-//! start. It knows nothing of what the files mean.
+//! `gen-NNN.partial` and appears by one rename, its record written last; what a crash leaves behind is gone on from or
+//! swept at the next start. It knows nothing of what the files mean.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Write};
@@ -13,6 +13,7 @@ use sigma_report::record::{FILE_NAME as RECORD, FileEntry};
 use sigma_report::{Manifest, Record, generation_dir_name, manifest};
 
 use crate::machine;
+use crate::savepoint::Savepoint;
 use crate::spec::Keep;
 
 pub const CONFIG: &str = "config.yaml";
@@ -21,6 +22,7 @@ pub const REPORT: &str = "report";
 const LOCK: &str = "lock";
 const MODEL: &str = "model";
 const PARTIAL: &str = ".partial";
+const RESUME: &str = "resume";
 
 /// A run folder that this process alone may write to, for as long as the value lives.
 pub struct RunFolder {
@@ -103,11 +105,12 @@ impl RunFolder {
         self.generation(generation).join(MODEL)
     }
 
-    /// Removes what unfinished generations left.
+    /// Removes what unfinished generations left, unless it can be gone on from.
     fn sweep(&self) -> Result<()> {
         for entry in fs::read_dir(&self.path)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|e| format!(".{}", e.display()) == PARTIAL) {
+            let partial = path.extension().is_some_and(|e| format!(".{}", e.display()) == PARTIAL);
+            if partial && (path.with_extension("").exists() || !Savepoint::is_one(&path.join(RESUME))) {
                 fs::remove_dir_all(&path)
                     .with_context(|| format!("left-over {} can not be removed", path.display()))?;
             }
@@ -165,14 +168,28 @@ impl RunFolder {
         Ok(records)
     }
 
-    /// An empty folder for the files of `generation`.
-    pub fn begin(&self, generation: u32) -> Result<Draft> {
+    /// A folder for the files of `generation`: the one of an earlier process that was stopped, if it made the same from the same (`key`), and
+    /// an empty one otherwise. `every` is how much work within the generation may be lost.
+    pub fn begin(&self, generation: u32, key: &str, every: Duration) -> Result<Draft> {
         let path = self.path.join(format!("{}{PARTIAL}", generation_dir_name(generation)));
-        if path.exists() {
-            fs::remove_dir_all(&path)?;
-        }
-        fs::create_dir(&path).with_context(|| format!("{} can not be made", path.display()))?;
-        Ok(Draft { path, target: self.generation(generation), lock: self.path.join(LOCK), owner: self.owner.clone() })
+        let resume = path.join(RESUME);
+        let save = match Savepoint::open(&resume, key, every) {
+            Some(savepoint) => savepoint,
+            None => {
+                if path.exists() {
+                    fs::remove_dir_all(&path).with_context(|| format!("{} can not be removed", path.display()))?;
+                }
+                fs::create_dir(&path).with_context(|| format!("{} can not be made", path.display()))?;
+                Savepoint::create(&resume, key, every)?
+            }
+        };
+        Ok(Draft {
+            save,
+            path,
+            target: self.generation(generation),
+            lock: self.path.join(LOCK),
+            owner: self.owner.clone(),
+        })
     }
 
     /// Removes the weights of generations before `latest` that are not to be kept.
@@ -209,6 +226,7 @@ fn is_blank(path: &Path) -> Result<bool> {
 
 /// A generation that is being built.
 pub struct Draft {
+    pub save: Savepoint,
     path: PathBuf,
     target: PathBuf,
     lock: PathBuf,
@@ -227,6 +245,11 @@ impl Draft {
         Ok(path)
     }
 
+    /// The same without making it.
+    pub fn model_path(&self) -> PathBuf {
+        self.path.join(MODEL)
+    }
+
     /// Size and hash of every file but the weights, whose hash the record holds on its own (they may be removed later).
     pub fn files(&self) -> Result<std::collections::BTreeMap<String, FileEntry>> {
         let mut files = std::collections::BTreeMap::new();
@@ -241,6 +264,11 @@ impl Draft {
         Ok(files)
     }
 
+    /// Brings everything that is in it to the disk.
+    pub fn flush(&self) -> Result<()> {
+        flush(&self.path)
+    }
+
     /// Writes the record, flushes everything to the disk, and makes the generation appear.
     ///
     /// # Errors
@@ -252,6 +280,7 @@ impl Draft {
         if owner != self.owner {
             bail!("{} was taken over by {owner}; this process writes no more to it", self.target.display());
         }
+        self.save.remove()?;
         flush(&self.path)?;
         record.write(&self.path.join(RECORD))?;
         File::open(&self.path)?.sync_all()?;

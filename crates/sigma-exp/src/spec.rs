@@ -62,11 +62,20 @@ pub struct ModelConfig {
     pub source: String,
 }
 
-/// Which generations keep their weights. The last one always does: going on needs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+/// What is kept on the disk, to go on from and to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckpointsConfig {
+    /// Which generations keep their weights. The last one always does: going on needs it.
     pub keep: Keep,
+    /// Minutes of work within a generation that may be lost at most; 0 saves after every step.
+    pub save_minutes: f64,
+}
+
+impl Default for CheckpointsConfig {
+    fn default() -> Self {
+        Self { keep: Keep::default(), save_minutes: 5.0 }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -92,6 +101,9 @@ impl Keep {
         }
     }
 }
+
+/// A year.
+const MOST_MINUTES: f64 = 525_600.0;
 
 /// For values that name folders.
 pub fn check_folder_name(field: &str, value: &str) -> Result<()> {
@@ -138,6 +150,10 @@ impl Experiment {
         }
         if self.checkpoints.keep == (Keep::Every { every: 0 }) {
             bail!("checkpoints.keep is `every: 0`; it must be at least 1");
+        }
+        let minutes = self.checkpoints.save_minutes;
+        if !(0.0..=MOST_MINUTES).contains(&minutes) {
+            bail!("checkpoints.save_minutes is {minutes}; it must be from 0 (after every step) to {MOST_MINUTES}");
         }
         self.mixture.validate()?;
         self.training.validate()?;

@@ -2,6 +2,7 @@
 //! measurement. Each is a plain function from what it needs to what it makes, with the numbers for the record.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
@@ -16,11 +17,12 @@ use sigma_metrics::{Embeddings, SigmaConfig, SigmaUb, SurfaceConfig, observed_ro
 use sigma_model::Opt;
 use sigma_report::record::{EmbeddingRecord, EvaluationRecord, RegenerationRecord, TrainingRecord};
 use sigma_report::{BucketNumbers, SigmaNumbers, SurfaceNumbers};
-use sigma_train::{StepRecord, Streams, TrainError, TrainingConfig, finetune, total_steps};
+use sigma_train::{StepRecord, Streams, TrainError, TrainingConfig, TrainingState, finetune, total_steps};
 
 use crate::assets::{FrozenEncoder, TokenizedPrompt};
 use crate::interrupt;
 use crate::progress::Stage;
+use crate::savepoint::Savepoint;
 
 /// The synthetic pool: `model` continues every context by as many tokens as the context has, eos suppressed.
 pub fn regenerate(
@@ -29,6 +31,7 @@ pub fn regenerate(
     config: &sigma_generate::RegenerationConfig,
     seeds: &Seeds,
     generation: Option<u32>,
+    save: Option<&mut Savepoint>,
 ) -> Result<(Vec<Block>, RegenerationRecord)> {
     let new_tokens = contexts.first().map_or(0, |context| context.tokens.len());
     let options = Options {
@@ -43,33 +46,52 @@ pub fn regenerate(
         prompt: std::iter::once(bos).chain(context.tokens.iter().copied()).collect(),
         stream: seeds.stream(Random::Regeneration, generation.map(|g| g as usize), &context.id),
     });
-    let (completions, seconds) = write_texts(model, requests.collect(), &options, generation, "regenerate")?;
+    let (completions, seconds) = write_texts(model, requests.collect(), &options, generation, "regenerate", save)?;
     let tokens = completions.iter().map(|c| c.tokens.len() as u64).sum();
     let pool = contexts.iter().zip(completions).map(|(c, text)| Block { id: c.id.clone(), tokens: text.tokens });
     Ok((pool.collect(), RegenerationRecord { samples: contexts.len(), tokens, seconds }))
 }
 
-/// Trains a copy of `model` on `blocks`.
+/// Trains a copy of `model` on `blocks`, from where `save` has it.
 pub fn train(
     model: &Opt,
     blocks: &[Block],
     config: &TrainingConfig,
     seeds: &Seeds,
     generation: Option<u32>,
+    mut save: Option<&mut Savepoint>,
 ) -> Result<(Opt, Vec<StepRecord>, TrainingRecord)> {
-    let mut stage = Stage::start(generation, "train", total_steps(config, blocks.len()), "steps");
     let streams = Streams { seeds, generation: generation.map(|g| g as usize) };
+    let (begun, before) = save.as_ref().and_then(|save| save.training()).unzip();
+    let before = before.unwrap_or(0.0);
+    let mut stage = Stage::start(generation, "train", total_steps(config, blocks.len()), "steps");
+    if let Some(state) = &begun {
+        tracing::info!("going on after step {}", TrainingState::steps(state));
+    }
+    let mut not_saved = None;
     let trained = beside_workers(model.device(), || {
-        finetune(model, blocks, config, streams, |progress| {
-            stage.update(progress.record.step, progress.tokens);
+        finetune(model, blocks, config, streams, begun, |progress| {
+            let step = progress.record.step;
+            stage.update(step, progress.tokens);
+            if let Some(save) = &mut save
+                && (save.due() || interrupt::requested())
+                && step < progress.total_steps
+                && let Err(error) = save.save_training(step, before + stage.seconds(), |path| Ok(progress.save(path)?))
+            {
+                not_saved = Some(error);
+                return ControlFlow::Break(());
+            }
             interrupt::check()
         })
     });
+    if let Some(error) = not_saved {
+        return Err(error.context("training can not be saved"));
+    }
     let trained = match trained {
         Err(TrainError::Interrupted { .. }) => bail!(interrupt::Interrupted),
         other => other?,
     };
-    let seconds = stage.finish();
+    let seconds = before + stage.finish();
     let losses = |epoch: usize| trained.curve.iter().filter(move |r| r.epoch == epoch).map(|r| f64::from(r.loss));
     let last_epoch: Vec<f64> = losses(config.epochs).collect();
     let record = TrainingRecord {
@@ -106,6 +128,7 @@ pub fn answer(
     config: &sigma_generate::EvaluationConfig,
     seeds: &Seeds,
     generation: Option<u32>,
+    save: Option<&mut Savepoint>,
 ) -> Result<(Vec<Answer>, f64)> {
     let options = Options {
         nucleus: config.nucleus()?,
@@ -119,7 +142,7 @@ pub fn answer(
         prompt: p.tokens.clone(),
         stream: Stream::from_key(*key),
     });
-    let (completions, seconds) = write_texts(model, requests.collect(), &options, generation, "evaluate")?;
+    let (completions, seconds) = write_texts(model, requests.collect(), &options, generation, "evaluate", save)?;
     let answers = prompts.iter().zip(keys).zip(completions).map(|((p, key), completion)| Answer {
         id: p.prompt.id.clone(),
         bucket: p.prompt.bucket.clone(),
@@ -131,24 +154,50 @@ pub fn answer(
     Ok((answers.collect(), seconds))
 }
 
+/// Completes every request that `save` does not hold yet.
 fn write_texts(
     model: &Opt,
     requests: Vec<Request>,
     options: &Options,
     generation: Option<u32>,
     name: &'static str,
+    mut save: Option<&mut Savepoint>,
 ) -> Result<(Vec<Completion>, f64)> {
-    let mut stage = Stage::start(generation, name, requests.len(), "texts");
-    let completions = beside_workers(model.device(), || {
-        generate(model, requests, options, |progress| {
-            stage.update_share(progress.finished, progress.share, progress.tokens);
+    let total = requests.len();
+    let (mut texts, before) = save.as_ref().map_or_else(Default::default, |save| save.texts(name));
+    texts.retain(|index, _| *index < total);
+    let (places, left): (Vec<usize>, Vec<Request>) =
+        requests.into_iter().enumerate().filter(|(index, _)| !texts.contains_key(index)).unzip();
+    let mut stage = Stage::start(generation, name, total, "texts");
+    let (done, share) = (texts.len(), left.len() as f64 / total.max(1) as f64);
+    if done > 0 {
+        tracing::info!("going on after {done} of {total} texts");
+    }
+    let mut not_saved = None;
+    let written = beside_workers(model.device(), || {
+        generate(model, left, options, |progress| {
+            stage.update_share(done + progress.finished, 1.0 - share * (1.0 - progress.share), progress.tokens);
+            texts.extend(progress.written.iter().map(|(index, text)| (places[*index], text.clone())));
+            if let Some(save) = &mut save
+                && (save.due() || interrupt::requested())
+                && let Err(error) = save.save_texts(name, &texts, before + stage.seconds())
+            {
+                not_saved = Some(error);
+                return ControlFlow::Break(());
+            }
             interrupt::check()
         })
     });
-    match completions {
-        Err(sigma_generate::GenerateError::Interrupted { .. }) => bail!(interrupt::Interrupted),
-        completions => Ok((completions?, stage.finish())),
+    if let Some(error) = not_saved {
+        return Err(error.context("finished texts can not be saved"));
     }
+    match written {
+        Err(sigma_generate::GenerateError::Interrupted { .. }) => bail!(interrupt::Interrupted),
+        Err(error) => return Err(error.into()),
+        // where nothing is to be drawn, nothing is reported either
+        Ok(written) => texts.extend(places.into_iter().zip(written)),
+    }
+    Ok((texts.into_values().collect(), before + stage.finish()))
 }
 
 /// Runs `f` on one of rayon's threads where the CPU computes: a step has dozens of short parallel parts, and a worker

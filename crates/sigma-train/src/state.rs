@@ -10,6 +10,7 @@ use safetensors::tensor::{Dtype, SafeTensors, View};
 use crate::TrainError;
 use crate::finetune::StepRecord;
 use crate::precision::LossScale;
+use crate::trainee::NamedArrays;
 
 /// Floats per tensor of the file: while one is written, only its bytes are in memory a second time.
 const CHUNK: usize = 1 << 22;
@@ -34,7 +35,7 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) curve: &'a [StepRecord],
     pub(crate) scale: &'a LossScale,
     pub(crate) updates: usize,
-    pub(crate) arrays: Vec<(String, Cow<'a, [f32]>)>,
+    pub(crate) arrays: NamedArrays<'a>,
 }
 
 enum Values<'a> {

@@ -23,6 +23,9 @@ enum Engine {
     Tape { model: Box<Tape>, parameters: Vec<Parameter>, gradients: Vec<Tensor> },
 }
 
+/// Values by name, borrowed where they lie in one piece.
+pub(crate) type NamedArrays<'a> = Vec<(String, Cow<'a, [f32]>)>;
+
 struct Parameter {
     name: String,
     variable: Var,
@@ -119,7 +122,7 @@ impl Trainee {
     }
 
     /// Everything that [`Self::restore`] needs, by name.
-    pub(crate) fn arrays(&mut self) -> Result<Vec<(String, Cow<'_, [f32]>)>, TrainError> {
+    pub(crate) fn arrays(&mut self) -> Result<NamedArrays<'_>, TrainError> {
         match &mut self.engine {
             Engine::Host { training, m, v } => {
                 let (theta, _) = training.parameters_and_gradients();

@@ -100,7 +100,7 @@ pub fn execute(hub: Hub, path: &Path, overrides: &[String], out: Option<PathBuf>
     shape.check(path)?;
     let seeds = Seeds::new(config.seed, &config.domain);
     let model = Opt::init(shape, &seeds).to_device(&device)?;
-    let (model, curve, record) = stage::train(&model, &blocks, &config.training, &seeds, None)?;
+    let (model, curve, record) = stage::train(&model, &blocks, &config.training, &seeds, None, None)?;
 
     fs::create_dir_all(&out).with_context(|| format!("{} can not be made", out.display()))?;
     model.save(&out)?;

@@ -25,7 +25,7 @@ pub fn finetune(hub: Hub, arguments: &cli::Finetune) -> Result<()> {
     let blocks = read_blocks(&arguments.blocks, &language.tokenizer, language.model.config().vocab_size, None)?;
     let seeds = Seeds::new(experiment.seed, &experiment.domain);
     let (model, curve, record) =
-        stage::train(&language.model, &blocks, &experiment.training, &seeds, arguments.generation)?;
+        stage::train(&language.model, &blocks, &experiment.training, &seeds, arguments.generation, None)?;
     fs::create_dir_all(out).with_context(|| format!("{} can not be made", out.display()))?;
     model.save(out)?;
     language.tokenizer.save(out)?;
@@ -49,7 +49,7 @@ pub fn generate(hub: Hub, arguments: &cli::Generate) -> Result<()> {
         cli::Purpose::Regeneration => {
             let contexts = read_blocks(&arguments.prompts, &tokenizer, model.config().vocab_size, None)?;
             let (pool, _) =
-                stage::regenerate(&model, &contexts, &experiment.regeneration, &seeds, arguments.generation)?;
+                stage::regenerate(&model, &contexts, &experiment.regeneration, &seeds, arguments.generation, None)?;
             write_blocks(&arguments.out, &pool)?;
         }
         cli::Purpose::Evaluation => {
@@ -59,7 +59,7 @@ pub fn generate(hub: Hub, arguments: &cli::Generate) -> Result<()> {
                 .into_iter()
                 .map(|prompt| Ok(TokenizedPrompt { tokens: tokenizer.encode_with_bos(&prompt.text)?, prompt }))
                 .collect::<Result<Vec<_>>>()?;
-            let (answers, _) = stage::answer(&model, &tokenizer, &prompts, &experiment.evaluation, &seeds, None)?;
+            let (answers, _) = stage::answer(&model, &tokenizer, &prompts, &experiment.evaluation, &seeds, None, None)?;
             write_answers(&arguments.out, &answers)?;
         }
     }

@@ -128,7 +128,7 @@ fn a_stopped_sweep_goes_on_and_ends_with_the_same_bytes() {
         .unwrap();
     let started = Instant::now();
     while !out.join("runs/a0_epochs8/gen-000/record.json").exists() {
-        assert!(started.elapsed() < Duration::from_secs(60));
+        assert!(started.elapsed() < Duration::from_secs(300));
         std::thread::sleep(Duration::from_millis(20));
     }
     Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
@@ -158,7 +158,7 @@ fn a_killed_run_is_told_from_one_that_went_wrong() {
     let run = out.join("runs/epochs800_seed1");
     let started = Instant::now();
     while !run.join("gen-000/record.json").exists() {
-        assert!(started.elapsed() < Duration::from_secs(60));
+        assert!(started.elapsed() < Duration::from_secs(300));
         std::thread::sleep(Duration::from_millis(20));
     }
     let holder = read(&run.join("lock"));

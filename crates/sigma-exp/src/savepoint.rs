@@ -1,0 +1,307 @@
+//! What a generation that is not finished yet keeps, so that a run that was stopped goes on in its middle: the pool once it is
+//! written, training every few minutes, texts as they are finished, the weights once they are trained. Everything is
+//! checked by its hash before it is used again, and what is damaged is made again: the outcome is the same bytes.
+//!
+//! ```text
+//! gen-007.partial/resume/state.json               what is there, with hashes; replaced as a whole
+//!                        training-000120.safetensors    parameters and optimizer after step 120
+//!                        regenerate.jsonl  evaluate.jsonl    finished texts, a line each
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use sigma_data::answers::FinishReason;
+use sigma_data::hash::{hash_bytes, hash_file};
+use sigma_generate::Completion;
+use sigma_report::record::{RegenerationRecord, TrainingRecord};
+use sigma_train::TrainingState;
+
+use crate::results;
+
+const STATE: &str = "state.json";
+
+/// `state.json`
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct State {
+    /// What the generation is made from; a state of anything else is not used.
+    key: String,
+    /// RFC 3339: when the generation was begun.
+    started: String,
+    /// Spent on it up to the last save.
+    seconds: f64,
+    /// Spent on texts that are saved, by stage.
+    stage_seconds: BTreeMap<String, f64>,
+    pool: Option<Pool>,
+    training: Option<Training>,
+    trained: Option<Trained>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Pool {
+    blake3: String,
+    record: RegenerationRecord,
+}
+
+/// Training in the middle.
+#[derive(Debug, Serialize, Deserialize)]
+struct Training {
+    file: String,
+    blake3: String,
+    seconds: f64,
+}
+
+/// Training that is done.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Trained {
+    pub weights: String,
+    /// Hash of the loss curve's file.
+    pub curve: String,
+    pub record: TrainingRecord,
+}
+
+/// A finished text as a line.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    index: usize,
+    tokens: Vec<u32>,
+    finish_reason: FinishReason,
+    check: String,
+}
+
+impl Line {
+    fn check(index: usize, completion: &Completion) -> String {
+        let text = format!("{index} {:?} {:?}", completion.tokens, completion.finish_reason);
+        hash_bytes(text.as_bytes())[..16].to_string()
+    }
+}
+
+/// The savepoint of one generation.
+pub struct Savepoint {
+    folder: PathBuf,
+    state: State,
+    every: Duration,
+    saved: Instant,
+    /// Since when `state.seconds` does not count.
+    clock: Instant,
+}
+
+impl Savepoint {
+    /// The savepoint in `folder`, if it is one of the generation that `key` stands for; a new one otherwise.
+    /// `every` is how much time may be lost at most.
+    pub fn open(folder: &Path, key: &str, every: Duration) -> Option<Self> {
+        let text = fs::read_to_string(folder.join(STATE)).ok()?;
+        let state: State = serde_json::from_str(&text).ok()?;
+        let now = Instant::now();
+        (state.key == key).then(|| Self { folder: folder.to_path_buf(), state, every, saved: now, clock: now })
+    }
+
+    pub fn create(folder: &Path, key: &str, every: Duration) -> Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("{} can not be made", folder.display()))?;
+        let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let state = State { key: key.to_string(), started, ..State::default() };
+        let now = Instant::now();
+        let mut savepoint = Self { folder: folder.to_path_buf(), state, every, saved: now, clock: now };
+        savepoint.write()?;
+        Ok(savepoint)
+    }
+
+    /// Whether `folder` holds a savepoint of anything.
+    pub fn is_one(folder: &Path) -> bool {
+        folder.join(STATE).is_file()
+    }
+
+    /// Removes it, once the generation is complete but for its record.
+    pub fn remove(&self) -> Result<()> {
+        fs::remove_dir_all(&self.folder).with_context(|| format!("{} can not be removed", self.folder.display()))
+    }
+
+    fn write(&mut self) -> Result<()> {
+        self.state.seconds = self.seconds();
+        self.clock = Instant::now();
+        results::replace(&self.folder.join(STATE), &serde_json::to_string_pretty(&self.state)?)?;
+        self.saved = Instant::now();
+        Ok(())
+    }
+
+    /// Whether so much was done since the last save that it would be a pity to lose it.
+    pub fn due(&self) -> bool {
+        self.saved.elapsed() >= self.every
+    }
+
+    /// RFC 3339.
+    pub fn started(&self) -> &str {
+        &self.state.started
+    }
+
+    /// Spent on the generation so far, interruptions left out.
+    pub fn seconds(&self) -> f64 {
+        self.state.seconds + self.clock.elapsed().as_secs_f64()
+    }
+
+    /// The record of the pool, if `path` holds it as it was written.
+    pub fn pool(&self, path: &Path) -> Option<RegenerationRecord> {
+        let pool = self.state.pool.as_ref()?;
+        (hash_file(path).ok()? == pool.blake3).then(|| pool.record.clone())
+    }
+
+    /// The pool is in `path`.
+    pub fn save_pool(&mut self, path: &Path, record: &RegenerationRecord) -> Result<()> {
+        sync(path)?;
+        self.state.pool = Some(Pool { blake3: hash_file(path)?, record: record.clone() });
+        self.write()
+    }
+
+    /// Training in the middle, and the seconds that it took so far.
+    pub fn training(&self) -> Option<(TrainingState, f64)> {
+        let training = self.state.training.as_ref()?;
+        let path = self.folder.join(&training.file);
+        if hash_file(&path).ok()? != training.blake3 {
+            tracing::warn!("{} is damaged; training begins again", path.display());
+            return None;
+        }
+        Some((TrainingState::read(&path).ok()?, training.seconds))
+    }
+
+    /// Saves training after step `step`, `seconds` into it, by `save` to the path that it is given.
+    pub fn save_training(&mut self, step: usize, seconds: f64, save: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        let file = format!("training-{step:06}.safetensors");
+        let path = self.folder.join(&file);
+        save(&path)?;
+        sync(&path)?;
+        let before = self.state.training.replace(Training { blake3: hash_file(&path)?, file, seconds });
+        self.write()?;
+        if let Some(before) = before.filter(|before| self.folder.join(&before.file) != path) {
+            // a left-over costs room, nothing else
+            let _ = fs::remove_file(self.folder.join(before.file));
+        }
+        Ok(())
+    }
+
+    /// Training that is done.
+    pub fn trained(&self) -> Option<&Trained> {
+        self.state.trained.as_ref()
+    }
+
+    /// The weights are on the disk, and so is the loss curve.
+    pub fn save_trained(&mut self, trained: Trained) -> Result<()> {
+        self.state.trained = Some(trained);
+        let before = self.state.training.take();
+        self.write()?;
+        if let Some(before) = before {
+            // as above
+            let _ = fs::remove_file(self.folder.join(before.file));
+        }
+        Ok(())
+    }
+
+    /// The texts of `stage` that are finished, by the index of their request, and the seconds that they took. A line that is cut
+    /// off or changed ends what is believed.
+    pub fn texts(&self, stage: &str) -> (BTreeMap<usize, Completion>, f64) {
+        let text = fs::read_to_string(self.texts_path(stage)).unwrap_or_default();
+        let mut texts = BTreeMap::new();
+        for line in text.lines() {
+            let Ok(Line { index, tokens, finish_reason, check }) = serde_json::from_str(line) else { break };
+            let completion = Completion { tokens, finish_reason };
+            if Line::check(index, &completion) != check {
+                break;
+            }
+            texts.insert(index, completion);
+        }
+        (texts, self.state.stage_seconds.get(stage).copied().unwrap_or(0.0))
+    }
+
+    /// Replaces the file of `stage` by `texts`, so that a broken line at its end is gone.
+    pub fn save_texts(&mut self, stage: &str, texts: &BTreeMap<usize, Completion>, seconds: f64) -> Result<()> {
+        let mut text = String::new();
+        for (index, completion) in texts {
+            let Completion { tokens, finish_reason } = completion.clone();
+            let check = Line::check(*index, completion);
+            let line = Line { index: *index, tokens, finish_reason, check };
+            text.push_str(&serde_json::to_string(&line)?);
+            text.push('\n');
+        }
+        results::replace(&self.texts_path(stage), &text)?;
+        self.state.stage_seconds.insert(stage.to_string(), seconds);
+        self.write()
+    }
+
+    fn texts_path(&self, stage: &str) -> PathBuf {
+        self.folder.join(format!("{stage}.jsonl"))
+    }
+}
+
+fn sync(path: &Path) -> Result<()> {
+    File::options()
+        .write(true)
+        .open(path)
+        .and_then(|mut file| file.flush().and_then(|()| file.sync_all()))
+        .with_context(|| format!("{} can not be flushed", path.display()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const NEVER: Duration = Duration::from_secs(1_000_000);
+
+    fn completion(token: u32) -> Completion {
+        Completion { tokens: vec![token, 7], finish_reason: FinishReason::Length }
+    }
+
+    #[test]
+    fn texts_come_back_up_to_the_first_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut savepoint = Savepoint::create(dir.path(), "a", NEVER).unwrap();
+        let texts: BTreeMap<usize, Completion> = (0..5).map(|i| (i * 2, completion(i as u32))).collect();
+        savepoint.save_texts("evaluate", &texts, 3.5).unwrap();
+        let again = Savepoint::open(dir.path(), "a", NEVER).unwrap();
+        assert_eq!(again.texts("evaluate"), (texts.clone(), 3.5));
+        assert_eq!(again.texts("regenerate"), (BTreeMap::new(), 0.0));
+
+        let path = dir.path().join("evaluate.jsonl");
+        let text = fs::read_to_string(&path).unwrap();
+        for length in 0..text.len() {
+            fs::write(&path, &text[..length]).unwrap();
+            let (found, _) = again.texts("evaluate");
+            assert!(found.iter().all(|(index, completion)| texts[index] == *completion), "cut at {length}");
+        }
+        fs::write(&path, text.replacen("[3,7]", "[4,7]", 1)).unwrap();
+        assert_eq!(again.texts("evaluate").0.len(), 3, "a changed number is noticed");
+    }
+
+    #[test]
+    fn a_savepoint_of_another_generation_or_a_damaged_one_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Savepoint::open(dir.path(), "a", NEVER).is_none());
+        Savepoint::create(dir.path(), "a", NEVER).unwrap();
+        assert!(Savepoint::open(dir.path(), "b", NEVER).is_none());
+        let path = dir.path().join(STATE);
+        let text = fs::read_to_string(&path).unwrap();
+        for length in 0..text.len() {
+            fs::write(&path, &text[..length]).unwrap();
+            assert!(Savepoint::open(dir.path(), "a", NEVER).is_none(), "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn a_pool_that_changed_since_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = dir.path().join("synthetic.jsonl");
+        fs::write(&pool, "text\n").unwrap();
+        let record = RegenerationRecord { samples: 1, tokens: 64, seconds: 1.5 };
+        let mut savepoint = Savepoint::create(&dir.path().join("resume"), "a", NEVER).unwrap();
+        assert_eq!(savepoint.pool(&pool), None);
+        savepoint.save_pool(&pool, &record).unwrap();
+        let again = Savepoint::open(&dir.path().join("resume"), "a", NEVER).unwrap();
+        assert_eq!(again.pool(&pool), Some(record));
+        fs::write(&pool, "tex").unwrap();
+        assert_eq!(again.pool(&pool), None);
+    }
+}
