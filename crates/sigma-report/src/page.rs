@@ -18,6 +18,7 @@ use crate::paper_tables;
 use crate::published;
 use crate::published_tables;
 use crate::report::ReportOptions;
+use crate::spectrum::Spectrum;
 use crate::summary_tables;
 use answers::Sample;
 use chart::Chart;
@@ -51,7 +52,8 @@ struct Section {
 impl Contents {
     /// # Errors
     /// A file of answers that is damaged.
-    pub(crate) fn of(conditions: &[Condition], options: &ReportOptions) -> Result<Contents> {
+    pub(crate) fn of(conditions: &[Condition], spectra: &[Spectrum], options: &ReportOptions) -> Result<Contents> {
+        let _ = spectra;
         let members: Vec<&Member> = conditions.iter().flat_map(|condition| &condition.members).collect();
         let samples = answers::samples(&members, &options.prompts)?;
         let buckets = chart::buckets(conditions);

@@ -23,7 +23,7 @@ impl Table {
         let rows_per_block = self.rows.len().div_ceil(blocks);
         let alignment: String =
             (0..self.columns.len()).map(|column| if self.is_numeric(column) { 'r' } else { 'l' }).collect();
-        let headings: Vec<&str> = self.columns.iter().map(|column| column.latex).collect();
+        let headings: Vec<&str> = self.columns.iter().map(|column| column.latex.as_ref()).collect();
         let empty_block = vec![""; self.columns.len()].join(" & ");
 
         let mut text = String::new();
@@ -107,7 +107,11 @@ mod tests {
     use crate::table::{Column, Digits};
 
     fn table(rows: usize) -> Table {
-        let column = |name, latex| Column { name, heading: name, latex, digits: Digits::Decimals(1) };
+        let column = |name, latex: &'static str| Column {
+            latex: latex.into(),
+            digits: Digits::Decimals(1),
+            ..Column::named(name)
+        };
         let row = |t| vec![Cell::Count(t as u64), Cell::Number(-(t as f64))];
         Table { columns: vec![column("t", "$t$"), column("du", "$\\Delta U$")], rows: (0..rows).map(row).collect() }
     }
