@@ -5,6 +5,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::condition::Condition;
 use crate::error::{ReportError, Result};
 use crate::run::{Run, generation_dir_name};
@@ -16,7 +18,7 @@ const GENERATIONS: usize = 26;
 const EIGENVALUES: usize = 64;
 
 /// Spectra of one run: the eigenvalues at some places of the descending order, at some generations.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Spectrum {
     /// Of the condition that the run stands for.
     pub(crate) label: String,
@@ -31,7 +33,7 @@ pub(crate) struct Spectrum {
 }
 
 /// The eigenvalues of one generation at the places.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Curve {
     pub(crate) generation: u32,
     pub(crate) eigenvalues: Vec<f64>,

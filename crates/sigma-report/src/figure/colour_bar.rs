@@ -43,7 +43,7 @@ impl ColourBar {
             let at = (right + units(5.0), y(tick) + baseline_shift(TICK_PT));
             area.draw(&Text::new(self.axis.label(tick), at, letters(TICK_PT).pos(LEFT)))?;
         }
-        let at = (0, top - units(1.0 * TICK_PT) + baseline_shift(TICK_PT));
+        let at = (0, top - units(1.2 * TICK_PT) + baseline_shift(TICK_PT));
         area.draw(&Text::new(self.title.as_str(), at, letters(TICK_PT).pos(LEFT)))
     }
 }
