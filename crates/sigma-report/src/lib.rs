@@ -16,7 +16,7 @@
 //! - `spectrum`: the eigenvalues of a run over generations;
 //! - `config_keys`: a config as flat lines;
 //! - [`published`]: what the paper printed, to stand beside;
-//! - `paper_tables`, `summary_tables`, `bucket_tables`, `published_tables`, `alpha_tables`, `spectrum_tables`: what tables hold, over `table`: one value as CSV,
+//! - `paper_tables`, `summary_tables`, `bucket_tables`, `published_tables`, `alpha_tables`, `spectrum_tables`, `repro_tables`: what tables hold, over `table`: one value as CSV,
 //!   Markdown, LaTeX and HTML;
 //! - [`figure`]: two tracks, surface proxies, buckets, measured beside published, drifts over the real fraction, spectra, each as SVG,
 //!   PDF and PNG;
@@ -59,6 +59,7 @@ mod alpha_tables;
 mod bucket_tables;
 mod paper_tables;
 mod published_tables;
+mod repro_tables;
 mod spectrum_tables;
 mod summary_tables;
 mod table;

@@ -21,6 +21,7 @@ use crate::paper_tables;
 use crate::published;
 use crate::published_tables;
 use crate::report::ReportOptions;
+use crate::repro_tables;
 use crate::spectrum::Spectrum;
 use crate::summary_tables;
 use answers::Sample;
@@ -74,7 +75,7 @@ impl Contents {
         // Both ends alone say little beside the whole, but they are all there is of a run without the file.
         let ends = spectra.len() < conditions.len();
         sections.push(spectrum(spectra, ends));
-        sections.extend([answer_section(!samples.is_empty()), configs(&members)]);
+        sections.extend([answer_section(!samples.is_empty()), reproduction(conditions)?, configs(&members)]);
         let mut charts = vec![chart::two_tracks(conditions, options.published.as_ref()), chart::surface(conditions)];
         charts.extend(ends.then(|| chart::spectrum_ends(conditions)));
         charts.extend(sweep.as_ref().map(chart::alpha));
@@ -224,6 +225,12 @@ fn answer_section(any: bool) -> Section {
         false => "<p class=\"note\">The run folders hold no answers.</p>\n".to_owned(),
     };
     Section { id: "answers", title: "Sample answers", body }
+}
+
+fn reproduction(conditions: &[Condition]) -> Result<Section> {
+    let card = |card: &repro_tables::Card| folded(card.title, &card.table.html());
+    let body = repro_tables::cards(conditions)?.iter().map(card).collect();
+    Ok(Section { id: "reproducibility", title: "Reproducibility", body })
 }
 
 fn configs(members: &[&Member]) -> Section {

@@ -19,6 +19,7 @@ use crate::paper_tables;
 use crate::published::{self, Published};
 use crate::published_tables;
 use crate::record::Setting;
+use crate::repro_tables;
 use crate::run::Run;
 use crate::spectrum::{Spectrum, spectra};
 use crate::spectrum_tables;
@@ -68,6 +69,7 @@ pub fn write_report(runs: &[Run], out: &Path, prefix: &str) -> Result<Vec<PathBu
 /// figures/<prefix>_{surface_proxies,buckets}.{svg,pdf,png}
 /// tables/<prefix>_<c>_{two_tracks,surface_proxies,buckets}_points.{csv,md,tex}
 /// tables/tab_<prefix>_{s1s2_summary,surface_proxies,buckets}.{csv,md,tex}
+/// tables/tab_<prefix>_repro_{model_training,data_mixture,decoding,seeds,sigma_ub,environment}.{csv,md,tex}
 /// [several conditions]  figures/<prefix>_s1s2_two_tracks.{svg,pdf,png}
 /// [several seeds]       tables/<prefix>_<c>_seed<seed>_two_tracks_points.{csv,md,tex}, tables/tab_<prefix>_seeds.{csv,md,tex}
 /// [several alphas]      figures/<prefix>_alpha{,_heatmap}.{svg,pdf,png}, tables/<prefix>_alpha_{points,seed_points,heatmap}.{csv,md,tex}
@@ -84,6 +86,7 @@ pub fn write_report(runs: &[Run], out: &Path, prefix: &str) -> Result<Vec<PathBu
 pub fn write_report_with(runs: &[Run], out: &Path, options: &ReportOptions) -> Result<Vec<PathBuf>> {
     let conditions = checked(runs, options)?;
     let spectra = spectra(&conditions)?;
+    let cards = repro_tables::cards(&conditions)?;
     let contents = Contents::of(&conditions, &spectra, options)?;
     let page = page::html(&contents, &out.join(PAGE_FILE_NAME))?;
 
@@ -96,6 +99,9 @@ pub fn write_report_with(runs: &[Run], out: &Path, options: &ReportOptions) -> R
         report.alpha(&sweep)?;
     }
     report.spectra(&spectra)?;
+    for card in &cards {
+        report.files.table(&format!("tab_{}_repro_{}", options.prefix, card.name), &card.table, &[])?;
+    }
     if let Some(published) = &options.published {
         report.published(&conditions, published)?;
     }

@@ -65,6 +65,12 @@ fn a_report_of_both_settings_has_the_papers_file_names() {
         "tab_fin_s1s2_summary",
         "tab_fin_surface_proxies",
         "tab_fin_buckets",
+        "tab_fin_repro_model_training",
+        "tab_fin_repro_data_mixture",
+        "tab_fin_repro_decoding",
+        "tab_fin_repro_seeds",
+        "tab_fin_repro_sigma_ub",
+        "tab_fin_repro_environment",
     ] {
         expected.extend(["csv", "md", "tex"].map(|extension| format!("tables/{table}.{extension}")));
     }
