@@ -14,6 +14,8 @@ const MAX_COLUMNS: usize = 9;
 const TEXT_CHARACTERS: usize = 24;
 /// Width of a broken text in characters.
 const PARAGRAPH_CHARACTERS: f64 = 22.0;
+/// Characters that surely go on a line of it.
+const LINE_CHARACTERS: usize = 17;
 /// The space between two columns in characters, about.
 const GAP_CHARACTERS: f64 = 2.4;
 /// How many characters go on a line of text of 5.5 inches in letters of a size.
@@ -39,12 +41,8 @@ impl Table {
             let widest = SIZES[SIZES.len() - 1].1;
             let max_blocks = (MAX_COLUMNS / columns.len().max(1)).min((widest / width) as usize).max(1);
             let blocks = self.rows.len().div_ceil(ROWS_PER_BLOCK).clamp(1, max_blocks);
-            let rows_per_part = blocks * ROWS_PER_PAGE;
             let size = SIZES.iter().find(|(_, room)| width * blocks as f64 <= *room).unwrap_or(&SIZES[SIZES.len() - 1]);
-            let parts = self.rows.len().div_ceil(rows_per_part).max(1);
-            for part in 0..parts {
-                let rows = &self.rows[(part * rows_per_part).min(self.rows.len())..];
-                let rows = &rows[..rows.len().min(rows_per_part)];
+            for rows in self.pages(&columns, blocks) {
                 if !first {
                     push_line(&mut text, format_args!("\\par\\bigskip"));
                 }
@@ -53,6 +51,33 @@ impl Table {
             }
         }
         text
+    }
+
+    /// The rows, a page's worth of lines at a time; there is one page for a table without rows.
+    fn pages(&self, columns: &[usize], blocks: usize) -> Vec<&[Vec<Cell>]> {
+        let mut pages = Vec::new();
+        let (mut begin, mut lines) = (0, 0);
+        for (at, row) in self.rows.iter().enumerate() {
+            let height = columns.iter().map(|column| self.lines(*column, &row[*column])).max().unwrap_or(1);
+            if lines + height > blocks * ROWS_PER_PAGE && at > begin {
+                pages.push(&self.rows[begin..at]);
+                (begin, lines) = (at, 0);
+            }
+            lines += height;
+        }
+        pages.push(&self.rows[begin..]);
+        pages
+    }
+
+    /// How many lines a cell takes.
+    fn lines(&self, column: usize, cell: &Cell) -> usize {
+        match cell {
+            Cell::Text(text) if self.is_long(column) => {
+                let plain = |character: char| if character.is_ascii() { 1 } else { 4 };
+                text.chars().map(plain).sum::<usize>().div_ceil(LINE_CHARACTERS).max(1)
+            }
+            _ => 1,
+        }
     }
 
     /// Some columns of some rows, in `blocks` side by side.

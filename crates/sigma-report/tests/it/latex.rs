@@ -100,6 +100,7 @@ fn latex_prints_every_table_whatever_texts_a_run_holds_and_none_leaves_the_page(
     match compiled(&out) {
         Ok(log) => {
             let wide: Vec<_> = overfull(&log).into_iter().filter(|(_, points)| *points > 12.0).collect();
+            assert!(!log.contains("Overfull \\vbox"), "a table is longer than a page");
             assert!(wide.is_empty(), "tables leave the text by so many points: {wide:?}");
         }
         Err(why) => eprintln!("SKIPPED: the LaTeX tables were not compiled, because {why}"),

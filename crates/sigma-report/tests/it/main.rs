@@ -1,6 +1,7 @@
 //! Claims about the crate as its users see it. Run folders are made in `fixture`; everything else is one theme per file.
 #![allow(clippy::unwrap_used)]
 
+mod browser;
 mod buckets;
 mod csv_files;
 mod figures;
