@@ -35,6 +35,9 @@ const HEAT_MAP_SCRIPT: &str = include_str!("page/heat_map.js");
 const SPECTRUM_SCRIPT: &str = include_str!("page/spectrum.js");
 const PAGE_SCRIPT: &str = include_str!("page/page.js");
 
+/// More conditions than this are counted in the title and not named.
+const TITLE_NAMES: usize = 4;
+
 /// Everything on a page, gathered before a file is touched.
 pub(crate) struct Contents {
     title: String,
@@ -81,7 +84,8 @@ impl Contents {
         charts.extend(sweep.as_ref().map(chart::alpha));
         charts.extend(buckets);
         let names: Vec<&str> = conditions.iter().map(|condition| condition.label.as_str()).collect();
-        let title = format!("{}: {}", options.prefix, names.join("; "));
+        let named = if names.len() > TITLE_NAMES { format!("{} conditions", names.len()) } else { names.join("; ") };
+        let title = format!("{}: {named}", options.prefix);
         let heat_map = sweep.as_ref().map(HeatMap::of);
         let payload = Payload { charts, samples, heat_map, spectra: spectra.to_vec() };
         Ok(Contents { title, sections, payload })

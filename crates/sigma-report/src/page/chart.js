@@ -86,7 +86,8 @@ class Chart {
 
   // The look of a line: colour by one dimension, dashes by the other.
   look(group, signal) {
-    const [colour, dash] = this.chart.colour_by === "group" ? [group, signal] : [signal, group];
+    const own = this.chart.groups[group].colour;
+    const [colour, dash] = this.chart.colour_by === "group" ? [own === undefined ? group : own, signal] : [signal, group];
     return { colour: "var(--line-" + (colour % COLOURS) + ")", dash: DASHES[dash % DASHES.length] };
   }
 

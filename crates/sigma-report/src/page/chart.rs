@@ -43,6 +43,9 @@ struct Switch {
     /// Whether its lines are dots alone.
     #[serde(skip_serializing_if = "is_false")]
     dots: bool,
+    /// The group whose colour it shares; its own without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    colour: Option<usize>,
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -82,11 +85,11 @@ impl Line {
 }
 
 fn on(name: &str) -> Switch {
-    Switch { name: name.to_owned(), on: true, dots: false }
+    Switch { name: name.to_owned(), on: true, dots: false, colour: None }
 }
 
 fn off(name: &str) -> Switch {
-    Switch { name: name.to_owned(), on: false, dots: false }
+    Switch { name: name.to_owned(), on: false, dots: false, colour: None }
 }
 
 type Signal<P> = (&'static str, fn(&P) -> Option<f64>);
@@ -234,7 +237,7 @@ pub(super) fn alpha(sweep: &AlphaSweep) -> Chart {
         }
         groups.push(on(&curve.label()));
     }
-    for curve in &sweep.curves {
+    for (index, curve) in sweep.curves.iter().enumerate() {
         for (signal, (_, drift)) in TRACKS[..2].iter().enumerate() {
             let dots = curve.points.iter().flat_map(|point| {
                 let seeds = point.seeds(sweep.generation).into_iter();
@@ -246,7 +249,7 @@ pub(super) fn alpha(sweep: &AlphaSweep) -> Chart {
             }
         }
         if lines.iter().any(|line| line.group == groups.len()) {
-            groups.push(Switch { dots: true, ..off(&format!("{}, single seeds", curve.label())) });
+            groups.push(Switch { dots: true, colour: Some(index), ..off(&format!("{}, single seeds", curve.label())) });
         }
     }
     Chart {
@@ -303,5 +306,5 @@ pub(super) fn spectrum_ends(conditions: &[Condition]) -> Chart {
 
 /// Where lines of several groups would cover each other, a reader begins with one.
 fn first_on(names: impl Iterator<Item = String>) -> Vec<Switch> {
-    names.enumerate().map(|(at, name)| Switch { name, on: at == 0, dots: false }).collect()
+    names.enumerate().map(|(at, name)| Switch { name, on: at == 0, dots: false, colour: None }).collect()
 }

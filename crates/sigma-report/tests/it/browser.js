@@ -51,7 +51,7 @@
       const first = drawn();
       outcome.spectrum = { curves: seen(spectrum, "path.curve").length, tip: point(spectrum, 0.0, 0.0), runs: radios.length };
       if (radios.length > 1) {
-        radios[1].click();
+        radios[radios.length - 1].click();
         outcome.spectrum.changed = drawn() !== first;
       }
     }

@@ -14,4 +14,5 @@ mod reports;
 mod runs;
 mod scratch;
 mod seeds;
+mod sweeps;
 mod terminal;
