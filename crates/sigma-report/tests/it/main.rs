@@ -12,7 +12,6 @@ mod published;
 mod records;
 mod reports;
 mod runs;
-mod scratch;
 mod seeds;
 mod sweeps;
 mod terminal;

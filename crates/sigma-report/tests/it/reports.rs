@@ -229,6 +229,7 @@ fn the_summary_in_latex_and_markdown_reads_like_this() {
     assert_eq!(
         fs::read_to_string(table.with_extension("tex")).unwrap(),
         r"% Made by sigma-exp; needs \usepackage{booktabs}.
+{\scriptsize
 \begin{tabular}{lrrrrrl}
 \toprule
 Setting & $T$ & \shortstack[r]{$\Delta U_{\mathrm{cov}}$\\final} & \shortstack[r]{$\Delta U_{\mathrm{cov}}$\\slope} & \shortstack[r]{$\Delta G_{\mathrm{KF}}$\\final} & \shortstack[r]{$\Delta G_{\mathrm{KF}}$\\slope} & Track agreement? \\
@@ -237,6 +238,7 @@ S1 & 2 & $-3.000$ & $-1.500$ & $-0.500$ & $-0.250$ & yes (both negative) \\
 S2 & 2 & $-84.000$ & $-42.000$ & $4.000$ & $2.000$ & no (Track II collapses; Track I does not) \\
 \bottomrule
 \end{tabular}
+\par}
 "
     );
     assert_eq!(

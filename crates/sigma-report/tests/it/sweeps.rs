@@ -151,7 +151,7 @@ fn every_key_of_a_config_stands_on_exactly_one_experiment_card() {
     let cards = ["model_training", "data_mixture", "decoding", "seeds", "sigma_ub", "environment"];
     let card = |name: &str| CsvTable::read(&out.join(format!("tables/tab_fin_repro_{name}.csv"))).unwrap();
     for (key, value, home) in [
-        ("training.learning_rate", "5e-5", "model_training"),
+        ("training.learning_rate", "0.00005", "model_training"),
         ("mixture.real_fraction", "0.25", "data_mixture"),
         ("regeneration.top_p", "0.95", "decoding"),
         ("seed", "7", "seeds"),
