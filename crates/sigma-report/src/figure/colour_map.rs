@@ -21,7 +21,8 @@ pub(super) fn sequential(share: f64) -> RGBColor {
 }
 
 fn between(stops: &[(u8, u8, u8); 5], share: f64) -> RGBColor {
-    let place = share.clamp(0.0, 1.0) * (stops.len() - 1) as f64;
+    let share = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) };
+    let place = share * (stops.len() - 1) as f64;
     let first = (place.floor() as usize).min(stops.len() - 2);
     let (from, to) = (stops[first], stops[first + 1]);
     let mixed =

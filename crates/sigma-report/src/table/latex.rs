@@ -55,15 +55,19 @@ impl Table {
 
     /// The rows, a page's worth of lines at a time; there is one page for a table without rows.
     fn pages(&self, columns: &[usize], blocks: usize) -> Vec<&[Vec<Cell>]> {
+        let height = |row: &[Cell]| columns.iter().map(|column| self.lines(*column, &row[*column])).max().unwrap_or(1);
+        let room = blocks * ROWS_PER_PAGE;
+        // Pages of about equal length instead of full ones and a rest.
+        let total: usize = self.rows.iter().map(|row| height(row)).sum();
+        let room = total.div_ceil(total.div_ceil(room).max(1)).max(1);
         let mut pages = Vec::new();
         let (mut begin, mut lines) = (0, 0);
         for (at, row) in self.rows.iter().enumerate() {
-            let height = columns.iter().map(|column| self.lines(*column, &row[*column])).max().unwrap_or(1);
-            if lines + height > blocks * ROWS_PER_PAGE && at > begin {
+            if lines + height(row) > room && at > begin {
                 pages.push(&self.rows[begin..at]);
                 (begin, lines) = (at, 0);
             }
-            lines += height;
+            lines += height(row);
         }
         pages.push(&self.rows[begin..]);
         pages
