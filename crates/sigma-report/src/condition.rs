@@ -42,6 +42,8 @@ pub(crate) struct Condition<'a> {
     pub(crate) label: String,
     /// For file names: `s2`, `s2_a0.1`.
     pub(crate) slug: String,
+    /// All that makes the experiment but its setting and its real fraction: what curves over the real fraction have in common.
+    pub(crate) family: Value,
     /// In the order of seeds, at least one.
     pub(crate) members: Vec<Member<'a>>,
     /// The mean over the members at every checkpoint that all of them have; the series itself for a single one.
@@ -73,6 +75,7 @@ pub(crate) struct Band {
 struct Key<'a> {
     run: &'a Run,
     experiment: Value,
+    family: Value,
     real_fraction: Option<f64>,
     mode: Option<String>,
 }
@@ -134,10 +137,14 @@ fn key(run: &Run) -> Result<Key<'_>> {
     // A config names files, and only their hashes say whether two runs read the same.
     let sources = &run.manifest.sources;
     let hashes = [&sources.model.hash, &sources.encoder.hash, &sources.corpus.hash, &sources.prompts.hash];
+    let mut family = vec![config.clone(), run.manifest.domain.as_str().into()];
+    family.extend(hashes.map(|hash| hash.as_str().into()));
+    for path in [&["setting"][..], &["mixture", "real_fraction"]] {
+        remove(&mut family[0], path);
+    }
     let mut experiment = vec![config, run.manifest.setting.name().into(), run.manifest.domain.as_str().into()];
     experiment.extend(hashes.map(|hash| hash.as_str().into()));
-    let experiment = Value::Sequence(experiment);
-    Ok(Key { run, experiment, real_fraction, mode })
+    Ok(Key { run, experiment: Value::Sequence(experiment), family: Value::Sequence(family), real_fraction, mode })
 }
 
 fn remove(value: &mut Value, path: &[&str]) {
@@ -174,6 +181,7 @@ fn condition<'a>(group: &[Key<'a>], label: String, slug: String) -> Condition<'a
     Condition {
         setting: group[0].run.manifest.setting,
         real_fraction: group[0].real_fraction,
+        family: group[0].family.clone(),
         mean: mean(&series),
         bands: if several { (0..checkpoints).map(|t| band(&series, t)).collect() } else { Vec::new() },
         buckets: mean_buckets(&members, checkpoints),

@@ -1,13 +1,18 @@
 //! The figures of a report, each as SVG, PDF and PNG. The SVG keeps its text as text in the generic `sans-serif`; PDF and PNG are made
 //! from it with a font that the program brings along. A figure shows series and computes nothing beyond its axes.
 
+mod alpha;
 mod axis;
 mod buckets;
+mod colour_bar;
+mod colour_map;
 mod font;
+mod heat_map;
 mod legend;
 mod panel;
 mod published;
 mod render;
+mod spectrum;
 mod style;
 mod surface;
 mod two_tracks;
@@ -15,29 +20,42 @@ mod two_tracks;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+use crate::alpha::AlphaSweep;
 use crate::condition::Condition;
 use crate::durable;
 use crate::error::{ReportError, Result};
 use crate::published::PublishedPoint;
 use crate::record::Setting;
 use crate::series::RunSeries;
+use crate::spectrum::Spectrum;
 use panel::Panel;
 
 /// A figure that can be saved in three formats.
 pub struct Figure {
-    /// Row by row.
-    panels: Vec<Panel>,
+    drawing: Drawing,
+}
+
+enum Drawing {
+    /// Lines over generations, row by row.
+    Panels(Vec<Panel>),
+    Alpha(alpha::Picture),
+    HeatMap(heat_map::Picture),
+    Spectrum(spectrum::Picture),
 }
 
 /// Panels beside each other; more stand in further rows.
 const COLUMNS: usize = 2;
 
 impl Figure {
+    fn lines(panels: Vec<Panel>) -> Figure {
+        Figure { drawing: Drawing::Panels(panels) }
+    }
+
     /// Drift of both tracks against generation, one panel for each run. A single run needs no title; its caption says what it is.
     pub fn two_tracks(runs: &[RunSeries]) -> Figure {
         let titled = runs.len() > 1;
         let panel = |run: &RunSeries| two_tracks::panel(run, &[], titled.then(|| panel_title(run.setting).to_owned()));
-        Figure { panels: runs.iter().map(panel).collect() }
+        Figure::lines(runs.iter().map(panel).collect())
     }
 
     /// The same for the means of conditions, with their intervals over seeds.
@@ -45,20 +63,20 @@ impl Figure {
         let panel = |(condition, title): (&Condition, Option<String>)| {
             two_tracks::panel(&condition.mean, &condition.bands, title)
         };
-        Figure { panels: conditions.iter().zip(titles(conditions)).map(panel).collect() }
+        Figure::lines(conditions.iter().zip(titles(conditions)).map(panel).collect())
     }
 
     /// Both tracks and the surface proxies, normalised, one panel for each run.
     pub fn surface_proxies(runs: &[RunSeries]) -> Figure {
         let titled = runs.len() > 1;
         let panel = |run: &RunSeries| surface::panel(run, titled.then(|| panel_title(run.setting).to_owned()));
-        Figure { panels: runs.iter().map(panel).collect() }
+        Figure::lines(runs.iter().map(panel).collect())
     }
 
     /// The same for the means of conditions.
     pub(crate) fn surface_proxies_of(conditions: &[Condition]) -> Figure {
         let panel = |(condition, title): (&Condition, Option<String>)| surface::panel(&condition.mean, title);
-        Figure { panels: conditions.iter().zip(titles(conditions)).map(panel).collect() }
+        Figure::lines(conditions.iter().zip(titles(conditions)).map(panel).collect())
     }
 
     /// Drift of both tracks in every prompt bucket (appendix C.5), a row of two panels for each condition. The buckets of the first
@@ -75,23 +93,45 @@ impl Figure {
                 buckets::panel(titled(condition, "Track I, ΔG"), bank, buckets, |point| point.dg_kf),
             ]
         };
-        Figure { panels: conditions.iter().flat_map(pair).collect() }
+        Figure::lines(conditions.iter().flat_map(pair).collect())
     }
 
     /// Both tracks of a run beside the published ones, one panel for each track.
     pub(crate) fn published(measured: &RunSeries, published: &[PublishedPoint]) -> Figure {
-        Figure { panels: published::panels(measured, published) }
+        Figure::lines(published::panels(measured, published))
+    }
+
+    /// Final drift of both tracks against the real fraction, one panel for each track.
+    pub(crate) fn alpha(sweep: &AlphaSweep) -> Figure {
+        Figure { drawing: Drawing::Alpha(alpha::Picture::of(sweep)) }
+    }
+
+    /// Mean ΔU over real fraction and generation, one panel for each curve of the figure above.
+    pub(crate) fn alpha_heat_map(sweep: &AlphaSweep) -> Figure {
+        Figure { drawing: Drawing::HeatMap(heat_map::Picture::of(sweep)) }
+    }
+
+    /// The eigenvalues of G_A of one run, one curve for each generation.
+    pub(crate) fn spectrum(spectrum: &Spectrum) -> Figure {
+        Figure { drawing: Drawing::Spectrum(spectrum::Picture::of(spectrum)) }
     }
 
     /// The figure as SVG; `path` is for error messages.
     fn svg(&self, path: &Path) -> Result<String> {
-        let (columns, width) = match self.panels.len() {
-            0 | 1 => (1, style::SINGLE_WIDTH_IN),
-            _ => (COLUMNS, style::DOUBLE_WIDTH_IN),
+        let drawn = match &self.drawing {
+            Drawing::Panels(panels) => {
+                let (columns, width) = match panels.len() {
+                    0 | 1 => (1, style::SINGLE_WIDTH_IN),
+                    _ => (COLUMNS, style::DOUBLE_WIDTH_IN),
+                };
+                let rows = panels.len().div_ceil(columns).max(1);
+                panel::draw_svg(panels, columns, width, style::HEIGHT_IN * rows as f64)
+            }
+            Drawing::Alpha(picture) => picture.svg(),
+            Drawing::HeatMap(picture) => picture.svg(),
+            Drawing::Spectrum(picture) => picture.svg(),
         };
-        let rows = self.panels.len().div_ceil(columns).max(1);
-        panel::draw_svg(&self.panels, columns, width, style::HEIGHT_IN * rows as f64)
-            .map_err(|error| failed("draw", path, error))
+        drawn.map_err(|error| failed("draw", path, error))
     }
 
     /// Writes `stem`.svg, `stem`.pdf and `stem`.png, and gives their paths.

@@ -12,10 +12,14 @@
 //! - [`terminal`]: the short table at the end of a run;
 //! - `condition`, `names`: runs that differ in their seed alone as one, with intervals; what they are called;
 //! - `buckets`: the same measurements within prompt buckets;
+//! - `alpha`: conditions over the real fraction;
+//! - `spectrum`: the eigenvalues of a run over generations;
+//! - `config_keys`: a config as flat lines;
 //! - [`published`]: what the paper printed, to stand beside;
-//! - `paper_tables`, `summary_tables`, `bucket_tables`, `published_tables`: what tables hold, over `table`: one value as CSV,
+//! - `paper_tables`, `summary_tables`, `bucket_tables`, `published_tables`, `alpha_tables`, `spectrum_tables`, `repro_tables`: what tables hold, over `table`: one value as CSV,
 //!   Markdown, LaTeX and HTML;
-//! - [`figure`]: two tracks, surface proxies, buckets, measured beside published, each as SVG, PDF and PNG;
+//! - [`figure`]: two tracks, surface proxies, buckets, measured beside published, drifts over the real fraction, spectra, each as SVG,
+//!   PDF and PNG;
 //! - `page`, `page_tables`: everything in one HTML file to look at;
 //! - [`report`]: which files a report has, under the paper's names;
 //! - `durable`, `json_file`, `exact_float`: how files are replaced, and numbers kept to the last bit;
@@ -42,15 +46,21 @@ pub mod summary;
 pub mod metrics_csv;
 pub mod terminal;
 
+mod alpha;
 mod buckets;
 mod condition;
+mod config_keys;
 mod names;
+mod spectrum;
 
 pub mod published;
 
+mod alpha_tables;
 mod bucket_tables;
 mod paper_tables;
 mod published_tables;
+mod repro_tables;
+mod spectrum_tables;
 mod summary_tables;
 mod table;
 

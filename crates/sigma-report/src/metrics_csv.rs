@@ -34,7 +34,7 @@ pub fn read_timings(path: &Path) -> Result<CsvTable> {
 }
 
 fn read(path: &Path, expected: &Table) -> Result<CsvTable> {
-    CsvTable::read(path)?.expect_header(expected.columns.iter().map(|column| column.name))
+    CsvTable::read(path)?.expect_header(expected.columns.iter().map(|column| column.name.as_ref()))
 }
 
 /// A column: its name, and its cell in the row of a `T`.

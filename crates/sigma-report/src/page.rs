@@ -5,11 +5,14 @@
 mod answers;
 mod chart;
 pub(crate) mod escape;
+mod heat_map;
 
 use std::path::Path;
 
 use serde::Serialize;
 
+use crate::alpha::AlphaSweep;
+use crate::alpha_tables;
 use crate::bucket_tables;
 use crate::condition::{Condition, Member};
 use crate::error::{ReportError, Result};
@@ -18,14 +21,22 @@ use crate::paper_tables;
 use crate::published;
 use crate::published_tables;
 use crate::report::ReportOptions;
+use crate::repro_tables;
+use crate::spectrum::Spectrum;
 use crate::summary_tables;
 use answers::Sample;
 use chart::Chart;
 use escape::{html as escaped, script_json};
+use heat_map::HeatMap;
 
 const STYLE: &str = include_str!("page/page.css");
 const CHART_SCRIPT: &str = include_str!("page/chart.js");
+const HEAT_MAP_SCRIPT: &str = include_str!("page/heat_map.js");
+const SPECTRUM_SCRIPT: &str = include_str!("page/spectrum.js");
 const PAGE_SCRIPT: &str = include_str!("page/page.js");
+
+/// More conditions than this are counted in the title and not named.
+const TITLE_NAMES: usize = 4;
 
 /// Everything on a page, gathered before a file is touched.
 pub(crate) struct Contents {
@@ -39,6 +50,10 @@ pub(crate) struct Contents {
 struct Payload {
     charts: Vec<Chart>,
     samples: Vec<Sample>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heat_map: Option<HeatMap>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    spectra: Vec<Spectrum>,
 }
 
 struct Section {
@@ -51,22 +66,29 @@ struct Section {
 impl Contents {
     /// # Errors
     /// A file of answers that is damaged.
-    pub(crate) fn of(conditions: &[Condition], options: &ReportOptions) -> Result<Contents> {
+    pub(crate) fn of(conditions: &[Condition], spectra: &[Spectrum], options: &ReportOptions) -> Result<Contents> {
         let members: Vec<&Member> = conditions.iter().flat_map(|condition| &condition.members).collect();
         let samples = answers::samples(&members, &options.prompts)?;
         let buckets = chart::buckets(conditions);
-        let mut sections = vec![runs(conditions), tracks(conditions, options), surface(conditions)];
+        let sweep = AlphaSweep::of(conditions);
+        let mut sections = vec![runs(conditions), tracks(conditions, options)];
+        sections.extend(sweep.as_ref().map(alpha));
+        sections.push(surface(conditions));
         sections.extend(buckets.is_some().then(|| bucket_section(conditions)));
-        sections.extend([spectrum(), answer_section(!samples.is_empty()), configs(&members)]);
-        let mut charts = vec![
-            chart::two_tracks(conditions, options.published.as_ref()),
-            chart::surface(conditions),
-            chart::spectrum_ends(conditions),
-        ];
+        // Both ends alone say little beside the whole, but they are all there is of a run without the file.
+        let ends = spectra.len() < conditions.len();
+        sections.push(spectrum(spectra, ends));
+        sections.extend([answer_section(!samples.is_empty()), reproduction(conditions)?, configs(&members)]);
+        let mut charts = vec![chart::two_tracks(conditions, options.published.as_ref()), chart::surface(conditions)];
+        charts.extend(ends.then(|| chart::spectrum_ends(conditions)));
+        charts.extend(sweep.as_ref().map(chart::alpha));
         charts.extend(buckets);
         let names: Vec<&str> = conditions.iter().map(|condition| condition.label.as_str()).collect();
-        let title = format!("{}: {}", options.prefix, names.join("; "));
-        Ok(Contents { title, sections, payload: Payload { charts, samples } })
+        let named = if names.len() > TITLE_NAMES { format!("{} conditions", names.len()) } else { names.join("; ") };
+        let title = format!("{}: {named}", options.prefix);
+        let heat_map = sweep.as_ref().map(HeatMap::of);
+        let payload = Payload { charts, samples, heat_map, spectra: spectra.to_vec() };
+        Ok(Contents { title, sections, payload })
     }
 }
 
@@ -97,7 +119,7 @@ pub(crate) fn html(contents: &Contents, path: &Path) -> Result<String> {
          <noscript><p class=\"note\">Charts and sample answers need JavaScript; the tables hold every number.</p></noscript>\n\
          {sections}</main>\n\
          <script type=\"application/json\" id=\"report-data\">{json}</script>\n\
-         <script>\n{CHART_SCRIPT}{PAGE_SCRIPT}</script>\n</body>\n</html>\n",
+         <script>\n{CHART_SCRIPT}{HEAT_MAP_SCRIPT}{SPECTRUM_SCRIPT}{PAGE_SCRIPT}</script>\n</body>\n</html>\n",
         title = escaped(&contents.title),
         json = script_json(&json),
     ))
@@ -164,13 +186,41 @@ fn bucket_section(conditions: &[Condition]) -> Section {
     Section { id: "prompt-buckets", title: "Prompt buckets", body }
 }
 
-fn spectrum() -> Section {
-    let mut body = chart_place("spectrum", "Largest and smallest eigenvalue of the observed Gram matrix");
-    body.push_str(
-        "<p>Contraction gathers energy in the largest eigenvalue and empties the smallest; one that is zero is left out. \
-         metrics_paper*.csv holds both, with rank and condition.</p>\n",
-    );
-    Section { id: "spectrum-ends", title: "Ends of the spectrum", body }
+fn alpha(sweep: &AlphaSweep) -> Section {
+    let mut body =
+        chart_place("alpha", "Final drift against the real fraction, with bootstrap 95 % intervals over seeds");
+    body.push_str("<figure data-heat-map aria-label=\"Mean ΔU over real fraction and generation\">\n");
+    body.push_str("<figcaption>Mean ΔU over real fraction and generation</figcaption>\n</figure>\n");
+    for note in sweep.notes() {
+        body.push_str(&format!("<p>{}</p>\n", escaped(&note)));
+    }
+    body.push_str(&alpha_tables::points(sweep).html());
+    if let Some(seeds) = alpha_tables::seed_points(sweep) {
+        body.push_str(&folded("Single seeds", &seeds.html()));
+    }
+    body.push_str(&folded("Cells of the heat map", &alpha_tables::heat_map(sweep).html()));
+    Section { id: "real-fraction", title: "Real fraction", body }
+}
+
+fn spectrum(spectra: &[Spectrum], ends: bool) -> Section {
+    let mut body = String::new();
+    if let Some(first) = spectra.first() {
+        body.push_str("<figure data-spectrum aria-label=\"Eigenvalues of the observed Gram matrix\">\n");
+        body.push_str("<figcaption>Eigenvalues of the observed Gram matrix G_A, one curve for each generation</figcaption>\n</figure>\n");
+        body.push_str(
+            "<p>Contraction gathers energy in the first eigenvalues and empties the last; one that is not positive has no place on \
+             the logarithmic axis. Of several seeds the first is shown.</p>\n",
+        );
+        body.push_str(&format!("<p>{}</p>\n", escaped(&first.note())));
+    }
+    if ends {
+        body.push_str(&chart_place("spectrum", "Largest and smallest eigenvalue of the observed Gram matrix"));
+        body.push_str(
+            "<p>Contraction gathers energy in the largest eigenvalue and empties the smallest; one that is zero is left out. \
+             metrics_paper*.csv holds both, with rank and condition.</p>\n",
+        );
+    }
+    Section { id: "spectra", title: "Spectrum", body }
 }
 
 fn answer_section(any: bool) -> Section {
@@ -179,6 +229,12 @@ fn answer_section(any: bool) -> Section {
         false => "<p class=\"note\">The run folders hold no answers.</p>\n".to_owned(),
     };
     Section { id: "answers", title: "Sample answers", body }
+}
+
+fn reproduction(conditions: &[Condition]) -> Result<Section> {
+    let card = |card: &repro_tables::Card| folded(card.title, &card.table.html());
+    let body = repro_tables::cards(conditions)?.iter().map(card).collect();
+    Ok(Section { id: "reproducibility", title: "Reproducibility", body })
 }
 
 fn configs(members: &[&Member]) -> Section {

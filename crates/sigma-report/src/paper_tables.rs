@@ -1,6 +1,8 @@
 //! The tables of the paper: the points of every figure, and the scalars made from them. Columns that the paper's published files have
 //! keep those names (`delta_u_cov`, `slope_g_kf`, ...). What a table looks like on paper is left to `table`.
 
+use std::borrow::Cow;
+
 use sigma_metrics::Interval;
 
 use crate::condition::{Band, Condition};
@@ -9,7 +11,7 @@ use crate::summary::ProxySummary;
 use crate::table::{Cell, Column, Digits, Table};
 
 pub(crate) const fn column(name: &'static str, heading: &'static str, latex: &'static str, digits: Digits) -> Column {
-    Column { name, heading, latex, digits }
+    Column { name: Cow::Borrowed(name), heading: Cow::Borrowed(heading), latex: Cow::Borrowed(latex), digits }
 }
 
 pub(crate) const GENERATION: Column = column("generation", "generation", "$t$", Digits::Exact);

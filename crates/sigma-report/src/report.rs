@@ -6,6 +6,8 @@ mod files;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::alpha::AlphaSweep;
+use crate::alpha_tables;
 use crate::bucket_tables;
 use crate::condition::{Condition, Member, conditions};
 use crate::error::{ReportError, Result};
@@ -17,7 +19,10 @@ use crate::paper_tables;
 use crate::published::{self, Published};
 use crate::published_tables;
 use crate::record::Setting;
+use crate::repro_tables;
 use crate::run::Run;
+use crate::spectrum::{Spectrum, spectra};
+use crate::spectrum_tables;
 use crate::summary_tables;
 use files::Files;
 
@@ -64,8 +69,11 @@ pub fn write_report(runs: &[Run], out: &Path, prefix: &str) -> Result<Vec<PathBu
 /// figures/<prefix>_{surface_proxies,buckets}.{svg,pdf,png}
 /// tables/<prefix>_<c>_{two_tracks,surface_proxies,buckets}_points.{csv,md,tex}
 /// tables/tab_<prefix>_{s1s2_summary,surface_proxies,buckets}.{csv,md,tex}
+/// tables/tab_<prefix>_repro_{model_training,data_mixture,decoding,seeds,sigma_ub,environment}.{csv,md,tex}
 /// [several conditions]  figures/<prefix>_s1s2_two_tracks.{svg,pdf,png}
 /// [several seeds]       tables/<prefix>_<c>_seed<seed>_two_tracks_points.{csv,md,tex}, tables/tab_<prefix>_seeds.{csv,md,tex}
+/// [several alphas]      figures/<prefix>_alpha{,_heatmap}.{svg,pdf,png}, tables/<prefix>_alpha_{points,seed_points,heatmap}.{csv,md,tex}
+/// [spectrum.csv]        figures/<prefix>_<c>_spectrum.{svg,pdf,png} of the first seed, tables/<prefix>_<c>_spectrum.csv
 /// [published numbers]   figures/<prefix>_<c>_published.{svg,pdf,png}, tables/<prefix>_<c>_published_points.{csv,md,tex} (S1),
 ///                       tables/tab_<prefix>_published.{csv,md,tex}
 /// ```
@@ -77,7 +85,9 @@ pub fn write_report(runs: &[Run], out: &Path, prefix: &str) -> Result<Vec<PathBu
 /// answers cannot be read, or one experiment is given twice with the same seed.
 pub fn write_report_with(runs: &[Run], out: &Path, options: &ReportOptions) -> Result<Vec<PathBuf>> {
     let conditions = checked(runs, options)?;
-    let contents = Contents::of(&conditions, options)?;
+    let spectra = spectra(&conditions)?;
+    let cards = repro_tables::cards(&conditions)?;
+    let contents = Contents::of(&conditions, &spectra, options)?;
     let page = page::html(&contents, &out.join(PAGE_FILE_NAME))?;
 
     let mut report = Report { prefix: &options.prefix, files: Files::below(out) };
@@ -85,6 +95,13 @@ pub fn write_report_with(runs: &[Run], out: &Path, options: &ReportOptions) -> R
     report.tracks(&conditions)?;
     report.surface(&conditions)?;
     report.buckets(&conditions)?;
+    if let Some(sweep) = AlphaSweep::of(&conditions) {
+        report.alpha(&sweep)?;
+    }
+    report.spectra(&spectra)?;
+    for card in &cards {
+        report.files.table(&format!("tab_{}_repro_{}", options.prefix, card.name), &card.table, &[])?;
+    }
     if let Some(published) = &options.published {
         report.published(&conditions, published)?;
     }
@@ -98,7 +115,7 @@ pub fn write_report_with(runs: &[Run], out: &Path, options: &ReportOptions) -> R
 /// See [`write_report_with`].
 pub fn write_page(runs: &[Run], out: &Path, options: &ReportOptions) -> Result<PathBuf> {
     let conditions = checked(runs, options)?;
-    let page = page::html(&Contents::of(&conditions, options)?, &out.join(PAGE_FILE_NAME))?;
+    let page = page::html(&Contents::of(&conditions, &spectra(&conditions)?, options)?, &out.join(PAGE_FILE_NAME))?;
     let mut files = Files::below(out);
     files.page(PAGE_FILE_NAME, &page)?;
     Ok(out.join(PAGE_FILE_NAME))
@@ -202,6 +219,27 @@ impl Report<'_> {
         }
         let notes = bucket_tables::notes(conditions);
         self.files.table(&format!("tab_{prefix}_buckets"), &bucket_tables::summary(conditions), &notes)
+    }
+
+    fn alpha(&mut self, sweep: &AlphaSweep) -> Result<()> {
+        let (prefix, mut notes) = (self.prefix, sweep.notes());
+        self.files.figure(&format!("{prefix}_alpha"), &Figure::alpha(sweep))?;
+        self.files.figure(&format!("{prefix}_alpha_heatmap"), &Figure::alpha_heat_map(sweep))?;
+        self.files.table(&format!("{prefix}_alpha_points"), &alpha_tables::points(sweep), &notes)?;
+        if let Some(seeds) = alpha_tables::seed_points(sweep) {
+            self.files.table(&format!("{prefix}_alpha_seed_points"), &seeds, &notes)?;
+        }
+        notes.insert(0, alpha_tables::heat_map_note());
+        self.files.table(&format!("{prefix}_alpha_heatmap"), &alpha_tables::heat_map(sweep), &notes)
+    }
+
+    fn spectra(&mut self, spectra: &[Spectrum]) -> Result<()> {
+        for spectrum in spectra {
+            let name = format!("{}_{}_spectrum", self.prefix, spectrum.slug);
+            self.files.figure(&name, &Figure::spectrum(spectrum))?;
+            self.files.csv(&format!("tables/{name}"), &spectrum_tables::points(spectrum))?;
+        }
+        Ok(())
     }
 
     fn published(&mut self, conditions: &[Condition], published: &Published) -> Result<()> {

@@ -6,6 +6,7 @@ mod html;
 mod latex;
 mod markdown;
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 pub use csv_file::CsvTable;
@@ -18,14 +19,14 @@ pub(crate) struct Table {
 }
 
 /// A column and how people see it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Column {
     /// In CSV headers; users script against it.
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     /// In Markdown, plain text.
-    pub(crate) heading: &'static str,
+    pub(crate) heading: Cow<'static, str>,
     /// In LaTeX, as LaTeX source.
-    pub(crate) latex: &'static str,
+    pub(crate) latex: Cow<'static, str>,
     pub(crate) digits: Digits,
 }
 
@@ -56,7 +57,23 @@ pub(crate) enum Cell {
 impl Column {
     /// A column of a file that is made for programs only.
     pub(crate) const fn named(name: &'static str) -> Column {
-        Column { name, heading: name, latex: name, digits: Digits::Exact }
+        Column {
+            name: Cow::Borrowed(name),
+            heading: Cow::Borrowed(name),
+            latex: Cow::Borrowed(name),
+            digits: Digits::Exact,
+        }
+    }
+
+    /// A column that a report's own conditions give its name, in place of one that is always there. In LaTeX the parts of `label` stand
+    /// beneath each other.
+    pub(crate) fn of_condition(slug: &str, label: &str, digits: Digits) -> Column {
+        let stacked: Vec<String> = label.split(", ").map(latex::escape).collect();
+        let source = match &stacked[..] {
+            [only] => only.clone(),
+            several => format!("\\shortstack[r]{{{}}}", several.join("\\\\")),
+        };
+        Column { name: slug.to_owned().into(), heading: label.to_owned().into(), latex: source.into(), digits }
     }
 }
 

@@ -52,6 +52,16 @@ impl Axis {
         Axis::new(-0.02 * last, 1.02 * last, 0, true)
     }
 
+    /// The axis from `low` to `high` themselves, for a scale that ends where the data end.
+    pub(super) fn between(low: f64, high: f64) -> Axis {
+        let magnitude = low.abs().max(high.abs());
+        if !magnitude.is_finite() || low >= high {
+            return Axis::new(0.0, 1.0, 0, false);
+        }
+        let exponent = exponent_of(magnitude);
+        Axis::new(divided(low, exponent), divided(high, exponent), exponent, false)
+    }
+
     /// The axis of values within [0, 1].
     pub(super) fn unit_interval() -> Axis {
         Axis::new(-0.04, 1.04, 0, false)

@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn the_font_has_every_character_of_a_figure() {
-        let characters: String = (' '..='~').chain("Δα−⁰¹²³⁴⁵⁶⁷⁸⁹".chars()).filter(|c| !" <&".contains(*c)).collect();
+        let characters: String = (' '..='~').chain("Δαλ−⁰¹²³⁴⁵⁶⁷⁸⁹".chars()).filter(|c| !" <&".contains(*c)).collect();
         let svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9in\" height=\"1in\">\
              <text y=\"20\" font-family=\"sans-serif\">{characters}</text></svg>"

@@ -53,7 +53,7 @@ pub(super) enum Marker {
 }
 
 pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Chart<'a, 'b> = ChartContext<'b, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
+pub(super) type Chart<'a, 'b> = ChartContext<'b, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
 pub(super) type Drawn = Result<(), DrawingAreaErrorKind<io::Error>>;
 
 /// Draws `panels` row by row, `columns` of them beside each other, as an SVG document of `width` by `height` inches. The legend is
@@ -64,12 +64,9 @@ pub(super) fn draw_svg(
     width_in: f64,
     height_in: f64,
 ) -> Result<String, DrawingAreaErrorKind<io::Error>> {
-    let mut svg = String::new();
-    let (width, height) = (inches(width_in), inches(height_in));
-    {
-        let root = SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area();
-        root.fill(&WHITE)?;
-        let legend = panels.first().map(|first| Legend::of(&first.lines, first.left(), width as i32));
+    document(width_in, height_in, |root| {
+        let width = root.dim_in_pixel().0;
+        let legend = panels.first().map(|first| Legend::of(&first.lines, left_of_data(&first.y), width as i32));
         let (strip, body) = root.split_vertically(legend.as_ref().map_or(0, Legend::height));
         if let Some(legend) = legend {
             legend.draw(&strip)?;
@@ -79,6 +76,22 @@ pub(super) fn draw_svg(
         for (panel, area) in panels.iter().zip(body.split_evenly((rows, columns))) {
             panel.draw(&area)?;
         }
+        Ok(())
+    })
+}
+
+/// An SVG document of `width` by `height` inches with white ground and what `draw` puts on it.
+pub(super) fn document(
+    width_in: f64,
+    height_in: f64,
+    draw: impl FnOnce(&Area) -> Drawn,
+) -> Result<String, DrawingAreaErrorKind<io::Error>> {
+    let mut svg = String::new();
+    let (width, height) = (inches(width_in), inches(height_in));
+    {
+        let root = SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area();
+        root.fill(&WHITE)?;
+        draw(&root)?;
         root.present()?;
     }
     // plotters counts in pixels; the document has a size on paper.
@@ -86,40 +99,71 @@ pub(super) fn draw_svg(
     Ok(svg.replacen(&grid, &format!("width=\"{width_in}in\" height=\"{height_in}in\""), 1))
 }
 
+/// `area` below its title, if it has one.
+pub(super) fn titled<'a>(
+    area: &Area<'a>,
+    title: Option<&str>,
+    left: i32,
+) -> Result<Area<'a>, DrawingAreaErrorKind<io::Error>> {
+    let Some(title) = title else { return Ok(area.clone()) };
+    let (strip, plot) = area.split_vertically(units(1.6 * TITLE_PT));
+    let at = (left, units(0.8 * TITLE_PT) + baseline_shift(TITLE_PT));
+    strip.draw(&Text::new(title, at, letters(TITLE_PT).pos(LEFT)))?;
+    Ok(plot)
+}
+
+/// Axes with a thin grid, to draw on.
+pub(super) fn axes<'a>(
+    plot: &Area<'a>,
+    (x, x_title): (&Axis, &str),
+    (y, y_title): (&Axis, &str),
+) -> Result<Chart<'a, 'static>, DrawingAreaErrorKind<io::Error>> {
+    let mut chart = ChartBuilder::on(plot)
+        .margin(units(MARGIN_PT))
+        .margin_right(units(2.0 * MARGIN_PT))
+        .x_label_area_size(units(1.9 * TICK_PT + 1.3 * AXIS_TITLE_PT))
+        .y_label_area_size(label_area(y))
+        .build_cartesian_2d(x.clone(), y.clone())?;
+    chart
+        .configure_mesh()
+        .bold_line_style(GRID.stroke_width(stroke(GRID_PT)))
+        .axis_style(AXIS.stroke_width(stroke(AXIS_PT)))
+        .set_all_tick_mark_size(units(2.5))
+        .label_style(letters(TICK_PT))
+        .y_label_offset(baseline_shift(TICK_PT))
+        .axis_desc_style(letters(AXIS_TITLE_PT))
+        .x_desc(x_title)
+        .y_desc(y_title)
+        .draw()?;
+    Ok(chart)
+}
+
+/// A line at zero, for data that have a sign.
+pub(super) fn draw_zero(chart: &Chart, x: &Axis) -> Drawn {
+    let ends = vec![(x.low, 0.0), (x.high, 0.0)];
+    chart.plotting_area().draw(&PathElement::new(ends, ZERO.stroke_width(stroke(AXIS_PT))))
+}
+
+/// Where the data begin.
+pub(super) fn left_of_data(y: &Axis) -> i32 {
+    units(MARGIN_PT) + label_area(y)
+}
+
+/// Room left of the axis: the widest label, the tick, the title.
+fn label_area(y: &Axis) -> i32 {
+    let labels = y.ticks.iter().map(|&tick| text_width(&y.label(tick), TICK_PT));
+    labels.max().unwrap_or(0) + units(8.0) + units(1.4 * AXIS_TITLE_PT)
+}
+
 impl Panel {
     fn draw(&self, area: &Area) -> Drawn {
-        let plot = match &self.title {
-            Some(title) => {
-                let (strip, plot) = area.split_vertically(units(1.6 * TITLE_PT));
-                let at = (self.left(), units(0.8 * TITLE_PT) + baseline_shift(TITLE_PT));
-                strip.draw(&Text::new(title.as_str(), at, letters(TITLE_PT).pos(LEFT)))?;
-                plot
-            }
-            None => area.clone(),
-        };
-        let mut chart = ChartBuilder::on(&plot)
-            .margin(units(MARGIN_PT))
-            .margin_right(units(2.0 * MARGIN_PT))
-            .x_label_area_size(units(1.9 * TICK_PT + 1.3 * AXIS_TITLE_PT))
-            .y_label_area_size(self.label_area())
-            .build_cartesian_2d(self.x.clone(), self.y.clone())?;
-        chart
-            .configure_mesh()
-            .bold_line_style(GRID.stroke_width(stroke(GRID_PT)))
-            .axis_style(AXIS.stroke_width(stroke(AXIS_PT)))
-            .set_all_tick_mark_size(units(2.5))
-            .label_style(letters(TICK_PT))
-            .y_label_offset(baseline_shift(TICK_PT))
-            .axis_desc_style(letters(AXIS_TITLE_PT))
-            .x_desc("generation")
-            .y_desc(self.y_title.as_str())
-            .draw()?;
+        let plot = titled(area, self.title.as_deref(), left_of_data(&self.y))?;
+        let chart = axes(&plot, (&self.x, "generation"), (&self.y, &self.y_title))?;
         for band in &self.bands {
             self.draw_band(&chart, band)?;
         }
         if self.zero_line {
-            let ends = vec![(self.x.low, 0.0), (self.x.high, 0.0)];
-            chart.plotting_area().draw(&PathElement::new(ends, ZERO.stroke_width(stroke(AXIS_PT))))?;
+            draw_zero(&chart, &self.x)?;
         }
         for line in &self.lines {
             self.draw_line(&chart, line)?;
@@ -161,17 +205,6 @@ impl Panel {
             draw_path(plane, run.iter().flatten().copied().collect(), line)?;
         }
         Ok(())
-    }
-
-    /// Where the data begin.
-    fn left(&self) -> i32 {
-        units(MARGIN_PT) + self.label_area()
-    }
-
-    /// Room left of the axis: the widest label, the tick, the title.
-    fn label_area(&self) -> i32 {
-        let labels = self.y.ticks.iter().map(|&tick| text_width(&self.y.label(tick), TICK_PT));
-        labels.max().unwrap_or(0) + units(8.0) + units(1.4 * AXIS_TITLE_PT)
     }
 }
 

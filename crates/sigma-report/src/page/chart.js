@@ -86,7 +86,8 @@ class Chart {
 
   // The look of a line: colour by one dimension, dashes by the other.
   look(group, signal) {
-    const [colour, dash] = this.chart.colour_by === "group" ? [group, signal] : [signal, group];
+    const own = this.chart.groups[group].colour;
+    const [colour, dash] = this.chart.colour_by === "group" ? [own === undefined ? group : own, signal] : [signal, group];
     return { colour: "var(--line-" + (colour % COLOURS) + ")", dash: DASHES[dash % DASHES.length] };
   }
 
@@ -173,8 +174,10 @@ class Chart {
     const yTicks = powers || roundTicks(low, high, 6, false);
     const left = 34 + 7.2 * yTicks.reduce((widest, tick) => Math.max(widest, tick.label.length), 1);
     const [right, top, bottom] = [this.width - 12, 10, height - 44];
-    const last = this.chart.lines.reduce((most, line) => line.points.reduce((a, [t]) => Math.max(a, t), most), 1);
-    const x = (t) => left + ((t + 0.02 * last) / (1.04 * last)) * (right - left);
+    const places = Array.from(new Set(this.chart.lines.flatMap((line) => line.points.map(([t]) => t)))).sort((a, b) => a - b);
+    const first = this.chart.whole ? 0 : places.length ? places[0] : 0;
+    const last = Math.max(places.length ? places[places.length - 1] : 1, this.chart.whole ? 1 : first + 1e-9);
+    const x = (t) => left + ((t - first) / (last - first) + 0.02) / 1.04 * (right - left);
     const y = (at) => bottom - ((at - low) / (high - low)) * (bottom - top);
     const svg = shape(this.plot, "svg", { height, viewBox: "0 0 " + this.width + " " + height, role: "img", tabindex: "0" });
     svg.setAttribute("aria-label", this.title + "; the arrow keys read values off");
@@ -183,12 +186,12 @@ class Chart {
       shape(svg, "line", { class: tick.label === "0" ? "axis" : "grid", x1: left, x2: right, y1: y(tick.at), y2: y(tick.at) });
       shape(svg, "text", { x: left - 8, y: y(tick.at) + 4, "text-anchor": "end" }, tick.label);
     }
-    for (const tick of roundTicks(0, last, this.width < 500 ? 5 : 10, true)) {
+    for (const tick of roundTicks(first, last, this.width < 500 ? 5 : 10, this.chart.whole)) {
       shape(svg, "line", { class: "axis", x1: x(tick.at), x2: x(tick.at), y1: bottom, y2: bottom + 5 });
       shape(svg, "text", { x: x(tick.at), y: bottom + 19, "text-anchor": "middle" }, tick.label);
     }
     shape(svg, "line", { class: "axis", x1: left, x2: right, y1: bottom, y2: bottom });
-    shape(svg, "text", { x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, "generation");
+    shape(svg, "text", { x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, this.chart.x_title);
     const middle = (top + bottom) / 2;
     const unit = this.scale === "linear" ? "" : ", " + this.scale;
     const turned = { x: 14, y: middle, "text-anchor": "middle", transform: "rotate(-90 14 " + middle + ")" };
@@ -201,11 +204,22 @@ class Chart {
     for (const line of lines) this.drawBand(svg, line, x, place);
     for (const line of lines) this.drawLine(svg, line, x, place);
     if (lines.length === 0) shape(svg, "text", { x: (left + right) / 2, y: middle, "text-anchor": "middle" }, "nothing is switched on");
-    this.listen(svg, lines, { x, place, left, right, top, bottom, last });
+    this.listen(svg, lines, { x, place, left, right, top, bottom, places });
   }
 
   drawBand(svg, line, x, place) {
     const band = line.band || [];
+    if (this.chart.whiskers) {
+      const colour = this.look(line.group, line.signal).colour;
+      band.forEach((ends, index) => {
+        if (!ends || place(ends[0]) === null || place(ends[1]) === null) return;
+        const at = x(line.points[index][0]);
+        const [low, high] = ends.map(place);
+        const caps = [low, high].map((end) => "M" + (at - 4) + " " + end + "H" + (at + 4)).join("");
+        shape(svg, "path", { class: "whisker", d: "M" + at + " " + low + "V" + high + caps }).style.stroke = colour;
+      });
+      return;
+    }
     const corner = (index, end) => x(line.points[index][0]) + " " + place(band[index][end]);
     let open = [];
     const close = () => {
@@ -226,18 +240,18 @@ class Chart {
 
   drawLine(svg, line, x, place) {
     const look = this.look(line.group, line.signal);
+    const dots = this.chart.groups[line.group].dots;
     let path = "";
     let pen = "M";
     for (const [t, value] of line.points) {
       const at = place(value);
-      if (at === null) pen = "M";
+      if (at === null || dots) pen = "M";
       else {
         path += pen + x(t) + " " + at;
         pen = "L";
       }
     }
-    const drawn = shape(svg, "path", { class: "line", d: path, "stroke-dasharray": look.dash });
-    drawn.style.stroke = look.colour;
+    if (!dots) shape(svg, "path", { class: "line", d: path, "stroke-dasharray": look.dash }).style.stroke = look.colour;
     for (const [t, value] of line.points) {
       const at = place(value);
       if (at === null) continue;
@@ -250,17 +264,18 @@ class Chart {
     const overlay = shape(svg, "g", {});
     const tip = element(this.plot, "div", { class: "tip", role: "status" });
     tip.hidden = true;
-    const show = (t) => {
-      this.cursor = t;
+    const show = (index) => {
+      const t = index === null ? null : frame.places[index];
+      this.cursor = index;
       overlay.replaceChildren();
       tip.replaceChildren();
-      tip.hidden = t === null || lines.length === 0;
+      tip.hidden = t === null || t === undefined || lines.length === 0;
       if (tip.hidden) return;
       const at = frame.x(t);
       shape(overlay, "line", { class: "cursor", x1: at, x2: at, y1: frame.top, y2: frame.bottom });
-      element(tip, "strong", {}, "generation " + t);
+      element(tip, "strong", {}, this.chart.x_title + " " + t);
       for (const line of lines) {
-        const index = line.points.findIndex(([generation]) => generation === t);
+        const index = line.points.findIndex(([place]) => place === t);
         if (index < 0) continue;
         const value = line.points[index][1];
         const look = this.look(line.group, line.signal);
@@ -279,9 +294,13 @@ class Chart {
       const aside = at > (frame.left + frame.right) / 2 ? at - 14 - tip.offsetWidth : at + 14;
       tip.style.left = Math.max(0, Math.min(room, aside)) + "px";
     };
+    const ends = frame.places.length - 1;
     const follow = (event) => {
-      const share = (event.clientX - svg.getBoundingClientRect().left - frame.x(0)) / (frame.x(frame.last) - frame.x(0));
-      show(Math.max(0, Math.min(frame.last, Math.round(share * frame.last))));
+      const at = event.clientX - svg.getBoundingClientRect().left;
+      const distance = (index) => Math.abs(frame.x(frame.places[index]) - at);
+      let nearest = ends < 0 ? null : 0;
+      for (let index = 1; index <= ends; index += 1) if (distance(index) < distance(nearest)) nearest = index;
+      show(nearest);
     };
     svg.addEventListener("pointermove", follow);
     svg.addEventListener("pointerdown", follow);
@@ -293,8 +312,8 @@ class Chart {
       if (event.key === "Escape") show(null);
       if (step === undefined) return;
       event.preventDefault();
-      const from = this.cursor === null ? (step > 0 ? -1 : frame.last + 1) : this.cursor;
-      show(Math.max(0, Math.min(frame.last, from + step)));
+      const from = this.cursor === null ? (step > 0 ? -1 : ends + 1) : this.cursor;
+      if (ends >= 0) show(Math.max(0, Math.min(ends, from + step)));
     });
   }
 }

@@ -4,6 +4,7 @@
 use serde::Serialize;
 use sigma_metrics::Interval;
 
+use crate::alpha::{AlphaPoint, AlphaSweep};
 use crate::buckets::BANK;
 use crate::condition::{Band, Condition};
 use crate::published::{Published, published_series};
@@ -15,7 +16,12 @@ use crate::series::{NormalisedPoint, RunSeries, SeriesPoint};
 pub(super) struct Chart {
     /// Where in the page it stands.
     pub(super) id: &'static str,
-    y_title: &'static str,
+    x_title: &'static str,
+    /// Whether places on the x axis are whole numbers from 0, as generations are.
+    whole: bool,
+    /// Whether intervals are drawn as whiskers and not as areas.
+    whiskers: bool,
+    y_title: String,
     /// What the y axis can be, the first at the beginning: `linear`, `symlog` (linear within 1 of zero), `log`.
     scales: &'static [&'static str],
     /// Whether a linear axis holds zero.
@@ -34,14 +40,35 @@ pub(super) struct Chart {
 struct Switch {
     name: String,
     on: bool,
+    /// Whether its lines are dots alone.
+    #[serde(skip_serializing_if = "is_false")]
+    dots: bool,
+    /// The group whose colour it shares; its own without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    colour: Option<usize>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+const GENERATION: &str = "generation";
+const DRIFT: &str = "drift from generation 0 (nats)";
+
+/// A place on the x axis.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(untagged)]
+enum Place {
+    Generation(u32),
+    RealFraction(f64),
 }
 
 #[derive(Debug, Serialize)]
 struct Line {
     group: usize,
     signal: usize,
-    /// Generation, value; `null` where nothing was measured.
-    points: Vec<(u32, Option<f64>)>,
+    /// Place, value; `null` where nothing was measured.
+    points: Vec<(Place, Option<f64>)>,
     /// Ends of the intervals over seeds, one pair for each point; empty without.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     band: Vec<Option<(f64, f64)>>,
@@ -49,16 +76,20 @@ struct Line {
 
 impl Line {
     fn new<P>(group: usize, signal: usize, points: &[P], place: impl Fn(&P) -> (u32, Option<f64>)) -> Line {
-        Line { group, signal, points: points.iter().map(place).collect(), band: Vec::new() }
+        let of = |point: &P| {
+            let (generation, value) = place(point);
+            (Place::Generation(generation), value)
+        };
+        Line { group, signal, points: points.iter().map(of).collect(), band: Vec::new() }
     }
 }
 
 fn on(name: &str) -> Switch {
-    Switch { name: name.to_owned(), on: true }
+    Switch { name: name.to_owned(), on: true, dots: false, colour: None }
 }
 
 fn off(name: &str) -> Switch {
-    Switch { name: name.to_owned(), on: false }
+    Switch { name: name.to_owned(), on: false, dots: false, colour: None }
 }
 
 type Signal<P> = (&'static str, fn(&P) -> Option<f64>);
@@ -96,7 +127,10 @@ pub(super) fn two_tracks(conditions: &[Condition], published: Option<&Published>
     let colour_by = if groups.len() > 1 { "group" } else { "signal" };
     Chart {
         id: "two-tracks",
-        y_title: "drift from generation 0 (nats)",
+        x_title: GENERATION,
+        whole: true,
+        whiskers: false,
+        y_title: DRIFT.to_owned(),
         scales: &["linear", "symlog"],
         zero: true,
         colour_by,
@@ -135,7 +169,10 @@ pub(super) fn surface(conditions: &[Condition]) -> Chart {
     }
     Chart {
         id: "surface",
-        y_title: "scaled to [0, 1] over the run",
+        x_title: GENERATION,
+        whole: true,
+        whiskers: false,
+        y_title: "scaled to [0, 1] over the run".to_owned(),
         scales: &["linear"],
         zero: true,
         colour_by: "signal",
@@ -171,7 +208,10 @@ pub(super) fn buckets(conditions: &[Condition]) -> Option<Chart> {
     }
     Some(Chart {
         id: "buckets",
-        y_title: "drift from generation 0 (nats)",
+        x_title: GENERATION,
+        whole: true,
+        whiskers: false,
+        y_title: DRIFT.to_owned(),
         scales: &["linear", "symlog"],
         zero: true,
         colour_by: "signal",
@@ -180,6 +220,52 @@ pub(super) fn buckets(conditions: &[Condition]) -> Option<Chart> {
         signals: names.iter().map(|name| on(name)).collect(),
         lines,
     })
+}
+
+/// Final drifts over the real fraction: means with whiskers, and single seeds as dots.
+pub(super) fn alpha(sweep: &AlphaSweep) -> Chart {
+    let (mut groups, mut lines) = (Vec::new(), Vec::new());
+    for curve in &sweep.curves {
+        for (signal, (_, drift)) in TRACKS[..2].iter().enumerate() {
+            let place =
+                |point: &AlphaPoint| (Place::RealFraction(point.alpha), point.mean(sweep.generation).and_then(drift));
+            let ends =
+                |point: &AlphaPoint| band(point.band(sweep.generation).map_or(&[], std::slice::from_ref), signal);
+            let points = curve.points.iter().map(place).collect();
+            let band = curve.points.iter().map(|point| ends(point).into_iter().next().flatten()).collect();
+            lines.push(Line { group: groups.len(), signal, points, band });
+        }
+        groups.push(on(&curve.label()));
+    }
+    for (index, curve) in sweep.curves.iter().enumerate() {
+        for (signal, (_, drift)) in TRACKS[..2].iter().enumerate() {
+            let dots = curve.points.iter().flat_map(|point| {
+                let seeds = point.seeds(sweep.generation).into_iter();
+                seeds.map(|(_, seed)| (Place::RealFraction(point.alpha), drift(seed)))
+            });
+            let points: Vec<(Place, Option<f64>)> = dots.collect();
+            if !points.is_empty() {
+                lines.push(Line { group: groups.len(), signal, points, band: Vec::new() });
+            }
+        }
+        if lines.iter().any(|line| line.group == groups.len()) {
+            groups.push(Switch { dots: true, colour: Some(index), ..off(&format!("{}, single seeds", curve.label())) });
+        }
+    }
+    Chart {
+        id: "alpha",
+        x_title: "real fraction α",
+        whole: false,
+        whiskers: true,
+        y_title: format!("drift at generation {} (nats)", sweep.generation),
+        scales: &["linear", "symlog"],
+        zero: true,
+        colour_by: "group",
+        titles: ["Settings", "Tracks"],
+        groups,
+        signals: vec![on(TRACKS[0].0), off(TRACKS[1].0)],
+        lines,
+    }
 }
 
 const ENDS: [Signal<SigmaNumbers>; 2] = [
@@ -204,7 +290,10 @@ pub(super) fn spectrum_ends(conditions: &[Condition]) -> Chart {
     }
     Chart {
         id: "spectrum",
-        y_title: "eigenvalue of G_A",
+        x_title: GENERATION,
+        whole: true,
+        whiskers: false,
+        y_title: "eigenvalue of G_A".to_owned(),
         scales: &["log", "linear"],
         zero: false,
         colour_by: if runs.len() > 1 { "group" } else { "signal" },
@@ -217,5 +306,5 @@ pub(super) fn spectrum_ends(conditions: &[Condition]) -> Chart {
 
 /// Where lines of several groups would cover each other, a reader begins with one.
 fn first_on(names: impl Iterator<Item = String>) -> Vec<Switch> {
-    names.enumerate().map(|(at, name)| Switch { name, on: at == 0 }).collect()
+    names.enumerate().map(|(at, name)| Switch { name, on: at == 0, dots: false, colour: None }).collect()
 }

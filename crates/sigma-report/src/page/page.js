@@ -50,5 +50,9 @@ for (const chart of report.charts) {
   const host = document.querySelector('[data-chart="' + chart.id + '"]');
   if (host) new Chart(host, chart);
 }
+const heatMapHost = document.querySelector("[data-heat-map]");
+if (heatMapHost) new HeatMap(heatMapHost, report.heat_map);
+const spectrumHost = document.querySelector("[data-spectrum]");
+if (spectrumHost) new SpectrumPicture(spectrumHost, report.spectra);
 const answersHost = document.querySelector("[data-answers]");
 if (answersHost) answers(answersHost, report.samples);

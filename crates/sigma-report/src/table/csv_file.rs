@@ -12,7 +12,7 @@ impl Table {
     pub(crate) fn write_csv(&self, path: &Path) -> Result<()> {
         let not_written = |source| ReportError::Csv { path: path.to_path_buf(), source };
         let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(self.columns.iter().map(|column| column.name)).map_err(not_written)?;
+        writer.write_record(self.columns.iter().map(|column| column.name.as_ref())).map_err(not_written)?;
         for row in &self.rows {
             writer.write_record(row.iter().map(|cell| cell.exact())).map_err(not_written)?;
         }

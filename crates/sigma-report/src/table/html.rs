@@ -11,7 +11,7 @@ impl Table {
             format!("<{tag}{class}>{}</{tag}>", html(text))
         };
         let headings: String =
-            self.columns.iter().enumerate().map(|(column, shown)| cell("th", column, shown.heading)).collect();
+            self.columns.iter().enumerate().map(|(column, shown)| cell("th", column, &shown.heading)).collect();
         let mut text = format!("<div class=\"wide\"><table>\n<thead><tr>{headings}</tr></thead>\n<tbody>\n");
         for row in self.rounded_rows() {
             let cells: String = row.iter().enumerate().map(|(column, shown)| cell("td", column, shown)).collect();

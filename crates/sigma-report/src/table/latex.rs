@@ -1,11 +1,25 @@
-//! A table as a LaTeX tabular that needs `\usepackage{booktabs}` and nothing else; made for `\input` inside a `table`.
+//! A table as LaTeX tabulars that need `\usepackage{booktabs}` and nothing else; made for `\input`, a short one inside a `table`. One that
+//! is wider than a column of text gets smaller letters, long texts are broken into lines, and what is still too wide or too long for a
+//! page continues in a further tabular.
 
 use super::{Cell, Table, push_line};
 
 /// More rows than this do not fit on a page beneath each other, and are set in side-by-side blocks.
 const ROWS_PER_BLOCK: usize = 30;
+/// With so many rows beneath each other a tabular fills a page.
+const ROWS_PER_PAGE: usize = 46;
 /// More columns than this do not fit beside each other; the table then grows longer.
 const MAX_COLUMNS: usize = 9;
+/// Texts longer than this are broken into lines.
+const TEXT_CHARACTERS: usize = 24;
+/// Width of a broken text in characters.
+const PARAGRAPH_CHARACTERS: f64 = 22.0;
+/// Characters that surely go on a line of it.
+const LINE_CHARACTERS: usize = 17;
+/// The space between two columns in characters, about.
+const GAP_CHARACTERS: f64 = 2.4;
+/// How many characters go on a line of text of 5.5 inches in letters of a size.
+const SIZES: [(&str, f64); 4] = [("", 78.0), ("\\small", 86.0), ("\\footnotesize", 92.0), ("\\scriptsize", 98.0)];
 
 impl Table {
     /// The table with a small paragraph beneath it for each note.
@@ -18,47 +32,148 @@ impl Table {
     }
 
     pub(crate) fn latex(&self) -> String {
-        let max_blocks = (MAX_COLUMNS / self.columns.len().max(1)).max(1);
-        let blocks = self.rows.len().div_ceil(ROWS_PER_BLOCK).clamp(1, max_blocks);
-        let rows_per_block = self.rows.len().div_ceil(blocks);
-        let alignment: String =
-            (0..self.columns.len()).map(|column| if self.is_numeric(column) { 'r' } else { 'l' }).collect();
-        let headings: Vec<&str> = self.columns.iter().map(|column| column.latex).collect();
-        let empty_block = vec![""; self.columns.len()].join(" & ");
-
         let mut text = String::new();
         push_line(&mut text, format_args!("% Made by sigma-exp; needs \\usepackage{{booktabs}}."));
-        push_line(&mut text, format_args!("\\begin{{tabular}}{{{}}}", vec![alignment; blocks].join("@{\\qquad}")));
-        push_line(&mut text, format_args!("\\toprule"));
-        push_line(&mut text, format_args!("{} \\\\", vec![headings.join(" & "); blocks].join(" & ")));
-        push_line(&mut text, format_args!("\\midrule"));
-        for line in 0..rows_per_block {
-            let cells: Vec<String> = (0..blocks)
-                .map(|block| self.rows.get(block * rows_per_block + line))
-                .map(|row| row.map_or(empty_block.clone(), |row| self.latex_cells(row)))
-                .collect();
-            push_line(&mut text, format_args!("{} \\\\", cells.join(" & ")));
+        let widths: Vec<f64> = (0..self.columns.len()).map(|column| self.latex_width(column)).collect();
+        let mut first = true;
+        for columns in columns_of_parts(&widths) {
+            let width: f64 = columns.iter().map(|column| widths[*column] + GAP_CHARACTERS).sum();
+            let widest = SIZES[SIZES.len() - 1].1;
+            let max_blocks = (MAX_COLUMNS / columns.len().max(1)).min((widest / width) as usize).max(1);
+            let blocks = self.rows.len().div_ceil(ROWS_PER_BLOCK).clamp(1, max_blocks);
+            let size = SIZES.iter().find(|(_, room)| width * blocks as f64 <= *room).unwrap_or(&SIZES[SIZES.len() - 1]);
+            for rows in self.pages(&columns, blocks) {
+                if !first {
+                    push_line(&mut text, format_args!("\\par\\bigskip"));
+                }
+                first = false;
+                self.tabular(&mut text, &columns, rows, blocks.min(rows.len().max(1)), size.0);
+            }
         }
-        push_line(&mut text, format_args!("\\bottomrule"));
-        push_line(&mut text, format_args!("\\end{{tabular}}"));
         text
     }
 
-    fn latex_cells(&self, row: &[Cell]) -> String {
-        let cells: Vec<String> = row
+    /// The rows, a page's worth of lines at a time; there is one page for a table without rows.
+    fn pages(&self, columns: &[usize], blocks: usize) -> Vec<&[Vec<Cell>]> {
+        let height = |row: &[Cell]| columns.iter().map(|column| self.lines(*column, &row[*column])).max().unwrap_or(1);
+        let room = blocks * ROWS_PER_PAGE;
+        // Pages of about equal length instead of full ones and a rest.
+        let total: usize = self.rows.iter().map(|row| height(row)).sum();
+        let room = total.div_ceil(total.div_ceil(room).max(1)).max(1);
+        let mut pages = Vec::new();
+        let (mut begin, mut lines) = (0, 0);
+        for (at, row) in self.rows.iter().enumerate() {
+            if lines + height(row) > room && at > begin {
+                pages.push(&self.rows[begin..at]);
+                (begin, lines) = (at, 0);
+            }
+            lines += height(row);
+        }
+        pages.push(&self.rows[begin..]);
+        pages
+    }
+
+    /// How many lines a cell takes.
+    fn lines(&self, column: usize, cell: &Cell) -> usize {
+        match cell {
+            Cell::Text(text) if self.is_long(column) => {
+                let plain = |character: char| if character.is_ascii() { 1 } else { 4 };
+                text.chars().map(plain).sum::<usize>().div_ceil(LINE_CHARACTERS).max(1)
+            }
+            _ => 1,
+        }
+    }
+
+    /// Some columns of some rows, in `blocks` side by side.
+    fn tabular(&self, text: &mut String, columns: &[usize], rows: &[Vec<Cell>], blocks: usize, size: &str) {
+        let rows_per_block = rows.len().div_ceil(blocks);
+        let alignment: String = columns
             .iter()
-            .zip(&self.columns)
-            .map(|(cell, column)| {
-                let shown = cell.rounded(column.digits);
+            .map(|column| match (self.is_numeric(*column), self.is_long(*column)) {
+                (true, _) => "r".to_owned(),
+                (false, true) => format!("p{{{:.1}em}}", PARAGRAPH_CHARACTERS / 2.0),
+                (false, false) => "l".to_owned(),
+            })
+            .collect();
+        let headings: Vec<&str> = columns.iter().map(|column| self.columns[*column].latex.as_ref()).collect();
+        let empty_block = vec![""; columns.len()].join(" & ");
+        if !size.is_empty() {
+            push_line(text, format_args!("{{{size}"));
+        }
+        push_line(text, format_args!("\\begin{{tabular}}{{{}}}", vec![alignment; blocks].join("@{\\qquad}")));
+        push_line(text, format_args!("\\toprule"));
+        push_line(text, format_args!("{} \\\\", vec![headings.join(" & "); blocks].join(" & ")));
+        push_line(text, format_args!("\\midrule"));
+        for line in 0..rows_per_block {
+            let cells: Vec<String> = (0..blocks)
+                .map(|block| rows.get(block * rows_per_block + line))
+                .map(|row| row.map_or(empty_block.clone(), |row| self.latex_cells(columns, row)))
+                .collect();
+            push_line(text, format_args!("{} \\\\", cells.join(" & ")));
+        }
+        push_line(text, format_args!("\\bottomrule"));
+        push_line(text, format_args!("\\end{{tabular}}"));
+        if !size.is_empty() {
+            push_line(text, format_args!("\\par}}"));
+        }
+    }
+
+    fn latex_cells(&self, columns: &[usize], row: &[Cell]) -> String {
+        let cells: Vec<String> = columns
+            .iter()
+            .map(|&column| {
+                let cell = &row[column];
+                let shown = cell.rounded(self.columns[column].digits);
                 match cell {
                     Cell::Number(number) if number.is_finite() => number_source(&shown),
                     Cell::Number(number) => infinite_source(*number).to_owned(),
+                    _ if !self.is_numeric(column) && self.is_long(column) => {
+                        format!("{{\\raggedright {}\\par}}", breakable(&shown))
+                    }
                     _ => escape(&shown),
                 }
             })
             .collect();
         cells.join(" & ")
     }
+
+    /// Whether a column has a text that must be broken.
+    fn is_long(&self, column: usize) -> bool {
+        let long = |cell: &Cell| match cell {
+            Cell::Text(text) => text.chars().count() > TEXT_CHARACTERS,
+            _ => false,
+        };
+        self.rows.iter().any(|row| long(&row[column]))
+    }
+
+    /// About how wide a column is, in characters.
+    fn latex_width(&self, column: usize) -> f64 {
+        let shown = &self.columns[column];
+        let lines = shown.heading.split([',', ' ']).map(|line| line.chars().count() + 1).max().unwrap_or(0);
+        let heading = if shown.latex.contains("shortstack") { lines } else { shown.latex.chars().count().min(lines) };
+        let cells = self.rows.iter().map(|row| row[column].rounded(shown.digits).chars().count()).max().unwrap_or(0);
+        let cells = cells.max(heading) as f64;
+        if !self.is_numeric(column) && self.is_long(column) { PARAGRAPH_CHARACTERS } else { cells }
+    }
+}
+
+/// Which columns go into each tabular. One that continues a wide table begins with the table's first column again.
+fn columns_of_parts(widths: &[f64]) -> Vec<Vec<usize>> {
+    let room = SIZES[SIZES.len() - 1].1;
+    let mut parts: Vec<Vec<usize>> = vec![Vec::new()];
+    let mut used = 0.0;
+    for (column, width) in widths.iter().map(|width| width + GAP_CHARACTERS).enumerate() {
+        let first = widths.first().map_or(0.0, |width| width + GAP_CHARACTERS);
+        let current = parts.len() - 1;
+        if used + width > room && parts[current].len() > 1 {
+            parts.push(vec![0]);
+            used = first;
+        }
+        let current = parts.len() - 1;
+        parts[current].push(column);
+        used += width;
+    }
+    parts
 }
 
 /// Math mode, where a minus is a minus and not a hyphen.
@@ -79,26 +194,78 @@ fn infinite_source(number: f64) -> &'static str {
     }
 }
 
-/// `text` as LaTeX source that prints it.
+/// `text` as LaTeX source that prints it. A character that plain LaTeX cannot print is named by its number.
 pub(super) fn escape(text: &str) -> String {
-    let mut source = String::with_capacity(text.len());
+    text.chars().map(character_source).collect()
+}
+
+/// The same with places to break it: after separators, and within long words.
+fn breakable(text: &str) -> String {
+    const WORD: usize = 8;
+    let mut source = String::new();
+    let mut since_break = 0;
     for character in text.chars() {
-        match character {
-            '\\' => source.push_str("\\textbackslash{}"),
-            '~' => source.push_str("\\textasciitilde{}"),
-            '^' => source.push_str("\\textasciicircum{}"),
-            '<' => source.push_str("\\textless{}"),
-            '>' => source.push_str("\\textgreater{}"),
-            'α' => source.push_str("$\\alpha$"),
-            '&' | '%' | '$' | '#' | '_' | '{' | '}' => {
-                source.push('\\');
-                source.push(character);
-            }
-            character if character.is_control() => source.push(' '),
-            character => source.push(character),
+        source.push_str(&character_source(character));
+        since_break = if character == ' ' { 0 } else { since_break + 1 };
+        if "/_-.,:;=@".contains(character) || since_break >= WORD {
+            source.push_str("\\allowbreak{}");
+            since_break = 0;
         }
     }
     source
+}
+
+fn character_source(character: char) -> String {
+    let known = match character {
+        '\\' => "\\textbackslash{}",
+        '~' => "\\textasciitilde{}",
+        '^' => "\\textasciicircum{}",
+        '<' => "\\textless{}",
+        '>' => "\\textgreater{}",
+        '|' => "\\textbar{}",
+        '"' => "''",
+        'α' => "$\\alpha$",
+        'β' => "$\\beta$",
+        'δ' => "$\\delta$",
+        'Δ' => "$\\Delta$",
+        'λ' => "$\\lambda$",
+        'ρ' => "$\\rho$",
+        'σ' => "$\\sigma$",
+        'µ' | 'μ' => "$\\mu$",
+        '−' => "$-$",
+        '±' => "$\\pm$",
+        '×' => "$\\times$",
+        '÷' => "$\\div$",
+        '≤' => "$\\leq$",
+        '≥' => "$\\geq$",
+        '…' => "\\ldots{}",
+        '–' => "--",
+        '—' => "---",
+        '‘' => "`",
+        '’' => "'",
+        '“' => "``",
+        '”' => "''",
+        '&' => "\\&",
+        '%' => "\\%",
+        '$' => "\\$",
+        '#' => "\\#",
+        '_' => "\\_",
+        '{' => "\\{",
+        '}' => "\\}",
+        _ => "",
+    };
+    match character {
+        _ if !known.is_empty() => known.to_owned(),
+        character if character.is_control() => " ".to_owned(),
+        // These need another font encoding than the usual one.
+        'Ð' | 'ð' | 'Þ' | 'þ' => unprintable(character),
+        ' '..='~' | 'À'..='ÿ' => character.to_string(),
+        character => unprintable(character),
+    }
+}
+
+fn unprintable(character: char) -> String {
+    format!("[U+{:04X}]", u32::from(character))
 }
 
 #[cfg(test)]
@@ -107,7 +274,11 @@ mod tests {
     use crate::table::{Column, Digits};
 
     fn table(rows: usize) -> Table {
-        let column = |name, latex| Column { name, heading: name, latex, digits: Digits::Decimals(1) };
+        let column = |name, latex: &'static str| Column {
+            latex: latex.into(),
+            digits: Digits::Decimals(1),
+            ..Column::named(name)
+        };
         let row = |t| vec![Cell::Count(t as u64), Cell::Number(-(t as f64))];
         Table { columns: vec![column("t", "$t$"), column("du", "$\\Delta U$")], rows: (0..rows).map(row).collect() }
     }
@@ -141,5 +312,19 @@ mod tests {
             }
         }
         assert_eq!(table(51).latex().lines().filter(|line| line.ends_with("\\\\")).count(), 1 + 26);
+    }
+
+    #[test]
+    fn characters_that_latex_cannot_print_are_named() {
+        assert_eq!(escape("é 中 α|\u{1f600}"), r"é [U+4E2D] $\alpha$\textbar{}[U+1F600]");
+    }
+
+    #[test]
+    fn a_wide_table_continues_and_repeats_its_first_column() {
+        let parts = columns_of_parts(&[10.0; 20]);
+        assert!(parts.len() > 1 && parts.iter().all(|part| part[0] == 0), "{parts:?}");
+        let mut all: Vec<usize> = parts.iter().flat_map(|part| part[1..].to_vec()).collect();
+        all.sort_unstable();
+        assert_eq!(all, (1..20).collect::<Vec<_>>());
     }
 }

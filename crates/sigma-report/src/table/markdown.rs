@@ -13,7 +13,7 @@ impl Table {
     }
 
     pub(crate) fn markdown(&self) -> String {
-        let headings: Vec<String> = self.columns.iter().map(|column| escape(column.heading)).collect();
+        let headings: Vec<String> = self.columns.iter().map(|column| escape(&column.heading)).collect();
         let rows: Vec<Vec<String>> =
             self.rounded_rows().map(|row| row.iter().map(|cell| escape(cell)).collect()).collect();
         let widths: Vec<usize> = (0..headings.len())
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn cells_cannot_break_out_of_their_column() {
-        let column = |name| Column { name, heading: name, latex: name, digits: Digits::Decimals(1) };
+        let column = |name| Column { digits: Digits::Decimals(1), ..Column::named(name) };
         let table = Table {
             columns: vec![column("run"), column("value")],
             rows: vec![vec![Cell::text("a|b\nc"), Cell::Number(-12.34)], vec![Cell::text("d"), Cell::Missing]],

@@ -65,6 +65,12 @@ fn a_report_of_both_settings_has_the_papers_file_names() {
         "tab_fin_s1s2_summary",
         "tab_fin_surface_proxies",
         "tab_fin_buckets",
+        "tab_fin_repro_model_training",
+        "tab_fin_repro_data_mixture",
+        "tab_fin_repro_decoding",
+        "tab_fin_repro_seeds",
+        "tab_fin_repro_sigma_ub",
+        "tab_fin_repro_environment",
     ] {
         expected.extend(["csv", "md", "tex"].map(|extension| format!("tables/{table}.{extension}")));
     }
@@ -223,6 +229,7 @@ fn the_summary_in_latex_and_markdown_reads_like_this() {
     assert_eq!(
         fs::read_to_string(table.with_extension("tex")).unwrap(),
         r"% Made by sigma-exp; needs \usepackage{booktabs}.
+{\scriptsize
 \begin{tabular}{lrrrrrl}
 \toprule
 Setting & $T$ & \shortstack[r]{$\Delta U_{\mathrm{cov}}$\\final} & \shortstack[r]{$\Delta U_{\mathrm{cov}}$\\slope} & \shortstack[r]{$\Delta G_{\mathrm{KF}}$\\final} & \shortstack[r]{$\Delta G_{\mathrm{KF}}$\\slope} & Track agreement? \\
@@ -231,6 +238,7 @@ S1 & 2 & $-3.000$ & $-1.500$ & $-0.500$ & $-0.250$ & yes (both negative) \\
 S2 & 2 & $-84.000$ & $-42.000$ & $4.000$ & $2.000$ & no (Track II collapses; Track I does not) \\
 \bottomrule
 \end{tabular}
+\par}
 "
     );
     assert_eq!(

@@ -1,0 +1,185 @@
+//! `gen-NNN/spectrum.csv`: the eigenvalues of G_A, and a run's spectra over generations, thinned to what a picture can show. Where an
+//! eigenvalue comes from is not known here.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::condition::Condition;
+use crate::error::{ReportError, Result};
+use crate::run::{Run, generation_dir_name};
+use crate::table::CsvTable;
+
+const FILE_NAME: &str = "spectrum.csv";
+/// Generations and eigenvalues of a picture at most.
+const GENERATIONS: usize = 26;
+const EIGENVALUES: usize = 64;
+
+/// Spectra of one run: the eigenvalues at some places of the descending order, at some generations.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Spectrum {
+    /// Of the condition that the run stands for.
+    pub(crate) label: String,
+    pub(crate) slug: String,
+    /// How many eigenvalues there are.
+    pub(crate) dimension: usize,
+    /// Generations that have the file.
+    pub(crate) generations_found: usize,
+    /// Places in the descending order, the largest eigenvalue at 1.
+    pub(crate) places: Vec<usize>,
+    pub(crate) curves: Vec<Curve>,
+}
+
+/// The eigenvalues of one generation at the places.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Curve {
+    pub(crate) generation: u32,
+    pub(crate) eigenvalues: Vec<f64>,
+}
+
+impl Spectrum {
+    /// What is shown of what there is.
+    pub(crate) fn note(&self) -> String {
+        format!(
+            "{} of {} generations and {} of {} eigenvalues are shown, the first and the last of both among them; eigenvalues are \
+             taken more densely towards both ends of the spectrum.",
+            self.curves.len(),
+            self.generations_found,
+            self.places.len(),
+            self.dimension
+        )
+    }
+}
+
+/// The spectra of the first seed of every condition whose folder holds them.
+///
+/// # Errors
+/// A file that is no spectrum, or whose length differs from that of the first generation.
+pub(crate) fn spectra(conditions: &[Condition]) -> Result<Vec<Spectrum>> {
+    let mut found = Vec::new();
+    for condition in conditions {
+        let Some(member) = condition.members.first() else { continue };
+        let Some((places, dimension, generations_found, curves)) = of_run(member.run)? else { continue };
+        let (label, slug) = (member.label.clone(), condition.slug.clone());
+        found.push(Spectrum { label, slug, dimension, generations_found, places, curves });
+    }
+    Ok(found)
+}
+
+type Found = (Vec<usize>, usize, usize, Vec<Curve>);
+
+fn of_run(run: &Run) -> Result<Option<Found>> {
+    let mut all: Vec<(u32, Vec<f64>)> = Vec::new();
+    for record in &run.records {
+        let path = run.dir.join(generation_dir_name(record.generation)).join(FILE_NAME);
+        let Some(eigenvalues) = read(&path)? else { continue };
+        let dimension = all.first().map_or(eigenvalues.len(), |(_, first)| first.len());
+        if eigenvalues.len() != dimension {
+            return Err(ReportError::Inconsistent {
+                path,
+                field: "i",
+                expected: format!("1 to {dimension} as in the first generation"),
+                got: format!("1 to {}", eigenvalues.len()),
+            });
+        }
+        all.push((record.generation, eigenvalues));
+    }
+    let Some(dimension) = all.first().map(|(_, first)| first.len()) else { return Ok(None) };
+    let places = dense_at_both_ends(dimension, EIGENVALUES);
+    let found = all.len();
+    let curve = |at: usize| Curve {
+        generation: all[at].0,
+        eigenvalues: places.iter().map(|place| all[at].1[place - 1]).collect(),
+    };
+    let curves = evenly(found, GENERATIONS).into_iter().map(curve).collect();
+    Ok(Some((places, dimension, found, curves)))
+}
+
+/// `None` where there is no such file: older runs have none.
+fn read(path: &Path) -> Result<Option<Vec<f64>>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(ReportError::read(path)(error)),
+    };
+    let table = CsvTable::parse(path, &bytes)?.expect_header(["i", "lambda"])?;
+    let eigenvalues =
+        table.parsed("lambda", "finite number", |cell| cell.parse().ok().filter(|value: &f64| value.is_finite()))?;
+    let places = table.all_numbers("i")?;
+    let wrong = |row: usize, column: &str, expected: &'static str, got: f64| ReportError::CsvCell {
+        path: path.to_path_buf(),
+        line: row as u64 + 2,
+        column: column.to_owned(),
+        expected,
+        got: got.to_string(),
+    };
+    if eigenvalues.is_empty() {
+        return Err(ReportError::CsvCell {
+            path: path.to_path_buf(),
+            line: 2,
+            column: "lambda".to_owned(),
+            expected: "eigenvalue",
+            got: String::new(),
+        });
+    }
+    for (row, place) in places.iter().enumerate() {
+        // Counted from 0 or from 1.
+        let first = if places[0] == 0.0 { 0.0 } else { 1.0 };
+        if *place != first + row as f64 {
+            return Err(wrong(row, "i", "next place in the order", *place));
+        }
+        if row > 0 && eigenvalues[row] > eigenvalues[row - 1] {
+            return Err(wrong(row, "lambda", "number up to the one before", eigenvalues[row]));
+        }
+    }
+    Ok(Some(eigenvalues))
+}
+
+/// At most `count` of the numbers 0..`all`, evenly spaced, the first and the last among them.
+fn evenly(all: usize, count: usize) -> Vec<usize> {
+    let stride = all.saturating_sub(1).div_ceil(count.saturating_sub(1).max(1)).max(1);
+    let mut chosen: Vec<usize> = (0..all).step_by(stride).collect();
+    let last = all.saturating_sub(1);
+    if all > 0 && chosen.last() != Some(&last) {
+        match chosen.len() == count {
+            true => chosen[count - 1] = last,
+            false => chosen.push(last),
+        }
+    }
+    chosen
+}
+
+/// At most `count` of the numbers 1..=`all`, spaced as the zeros of a Chebyshev polynomial: a spectrum bends at its ends.
+fn dense_at_both_ends(all: usize, count: usize) -> Vec<usize> {
+    if all <= count {
+        return (1..=all).collect();
+    }
+    let place = |k: usize| {
+        let angle = std::f64::consts::PI * k as f64 / (count - 1) as f64;
+        1 + ((1.0 - angle.cos()) / 2.0 * (all - 1) as f64).round() as usize
+    };
+    let mut places: Vec<usize> = (0..count).map(place).collect();
+    places.dedup();
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thinned_series_keep_both_ends_and_stay_short() {
+        for all in [1, 2, 25, 26, 27, 50, 51, 52, 101, 768, 5000] {
+            let generations = evenly(all, GENERATIONS);
+            assert_eq!((generations.first(), generations.last()), (Some(&0), Some(&(all - 1))));
+            let places = dense_at_both_ends(all, EIGENVALUES);
+            assert_eq!((places.first(), places.last()), (Some(&1), Some(&all)));
+            assert!(generations.len() <= GENERATIONS && places.len() <= EIGENVALUES, "{all}");
+            assert!(generations.is_sorted_by(|a, b| a < b) && places.is_sorted_by(|a, b| a < b), "{all}");
+        }
+        assert_eq!(evenly(51, GENERATIONS), (0..=50).step_by(2).collect::<Vec<_>>());
+        assert_eq!(evenly(0, GENERATIONS), Vec::<usize>::new());
+    }
+}
