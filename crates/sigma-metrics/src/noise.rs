@@ -41,6 +41,26 @@ impl NoiseFloor {
         (floor.low.is_finite() && floor.high.is_finite()).then_some(floor)
     }
 
+    /// The band for the mean of one further evaluation each of several runs that do not depend on each other, from the floors of all of
+    /// them: the mean of their means -+ t sd sqrt(sum_i (1 + 1/k_i)) / S for S runs. The spread is pooled, sd^2 = sum (k_i - 1) sd_i^2 /
+    /// sum (k_i - 1), with as many degrees of freedom, which takes the runs to be equally noisy. For one floor it is that floor. None
+    /// for no floor, one that cannot have come from [`NoiseFloor::of`], or a level outside (0, 1).
+    pub fn of_mean(floors: &[NoiseFloor], level: f64) -> Option<NoiseFloor> {
+        let centre = mean(&floors.iter().map(|floor| floor.mean).collect::<Vec<_>>())?;
+        let (mut degrees, mut squares, mut variance) = (0usize, 0.0, 0.0);
+        for floor in floors {
+            let free = floor.replicates.checked_sub(1).filter(|free| *free > 0)?;
+            degrees = degrees.checked_add(free)?;
+            squares += free as f64 * floor.sd * floor.sd;
+            variance += 1.0 + 1.0 / floor.replicates as f64;
+        }
+        let sd = (squares / degrees as f64).sqrt();
+        let half = two_sided_t(level, degrees)? * sd * variance.sqrt() / floors.len() as f64;
+        let replicates = floors.iter().map(|floor| floor.replicates).sum();
+        let floor = NoiseFloor { mean: centre, sd, replicates, low: centre - half, high: centre + half };
+        (floor.low.is_finite() && floor.high.is_finite()).then_some(floor)
+    }
+
     /// Whether `value` lies outside the band on `side`. The ends belong to the band, and NaN is nowhere.
     pub fn exceeded_by(&self, value: f64, side: Side) -> bool {
         match side {
@@ -178,6 +198,27 @@ mod tests {
         let rate = outside.count() as f64 / 40_000.0;
         // Standard error 0.0011.
         assert!((rate - 0.05).abs() < 0.0045, "{rate}");
+    }
+
+    #[test]
+    fn the_band_of_one_run_is_its_own_and_that_of_a_mean_covers_means_as_often_as_stated() {
+        let floor = NoiseFloor::of(&[1.0, 3.0, 2.5, 0.5], LEVEL).unwrap();
+        let same = NoiseFloor::of_mean(&[floor], LEVEL).unwrap();
+        assert!((same.low - floor.low).abs() < 1e-12 && (same.high - floor.high).abs() < 1e-12 && same.replicates == 4);
+        assert_eq!((NoiseFloor::of_mean(&[], LEVEL), NoiseFloor::of_mean(&[floor], 1.0)), (None, None));
+        assert_eq!(NoiseFloor::of_mean(&[NoiseFloor { replicates: 1, ..floor }], LEVEL), None);
+
+        let mut normal = Normal(11);
+        let outside = (0..20_000).filter(|_| {
+            let runs: Vec<(NoiseFloor, Vec<Option<f64>>)> = (0..3).map(|_| normal.run(1, |_| 0.0)).collect();
+            let floors: Vec<NoiseFloor> = runs.iter().map(|run| run.0).collect();
+            let value = runs.iter().filter_map(|run| run.1[1]).sum::<f64>() / 3.0;
+            let floor = NoiseFloor::of_mean(&floors, LEVEL).unwrap();
+            floor.exceeded_by(value, Side::Below) || floor.exceeded_by(value, Side::Above)
+        });
+        let rate = outside.count() as f64 / 20_000.0;
+        // Standard error 0.0015.
+        assert!((rate - 0.05).abs() < 0.006, "{rate}");
     }
 
     #[test]

@@ -8,13 +8,15 @@
 //! - [`run`]: a run folder, opened and checked;
 //! - [`series`]: its measurements over generations, with drifts against t = 0;
 //! - [`summary`]: final drifts, slopes, track agreement, correlations with the proxies;
-//! - [`metrics_csv`]: `metrics.csv`, `buckets.csv`, `timings.csv`;
+//! - `diagnostics`: what else a record says of its answers, and where collapse moves it;
+//! - [`metrics_csv`]: `metrics.csv`, `buckets.csv`, `timings.csv`, `noise_floor.csv`;
 //! - [`terminal`]: the short table at the end of a run;
 //! - `condition`, `names`: runs that differ in their seed alone as one, with intervals; what they are called;
+//! - `floors`: how far a signal moves when the base is evaluated again;
 //! - `buckets`: the same measurements within prompt buckets;
 //! - [`published`]: what the paper printed, to stand beside;
-//! - `paper_tables`, `summary_tables`, `bucket_tables`, `published_tables`: what tables hold, over `table`: one value as CSV,
-//!   Markdown, LaTeX and HTML;
+//! - `paper_tables`, `summary_tables`, `bucket_tables`, `published_tables`, `onset_tables`: what tables hold, over `table`: one value
+//!   as CSV, Markdown, LaTeX and HTML;
 //! - [`figure`]: two tracks, surface proxies, buckets, measured beside published, each as SVG, PDF and PNG;
 //! - `page`, `page_tables`: everything in one HTML file to look at;
 //! - [`report`]: which files a report has, under the paper's names;
@@ -44,11 +46,14 @@ pub mod terminal;
 
 mod buckets;
 mod condition;
+mod diagnostics;
+mod floors;
 mod names;
 
 pub mod published;
 
 mod bucket_tables;
+mod onset_tables;
 mod paper_tables;
 mod published_tables;
 mod summary_tables;
@@ -69,9 +74,12 @@ mod error;
 pub use error::{ReportError, Result};
 pub use figure::Figure;
 pub use manifest::Manifest;
-pub use metrics_csv::{read_buckets, read_metrics, read_timings, write_metrics};
+pub use metrics_csv::{read_buckets, read_metrics, read_noise_floor, read_timings, write_metrics};
 pub use published::Published;
-pub use record::{BucketNumbers, FileEntry, Record, Setting, SigmaNumbers, SurfaceNumbers};
+pub use record::{
+    BucketNumbers, DiversityNumbers, FileEntry, NoisePoint, PerplexityNumbers, Record, Setting, SigmaNumbers,
+    SurfaceNumbers,
+};
 pub use report::{ReportOptions, write_page, write_report, write_report_with};
 pub use run::{Run, generation_dir_name};
 pub use series::{NormalisedPoint, RunSeries, SeriesPoint};

@@ -5,6 +5,7 @@ mod buckets;
 mod csv_files;
 mod figures;
 mod fixture;
+mod onsets;
 mod page;
 mod published;
 mod records;

@@ -65,6 +65,7 @@ fn a_report_of_both_settings_has_the_papers_file_names() {
         "tab_fin_s1s2_summary",
         "tab_fin_surface_proxies",
         "tab_fin_buckets",
+        "tab_fin_diagnostics",
     ] {
         expected.extend(["csv", "md", "tex"].map(|extension| format!("tables/{table}.{extension}")));
     }
