@@ -64,6 +64,15 @@ pub(crate) fn onsets(conditions: &[Condition]) -> Table {
     Table { columns, rows }
 }
 
+/// What a reader of [`onsets`] has to know.
+pub(crate) fn onset_note() -> String {
+    format!(
+        "Onset: the first generation from which on all points to the end of the run, at least {PERSISTENCE}, lie beyond the limit; n/a \
+         where there is none. Limit: the end of the 95 % band that k other evaluations of the base leave for one more. Lead: by how \
+         many generations Track II comes first."
+    )
+}
+
 fn onset_row(condition: &Condition, seed: String, series: &RunSeries, floors: &Floors) -> Option<Vec<Cell>> {
     if floors.is_empty() {
         return None;

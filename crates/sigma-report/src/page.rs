@@ -127,8 +127,7 @@ fn tracks(conditions: &[Condition], options: &ReportOptions) -> Section {
     }
     let onsets = onset_tables::onsets(conditions);
     if !onsets.rows.is_empty() {
-        body.push_str("<p>Onset: from this generation on beyond the noise of the base, to the end of the run.</p>\n");
-        body.push_str(&onsets.html());
+        body.push_str(&format!("{}<p>{}</p>\n", onsets.html(), escaped(&onset_tables::onset_note())));
     }
     if let Some(published) = &options.published {
         body.push_str("<h3>Beside the published numbers</h3>\n");

@@ -218,7 +218,7 @@ impl Report<'_> {
         if onsets.rows.is_empty() {
             return Ok(());
         }
-        self.files.table(&format!("tab_{prefix}_onset"), &onsets, &[])
+        self.files.table(&format!("tab_{prefix}_onset"), &onsets, &[onset_tables::onset_note()])
     }
 
     fn published(&mut self, conditions: &[Condition], published: &Published) -> Result<()> {
