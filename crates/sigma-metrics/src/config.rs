@@ -145,19 +145,21 @@ pub struct SurfaceConfig {
     pub hhi_ngram: usize,
     /// Hash buckets of the HHI. Even use of all gives 1 / buckets, which is the least possible value.
     pub hhi_buckets: usize,
+    /// How many texts Self-BLEU is taken over, evenly spaced; fewer texts than this are taken whole. 0 turns it off.
+    pub self_bleu_texts: usize,
 }
 
 impl Default for SurfaceConfig {
     fn default() -> Self {
-        Self { hhi_ngram: 3, hhi_buckets: 1 << 14 }
+        Self { hhi_ngram: 3, hhi_buckets: 1 << 14, self_bleu_texts: 100 }
     }
 }
 
 impl SurfaceConfig {
     /// # Errors
-    /// [`MetricsError::Config`] names the first setting that is zero.
+    /// [`MetricsError::Config`] names the first setting that is zero and must not be.
     pub fn validate(&self) -> Result<(), MetricsError> {
-        let Self { hhi_ngram, hhi_buckets } = *self;
+        let Self { hhi_ngram, hhi_buckets, self_bleu_texts: _ } = *self;
         for (field, value) in [("hhi_ngram", hhi_ngram), ("hhi_buckets", hhi_buckets)] {
             if value == 0 {
                 return Err(MetricsError::Config { field, value: 0.0, expected: "a positive integer" });

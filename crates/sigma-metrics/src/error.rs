@@ -53,6 +53,16 @@ pub enum MetricsError {
     #[error("the eigenvalues of the {d} x {d} Gram matrix did not converge")]
     NoConvergence { d: usize },
 
+    /// The eigenvalues given are not those of a d x d matrix.
+    #[error(
+        "{values} eigenvalues were given for embeddings of width d = {d}: pass the spectrum as measured, it is not stored in files"
+    )]
+    SpectrumLength { values: usize, d: usize },
+
+    /// An eigenvalue that no Gram matrix has.
+    #[error("eigenvalue {index} is {value}: those of a Gram matrix are finite and not negative")]
+    Eigenvalue { index: usize, value: f64 },
+
     /// Two series that should run over the same generations do not.
     #[error("series of {left} and of {right} generations cannot be compared")]
     SeriesLength { left: usize, right: usize },

@@ -11,8 +11,10 @@
 //!   - `spectrum`: the eigenvalues of G_A, hence the Ky Fan envelope, rank and condition,
 //!   - [`theorem1`]: deterministic bounds, and how loose Weyl's bound is,
 //!   - [`theorem3`]: the confidence interval of the plug-in estimate;
-//! - [`mod@surface`], over the words of `words`: distinct-2 and hashed n-gram HHI;
-//! - [`normal`] and [`statistics`]: quantile, slope, correlations; [`bootstrap`]: the interval of a mean over seeds;
+//! - [`mod@diversity`]: effective rank, RankMe, Vendi scores and mean cosine of the same rows;
+//! - [`mod@surface`], over the words of `words`: distinct-n, hashed n-gram HHI, `repetition`, `compression`, `self_bleu`;
+//! - [`normal`], `student` and [`statistics`]: quantiles, slope, correlations; [`bootstrap`]: the interval of a mean over seeds;
+//! - [`noise`]: how far evaluation alone moves a number, and from which generation on a series is beyond that;
 //! - [`drift`]: a whole run: drifts, track agreement, correlation with the proxies;
 //! - [`error`]: everything that can be wrong with an input.
 //!
@@ -38,12 +40,19 @@ mod spectrum;
 pub mod theorem1;
 pub mod theorem3;
 
+pub mod diversity;
+
+mod compression;
+mod repetition;
+mod self_bleu;
 pub mod surface;
 mod words;
 
 pub mod bootstrap;
+pub mod noise;
 pub mod normal;
 pub mod statistics;
+mod student;
 
 pub mod drift;
 
@@ -51,9 +60,11 @@ pub mod error;
 
 pub use bootstrap::{Interval, bootstrap_mean};
 pub use config::{Observed, SigmaConfig, SurfaceConfig};
+pub use diversity::{Diversity, diversity};
 pub use drift::{Correlation, Drift, Summary, Tracks, Trend, correlate, drifts, summarize, tracks_agree};
 pub use error::MetricsError;
 pub use matrix::Embeddings;
+pub use noise::{NoiseFloor, PERSISTENCE, Side, lead, onset};
 pub use normal::normal_quantile;
 pub use observe::observed_rows;
 pub use sigma_ub::{SigmaUb, sigma_ub};

@@ -147,7 +147,7 @@ fn bare_log_det(g_a: &Gram) -> Result<Option<f64>, MetricsError> {
     }
 }
 
-fn check_observed(rows: &Embeddings, observed: &[usize]) -> Result<(), MetricsError> {
+pub(crate) fn check_observed(rows: &Embeddings, observed: &[usize]) -> Result<(), MetricsError> {
     let n = rows.n();
     if observed.is_empty() {
         return Err(MetricsError::NothingObserved { n });

@@ -47,9 +47,9 @@ impl Spectrum {
         self.lambda[self.lambda.len() - 1]
     }
 
-    /// How many eigenvalues exceed the rounding of the largest: NumPy's tolerance max(n_A, d) * eps * lambda_1.
+    /// How many eigenvalues exceed [`rank_tolerance`].
     pub(crate) fn rank(&self, n_a: usize) -> usize {
-        let tolerance = n_a.max(self.lambda.len()) as f64 * f64::EPSILON * self.largest();
+        let tolerance = rank_tolerance(n_a, self.lambda.len(), self.largest());
         self.lambda.iter().filter(|&&lambda| lambda > tolerance).count()
     }
 
@@ -68,6 +68,11 @@ impl Spectrum {
     pub(crate) fn log_volume_over(&self, shift: f64) -> f64 {
         self.lambda.iter().map(|lambda| (lambda / shift).ln_1p()).sum()
     }
+}
+
+/// The rounding of the largest eigenvalue, below which another is as good as zero: NumPy's max(n_A, d) * eps * lambda_1.
+pub(crate) fn rank_tolerance(n_a: usize, d: usize, largest: f64) -> f64 {
+    n_a.max(d) as f64 * f64::EPSILON * largest
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use sigma_metrics::{Interval, bootstrap_mean};
 
 use crate::buckets::bucket_series;
 use crate::error::{ReportError, Result};
+use crate::floors::Floors;
 use crate::names;
 use crate::record::Setting;
 use crate::run::{CONFIG_FILE_NAME, Run};
@@ -50,6 +51,8 @@ pub(crate) struct Condition<'a> {
     pub(crate) mean: RunSeries,
     /// Intervals of both drifts, one entry per point of `mean`; empty for a single member.
     pub(crate) bands: Vec<Band>,
+    /// Noise of `mean`.
+    pub(crate) floors: Floors,
     /// Means of the buckets, each named after its bucket.
     pub(crate) buckets: Vec<RunSeries>,
 }
@@ -60,6 +63,7 @@ pub(crate) struct Member<'a> {
     pub(crate) run: &'a Run,
     /// Over the checkpoints that all members have.
     pub(crate) series: RunSeries,
+    pub(crate) floors: Floors,
     pub(crate) label: String,
     pub(crate) slug: String,
 }
@@ -172,6 +176,7 @@ fn condition<'a>(group: &[Key<'a>], label: String, slug: String) -> Condition<'a
         Member {
             run: key.run,
             series,
+            floors: Floors::of(&key.run.records),
             label: if several { format!("{label}, seed {seed}") } else { label.clone() },
             slug: if several { format!("{slug}_seed{seed}") } else { slug.clone() },
         }
@@ -184,6 +189,7 @@ fn condition<'a>(group: &[Key<'a>], label: String, slug: String) -> Condition<'a
         family: group[0].family.clone(),
         mean: mean(&series),
         bands: if several { (0..checkpoints).map(|t| band(&series, t)).collect() } else { Vec::new() },
+        floors: Floors::of_mean(&members.iter().map(|member| member.floors).collect::<Vec<_>>()),
         buckets: mean_buckets(&members, checkpoints),
         label,
         slug,

@@ -24,6 +24,7 @@ use crate::alpha::AlphaSweep;
 use crate::condition::Condition;
 use crate::durable;
 use crate::error::{ReportError, Result};
+use crate::floors::Floors;
 use crate::published::PublishedPoint;
 use crate::record::Setting;
 use crate::series::RunSeries;
@@ -54,14 +55,16 @@ impl Figure {
     /// Drift of both tracks against generation, one panel for each run. A single run needs no title; its caption says what it is.
     pub fn two_tracks(runs: &[RunSeries]) -> Figure {
         let titled = runs.len() > 1;
-        let panel = |run: &RunSeries| two_tracks::panel(run, &[], titled.then(|| panel_title(run.setting).to_owned()));
+        let panel = |run: &RunSeries| {
+            two_tracks::panel(run, &[], &Floors::default(), titled.then(|| panel_title(run.setting).to_owned()))
+        };
         Figure::lines(runs.iter().map(panel).collect())
     }
 
-    /// The same for the means of conditions, with their intervals over seeds.
+    /// The same for the means of conditions, with their intervals over seeds and the noise of the base.
     pub(crate) fn two_tracks_of(conditions: &[Condition]) -> Figure {
         let panel = |(condition, title): (&Condition, Option<String>)| {
-            two_tracks::panel(&condition.mean, &condition.bands, title)
+            two_tracks::panel(&condition.mean, &condition.bands, &condition.floors, title)
         };
         Figure::lines(conditions.iter().zip(titles(conditions)).map(panel).collect())
     }

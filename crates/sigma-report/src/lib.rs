@@ -8,16 +8,18 @@
 //! - [`run`]: a run folder, opened and checked;
 //! - [`series`]: its measurements over generations, with drifts against t = 0;
 //! - [`summary`]: final drifts, slopes, track agreement, correlations with the proxies;
-//! - [`metrics_csv`]: `metrics.csv`, `buckets.csv`, `timings.csv`;
+//! - `diagnostics`: what else a record says of its answers, and where collapse moves it;
+//! - [`metrics_csv`]: `metrics.csv`, `buckets.csv`, `timings.csv`, `noise_floor.csv`;
 //! - [`terminal`]: the short table at the end of a run;
 //! - `condition`, `names`: runs that differ in their seed alone as one, with intervals; what they are called;
+//! - `floors`: how far a signal moves when the base is evaluated again;
 //! - `buckets`: the same measurements within prompt buckets;
 //! - `alpha`: conditions over the real fraction;
 //! - `spectrum`: the eigenvalues of a run over generations;
 //! - `config_keys`: a config as flat lines;
 //! - [`published`]: what the paper printed, to stand beside;
-//! - `paper_tables`, `summary_tables`, `bucket_tables`, `published_tables`, `alpha_tables`, `spectrum_tables`, `repro_tables`: what tables hold, over `table`: one value as CSV,
-//!   Markdown, LaTeX and HTML;
+//! - `paper_tables`, `summary_tables`, `bucket_tables`, `published_tables`, `onset_tables`, `alpha_tables`, `spectrum_tables`,
+//!   `repro_tables`: what tables hold, over `table`: one value as CSV, Markdown, LaTeX and HTML;
 //! - [`figure`]: two tracks, surface proxies, buckets, measured beside published, drifts over the real fraction, spectra, each as SVG,
 //!   PDF and PNG;
 //! - `page`, `page_tables`: everything in one HTML file to look at;
@@ -50,6 +52,8 @@ mod alpha;
 mod buckets;
 mod condition;
 mod config_keys;
+mod diagnostics;
+mod floors;
 mod names;
 mod spectrum;
 
@@ -57,6 +61,7 @@ pub mod published;
 
 mod alpha_tables;
 mod bucket_tables;
+mod onset_tables;
 mod paper_tables;
 mod published_tables;
 mod repro_tables;
@@ -79,9 +84,12 @@ mod error;
 pub use error::{ReportError, Result};
 pub use figure::Figure;
 pub use manifest::Manifest;
-pub use metrics_csv::{read_buckets, read_metrics, read_timings, write_metrics};
+pub use metrics_csv::{read_buckets, read_metrics, read_noise_floor, read_timings, write_metrics};
 pub use published::Published;
-pub use record::{BucketNumbers, FileEntry, Record, Setting, SigmaNumbers, SurfaceNumbers};
+pub use record::{
+    BucketNumbers, DiversityNumbers, FileEntry, NoisePoint, PerplexityNumbers, Record, Setting, SigmaNumbers,
+    SurfaceNumbers,
+};
 pub use report::{ReportOptions, write_page, write_report, write_report_with};
 pub use run::{Run, generation_dir_name};
 pub use series::{NormalisedPoint, RunSeries, SeriesPoint};

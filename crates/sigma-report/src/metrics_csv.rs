@@ -1,23 +1,31 @@
-//! `metrics.csv`, `buckets.csv` and `timings.csv` of a run folder. All three are written whole from the records, so they cannot disagree
-//! with them. Durations have a file of their own: metrics.csv and buckets.csv are byte-identical for interrupted and uninterrupted
+//! `metrics.csv`, `buckets.csv`, `timings.csv` and `noise_floor.csv` of a run folder. All are written whole from the records, so they
+//! cannot disagree with them. Durations have a file of their own: metrics.csv and buckets.csv are byte-identical for interrupted and uninterrupted
 //! runs, and anyone can check that with `cmp`; one clock reading among their columns would end it.
 
 use std::path::Path;
 
+use crate::diagnostics::stop_rate;
 use crate::error::Result;
-use crate::record::{BucketNumbers, Record, SigmaNumbers, TrainingRecord};
+use crate::record::{
+    BucketNumbers, DiversityNumbers, NoisePoint, Record, SigmaNumbers, SurfaceNumbers, TrainingRecord,
+};
 use crate::series::drift;
 use crate::table::{Cell, Column, CsvTable, Table};
 
 pub const METRICS_FILE_NAME: &str = "metrics.csv";
 pub const BUCKETS_FILE_NAME: &str = "buckets.csv";
 pub const TIMINGS_FILE_NAME: &str = "timings.csv";
+pub const NOISE_FILE_NAME: &str = "noise_floor.csv";
 
-/// Writes the three files of `records` into `dir`.
+/// Writes the files of `records` into `dir`; the noise floor only where t = 0 has one.
 pub fn write_metrics(dir: &Path, records: &[Record]) -> Result<()> {
     metrics_table(records).write_csv(&dir.join(METRICS_FILE_NAME))?;
     buckets_table(records).write_csv(&dir.join(BUCKETS_FILE_NAME))?;
-    timings_table(records).write_csv(&dir.join(TIMINGS_FILE_NAME))
+    timings_table(records).write_csv(&dir.join(TIMINGS_FILE_NAME))?;
+    match records.first() {
+        Some(base) if !base.noise.is_empty() => noise_table(records).write_csv(&dir.join(NOISE_FILE_NAME)),
+        _ => Ok(()),
+    }
 }
 
 /// Reads a metrics.csv (or metrics_paper.csv, which has the same columns).
@@ -31,6 +39,10 @@ pub fn read_buckets(path: &Path) -> Result<CsvTable> {
 
 pub fn read_timings(path: &Path) -> Result<CsvTable> {
     read(path, &timings_table(&[]))
+}
+
+pub fn read_noise_floor(path: &Path) -> Result<CsvTable> {
+    read(path, &noise_table(&[]))
 }
 
 fn read(path: &Path, expected: &Table) -> Result<CsvTable> {
@@ -78,15 +90,36 @@ const SIGMA: &[SigmaField] = &[
     ("overestimation", |m| Cell::Number(m.sigma.overestimation)),
 ];
 
+/// The texts of a checkpoint or of a replicate of the base.
+const SURFACE: &[Field<SurfaceNumbers>] = &[
+    ("distinct_2", |s| s.distinct_2.into()),
+    ("hhi", |s| s.hhi.into()),
+    ("distinct_1", |s| s.distinct_1.into()),
+    ("distinct_3", |s| s.distinct_3.into()),
+    ("distinct_4", |s| s.distinct_4.into()),
+    ("repeated_4grams", |s| s.repeated_4grams.into()),
+    ("compression_ratio", |s| s.compression_ratio.into()),
+    ("self_bleu", |s| s.self_bleu.into()),
+    ("words", |s| Cell::count(s.words)),
+    ("mean_words", |s| Cell::Number(s.mean_words)),
+];
+
 /// The rest of metrics.csv.
 const CHECKPOINT: &[Field<Record>] = &[
-    ("distinct_2", |r| r.surface.distinct_2.into()),
-    ("hhi", |r| r.surface.hhi.into()),
-    ("words", |r| Cell::count(r.surface.words)),
-    ("mean_words", |r| Cell::Number(r.surface.mean_words)),
+    ("effective_rank", |r| diversity(r, |diversity| Some(diversity.effective_rank))),
+    ("rank_me", |r| diversity(r, |diversity| Some(diversity.rank_me))),
+    ("vendi_1", |r| diversity(r, |diversity| Some(diversity.vendi_1))),
+    ("vendi_2", |r| diversity(r, |diversity| Some(diversity.vendi_2))),
+    ("vendi_inf", |r| diversity(r, |diversity| Some(diversity.vendi_inf))),
+    ("mean_cosine", |r| diversity(r, |diversity| diversity.mean_cosine)),
+    ("perplexity_held_out", |r| r.perplexity.as_ref().and_then(|perplexity| perplexity.held_out).into()),
+    ("perplexity_answers_under_base", |r| {
+        r.perplexity.as_ref().and_then(|perplexity| perplexity.answers_under_base).into()
+    }),
     ("answers", |r| Cell::count(r.evaluation.answers)),
     ("empty_answers", |r| Cell::count(r.evaluation.empty)),
     ("stopped_at_eos", |r| Cell::count(r.evaluation.stopped_at_eos)),
+    ("stop_rate", |r| stop_rate(r).into()),
     ("mean_tokens", |r| Cell::Number(r.evaluation.mean_tokens)),
     ("blocks", |r| Cell::count(r.evaluation.blocks)),
     ("real_blocks", |r| Cell::count(r.mixture.real)),
@@ -123,11 +156,12 @@ const TIMINGS: &[Field<Record>] = &[
 ];
 
 pub(crate) fn metrics_table(records: &[Record]) -> Table {
-    let columns = names(&[GENERATION]).chain(names(SIGMA)).chain(names(CHECKPOINT)).collect();
+    let columns = names(&[GENERATION]).chain(names(SIGMA)).chain(names(SURFACE)).chain(names(CHECKPOINT)).collect();
     let base = records.first().and_then(|record| record.sigma.as_ref());
     let row = |record: &Record| {
         let mut row = vec![GENERATION.1(record)];
         push_sigma(&mut row, record.sigma.as_ref(), base);
+        row.extend(SURFACE.iter().map(|(_, cell)| cell(&record.surface)));
         row.extend(CHECKPOINT.iter().map(|(_, cell)| cell(record)));
         row
     };
@@ -158,6 +192,20 @@ pub(crate) fn timings_table(records: &[Record]) -> Table {
     Table { columns: names(TIMINGS).collect(), rows: records.iter().map(row).collect() }
 }
 
+/// One row for each replicate of the base, with its drifts against t = 0.
+pub(crate) fn noise_table(records: &[Record]) -> Table {
+    let replicate: Field<NoisePoint> = ("replicate", |noise| Cell::Count(noise.replicate.into()));
+    let columns = names(&[replicate]).chain(names(SIGMA)).chain(names(SURFACE)).collect();
+    let base = records.first().and_then(|record| record.sigma.as_ref());
+    let row = |noise: &NoisePoint| {
+        let mut row = vec![replicate.1(noise)];
+        push_sigma(&mut row, noise.sigma.as_ref(), base);
+        row.extend(SURFACE.iter().map(|(_, cell)| cell(&noise.surface)));
+        row
+    };
+    Table { columns, rows: records.iter().take(1).flat_map(|record| &record.noise).map(row).collect() }
+}
+
 fn names<F>(fields: &[(&'static str, F)]) -> impl Iterator<Item = Column> {
     fields.iter().map(|(name, _)| Column::named(name))
 }
@@ -167,6 +215,10 @@ fn push_sigma(row: &mut Vec<Cell>, sigma: Option<&SigmaNumbers>, base: Option<&S
         Some(sigma) => cell(&Measured { sigma, base }),
         None => Cell::Missing,
     }));
+}
+
+fn diversity(record: &Record, value: impl Fn(&DiversityNumbers) -> Option<f64>) -> Cell {
+    record.diversity.as_ref().and_then(value).into()
 }
 
 fn training(record: &Record, cell: impl Fn(&TrainingRecord) -> Cell) -> Cell {

@@ -16,6 +16,7 @@ use crate::alpha_tables;
 use crate::bucket_tables;
 use crate::condition::{Condition, Member};
 use crate::error::{ReportError, Result};
+use crate::onset_tables;
 use crate::page_tables;
 use crate::paper_tables;
 use crate::published;
@@ -146,6 +147,10 @@ fn tracks(conditions: &[Condition], options: &ReportOptions) -> Section {
         body.push_str("<p>Means over seeds, with bootstrap 95 % intervals. Seed by seed:</p>\n");
         body.push_str(&summary_tables::seeds(conditions).html());
     }
+    let onsets = onset_tables::onsets(conditions);
+    if !onsets.rows.is_empty() {
+        body.push_str(&format!("{}<p>{}</p>\n", onsets.html(), escaped(&onset_tables::onset_note())));
+    }
     if let Some(published) = &options.published {
         body.push_str("<h3>Beside the published numbers</h3>\n");
         for condition in conditions {
@@ -163,6 +168,7 @@ fn tracks(conditions: &[Condition], options: &ReportOptions) -> Section {
 fn surface(conditions: &[Condition]) -> Section {
     let mut body = chart_place("surface", "Both tracks and the surface proxies, each scaled to [0, 1]");
     body.push_str(&paper_tables::surface_summary(conditions).html());
+    body.push_str(&folded("All other diagnostics", &onset_tables::diagnostics(conditions).html()));
     for condition in conditions {
         let points = paper_tables::surface_points(&condition.mean).html();
         body.push_str(&folded(&format!("Points of {}", condition.label), &points));

@@ -10,7 +10,7 @@ use crate::error::{ReportError, Result};
 use crate::{exact_float, json_file};
 
 /// Version of the fields below; raised with every change of them.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Name of the file in a generation's folder.
 pub const FILE_NAME: &str = "record.json";
@@ -73,6 +73,11 @@ pub struct Record {
     pub sigma: Option<SigmaNumbers>,
     pub buckets: Vec<BucketNumbers>,
     pub surface: SurfaceNumbers,
+    /// Of the rows that `sigma` is measured over; `None` if that is.
+    pub diversity: Option<DiversityNumbers>,
+    /// Evaluations of the base checkpoint under other evaluation seeds; empty after t = 0.
+    pub noise: Vec<NoisePoint>,
+    pub perplexity: Option<PerplexityNumbers>,
     /// Things a reader must know before trusting the numbers: `rank_deficient`, `all_answers_empty`, ...
     pub flags: Vec<String>,
     /// RFC 3339.
@@ -232,9 +237,74 @@ pub struct SurfaceNumbers {
     /// Concentration of hashed n-grams; `None` without n-grams.
     #[serde(with = "exact_float::option")]
     pub hhi: Option<f64>,
+    /// Unique words / words.
+    #[serde(with = "exact_float::option")]
+    pub distinct_1: Option<f64>,
+    #[serde(with = "exact_float::option")]
+    pub distinct_3: Option<f64>,
+    #[serde(with = "exact_float::option")]
+    pub distinct_4: Option<f64>,
+    /// Share of the four-grams of an answer that it has used before.
+    #[serde(with = "exact_float::option")]
+    pub repeated_4grams: Option<f64>,
+    /// Bytes / bytes after DEFLATE.
+    #[serde(with = "exact_float::option")]
+    pub compression_ratio: Option<f64>,
+    /// Mean BLEU-4 of answers against each other; `None` where it is turned off.
+    #[serde(with = "exact_float::option")]
+    pub self_bleu: Option<f64>,
     pub words: usize,
     #[serde(with = "exact_float")]
     pub mean_words: f64,
+}
+
+/// Diversity of the observed embeddings, as in [`sigma_metrics::Diversity`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiversityNumbers {
+    #[serde(with = "exact_float")]
+    pub effective_rank: f64,
+    #[serde(with = "exact_float")]
+    pub rank_me: f64,
+    #[serde(with = "exact_float")]
+    pub vendi_1: f64,
+    #[serde(with = "exact_float")]
+    pub vendi_2: f64,
+    #[serde(with = "exact_float")]
+    pub vendi_inf: f64,
+    /// `None` for fewer than two rows.
+    #[serde(with = "exact_float::option")]
+    pub mean_cosine: Option<f64>,
+}
+
+impl From<sigma_metrics::Diversity> for DiversityNumbers {
+    fn from(measured: sigma_metrics::Diversity) -> Self {
+        let sigma_metrics::Diversity { effective_rank, rank_me, vendi_1, vendi_2, vendi_inf, mean_cosine } = measured;
+        DiversityNumbers { effective_rank, rank_me, vendi_1, vendi_2, vendi_inf, mean_cosine }
+    }
+}
+
+/// One more evaluation of the base checkpoint, under another evaluation seed: what a number does although nothing was trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoisePoint {
+    /// Counted from 1.
+    pub replicate: u32,
+    /// `None` if no block could be embedded.
+    pub sigma: Option<SigmaNumbers>,
+    pub surface: SurfaceNumbers,
+}
+
+/// Perplexities per token, exp of the mean negative log-likelihood in nats.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PerplexityNumbers {
+    /// Of this generation's model on real text that it is not trained on.
+    #[serde(with = "exact_float::option")]
+    pub held_out: Option<f64>,
+    /// Of the base model on this generation's answers.
+    #[serde(with = "exact_float::option")]
+    pub answers_under_base: Option<f64>,
 }
 
 impl Record {
@@ -261,7 +331,12 @@ impl Record {
                 blocks,
             ));
         }
-        for sigma in self.sigma.iter().chain(self.buckets.iter().filter_map(|bucket| bucket.sigma.as_ref())) {
+        if self.generation > 0 && !self.noise.is_empty() {
+            return Err(inconsistent(path, "noise", "nothing after generation 0", self.noise.len()));
+        }
+        let of_buckets = self.buckets.iter().filter_map(|bucket| bucket.sigma.as_ref());
+        let of_noise = self.noise.iter().filter_map(|noise| noise.sigma.as_ref());
+        for sigma in self.sigma.iter().chain(of_buckets).chain(of_noise) {
             if sigma.n_a > sigma.n {
                 return Err(inconsistent(path, "n_a", format!("at most n = {}", sigma.n), sigma.n_a));
             }

@@ -12,8 +12,9 @@ use crate::bucket_tables;
 use crate::condition::{Condition, Member, conditions};
 use crate::error::{ReportError, Result};
 use crate::figure::Figure;
-use crate::metrics_csv::{buckets_table, metrics_table};
+use crate::metrics_csv::{buckets_table, metrics_table, noise_table};
 use crate::names::check_file_name_part;
+use crate::onset_tables;
 use crate::page::{self, Contents};
 use crate::paper_tables;
 use crate::published::{self, Published};
@@ -68,10 +69,11 @@ pub fn write_report(runs: &[Run], out: &Path, prefix: &str) -> Result<Vec<PathBu
 /// figures/<prefix>_<c>_two_tracks.{svg,pdf,png}
 /// figures/<prefix>_{surface_proxies,buckets}.{svg,pdf,png}
 /// tables/<prefix>_<c>_{two_tracks,surface_proxies,buckets}_points.{csv,md,tex}
-/// tables/tab_<prefix>_{s1s2_summary,surface_proxies,buckets}.{csv,md,tex}
+/// tables/tab_<prefix>_{s1s2_summary,surface_proxies,buckets,diagnostics}.{csv,md,tex}
 /// tables/tab_<prefix>_repro_{model_training,data_mixture,decoding,seeds,sigma_ub,environment}.{csv,md,tex}
 /// [several conditions]  figures/<prefix>_s1s2_two_tracks.{svg,pdf,png}
 /// [several seeds]       tables/<prefix>_<c>_seed<seed>_two_tracks_points.{csv,md,tex}, tables/tab_<prefix>_seeds.{csv,md,tex}
+/// [noise replicates]    tables/tab_<prefix>_onset.{csv,md,tex}, and noise_floor*.csv beside metrics_paper*.csv
 /// [several alphas]      figures/<prefix>_alpha{,_heatmap}.{svg,pdf,png}, tables/<prefix>_alpha_{points,seed_points,heatmap}.{csv,md,tex}
 /// [spectrum.csv]        figures/<prefix>_<c>_spectrum.{svg,pdf,png} of the first seed, tables/<prefix>_<c>_spectrum.csv
 /// [published numbers]   figures/<prefix>_<c>_published.{svg,pdf,png}, tables/<prefix>_<c>_published_points.{csv,md,tex} (S1),
@@ -95,6 +97,7 @@ pub fn write_report_with(runs: &[Run], out: &Path, options: &ReportOptions) -> R
     report.tracks(&conditions)?;
     report.surface(&conditions)?;
     report.buckets(&conditions)?;
+    report.diagnostics(&conditions)?;
     if let Some(sweep) = AlphaSweep::of(&conditions) {
         report.alpha(&sweep)?;
     }
@@ -158,6 +161,9 @@ impl Report<'_> {
             let name = if shared { format!("_{}", member.slug) } else { String::new() };
             let records = &member.run.records;
             self.files.csv(&format!("{folder}/metrics_paper{suffix}{name}"), &metrics_table(records))?;
+            if records.first().is_some_and(|base| !base.noise.is_empty()) {
+                self.files.csv(&format!("{folder}/noise_floor{suffix}{name}"), &noise_table(records))?;
+            }
             if records.iter().any(|record| !record.buckets.is_empty()) {
                 self.files.csv(&format!("{folder}/metrics_buckets_paper{suffix}{name}"), &buckets_table(records))?;
             }
@@ -240,6 +246,17 @@ impl Report<'_> {
             self.files.csv(&format!("tables/{name}"), &spectrum_tables::points(spectrum))?;
         }
         Ok(())
+    }
+
+    fn diagnostics(&mut self, conditions: &[Condition]) -> Result<()> {
+        let prefix = self.prefix;
+        let diagnostics = onset_tables::diagnostics(conditions);
+        self.files.table(&format!("tab_{prefix}_diagnostics"), &diagnostics, &[])?;
+        let onsets = onset_tables::onsets(conditions);
+        if onsets.rows.is_empty() {
+            return Ok(());
+        }
+        self.files.table(&format!("tab_{prefix}_onset"), &onsets, &[onset_tables::onset_note()])
     }
 
     fn published(&mut self, conditions: &[Condition], published: &Published) -> Result<()> {

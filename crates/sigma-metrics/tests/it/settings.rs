@@ -14,7 +14,7 @@ fn an_empty_section_is_the_papers() {
     assert_eq!(sigma("{}"), Ok(paper.clone()));
     assert_eq!(paper.validate(), Ok(()));
     let surface: SurfaceConfig = serde_json::from_str("{}").unwrap();
-    assert_eq!(surface, SurfaceConfig { hhi_ngram: 3, hhi_buckets: 16384 });
+    assert_eq!(surface, SurfaceConfig { hhi_ngram: 3, hhi_buckets: 16384, self_bleu_texts: 100 });
     assert_eq!(surface.validate(), Ok(()));
 }
 

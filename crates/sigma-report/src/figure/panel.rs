@@ -30,6 +30,8 @@ pub(super) struct Panel {
 /// An interval around a line, in a tint of its colour; interrupted where there is none.
 pub(super) struct Band {
     pub(super) colour: RGBColor,
+    /// How much of the colour it has.
+    pub(super) tint: f64,
     /// Generation, low end, high end.
     pub(super) points: Vec<(u32, Option<(f64, f64)>)>,
 }
@@ -181,7 +183,7 @@ impl Panel {
             let there = run.iter().flatten().map(|&(x, low, _)| (x, low));
             let back = run.iter().rev().flatten().map(|&(x, _, high)| (x, high));
             let outline: Vec<(f64, f64)> = there.chain(back).collect();
-            chart.plotting_area().draw(&Polygon::new(outline, tint(band.colour).filled()))?;
+            chart.plotting_area().draw(&Polygon::new(outline, tint(band.colour, band.tint).filled()))?;
         }
         Ok(())
     }

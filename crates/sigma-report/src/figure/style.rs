@@ -44,15 +44,17 @@ pub(super) const ZERO: RGBColor = RGBColor(150, 150, 150);
 pub(super) const GRID: RGBColor = RGBColor(224, 224, 224);
 
 /// How much of its line's colour an interval has.
-const TINT: f64 = 0.2;
+pub(super) const TINT: f64 = 0.2;
+/// The same of a noise floor, which lies behind everything.
+pub(super) const FLOOR_TINT: f64 = 0.1;
 
 /// Mean advance of a character of the figure font as a fraction of its size, on the generous side: room for text is reserved with it.
 const ADVANCE_EM: f64 = 0.58;
 
-/// The colour of an interval: opaque, because svg2pdf writes several transparencies in the order of a hash table, that is, in another
+/// A colour of which `share` is left, the rest white: opaque, because svg2pdf writes several transparencies in the order of a hash table, that is, in another
 /// order every time.
-pub(super) fn tint(RGBColor(red, green, blue): RGBColor) -> RGBColor {
-    let mixed = |part: u8| (255.0 - TINT * (255.0 - f64::from(part))).round() as u8;
+pub(super) fn tint(RGBColor(red, green, blue): RGBColor, share: f64) -> RGBColor {
+    let mixed = |part: u8| (255.0 - share * (255.0 - f64::from(part))).round() as u8;
     RGBColor(mixed(red), mixed(green), mixed(blue))
 }
 

@@ -7,6 +7,7 @@ use sigma_metrics::Interval;
 use crate::alpha::{AlphaPoint, AlphaSweep};
 use crate::buckets::BANK;
 use crate::condition::{Band, Condition};
+use crate::floors;
 use crate::published::{Published, published_series};
 use crate::record::SigmaNumbers;
 use crate::run::Run;
@@ -102,6 +103,9 @@ const TRACKS: [Signal<SeriesPoint>; 3] = [
 
 /// Drifts of all conditions, of their seeds, and of the paper.
 pub(super) fn two_tracks(conditions: &[Condition], published: Option<&Published>) -> Chart {
+    let published = published.filter(|published| !published.s1_points.is_empty());
+    // The noise of a single run does not count: it keeps the colours of its tracks.
+    let single = conditions.iter().map(|condition| condition.members.len()).sum::<usize>() == 1 && published.is_none();
     let (mut groups, mut lines) = (Vec::new(), Vec::new());
     let mut add = |switch: Switch, series: &RunSeries, bands: &[Band]| {
         for (signal, (_, track)) in TRACKS.iter().enumerate() {
@@ -117,14 +121,18 @@ pub(super) fn two_tracks(conditions: &[Condition], published: Option<&Published>
         };
         add(on(&name), &condition.mean, &condition.bands);
     }
-    if let Some(printed) = published.filter(|published| !published.s1_points.is_empty()) {
+    if let Some(printed) = published {
         add(on("S1 as published"), &published_series(printed), &[]);
     }
     // Last, and off, so that what is on at the beginning has the first and clearest colours.
     for condition in conditions.iter().filter(|condition| condition.members.len() > 1) {
         condition.members.iter().for_each(|member| add(off(&member.label), &member.series, &[]));
     }
-    let colour_by = if groups.len() > 1 { "group" } else { "signal" };
+    for condition in conditions.iter().filter(|condition| !condition.floors.is_empty()) {
+        let name = format!("{}, noise of the base", condition.label);
+        let (noise, bands) = noise(condition);
+        add(if conditions.len() == 1 { on(&name) } else { off(&name) }, &noise, &bands);
+    }
     Chart {
         id: "two-tracks",
         x_title: GENERATION,
@@ -133,12 +141,27 @@ pub(super) fn two_tracks(conditions: &[Condition], published: Option<&Published>
         y_title: DRIFT.to_owned(),
         scales: &["linear", "symlog"],
         zero: true,
-        colour_by,
+        colour_by: if single { "signal" } else { "group" },
         titles: ["Runs", "Tracks"],
         groups,
         signals: TRACKS.iter().enumerate().map(|(at, (name, _))| if at < 2 { on(name) } else { off(name) }).collect(),
         lines,
     }
+}
+
+/// The noise floors of both tracks as lines without slope.
+fn noise(condition: &Condition) -> (RunSeries, Vec<Band>) {
+    let floor = |signal: floors::Signal| condition.floors.get(signal);
+    let ends = |signal: floors::Signal| floor(signal).map(|floor| Interval { low: floor.low, high: floor.high });
+    let point = |point: &SeriesPoint| SeriesPoint {
+        du_cov: floor(floors::Signal::TrackTwo).map(|floor| floor.mean),
+        dg_kf: floor(floors::Signal::TrackOne).map(|floor| floor.mean),
+        ..SeriesPoint::of_tracks(point.generation, None, None)
+    };
+    let band = Band { du_cov: ends(floors::Signal::TrackTwo), dg_kf: ends(floors::Signal::TrackOne) };
+    let points: Vec<SeriesPoint> = condition.mean.points.iter().map(point).collect();
+    let bands = vec![band; points.len()];
+    (RunSeries { points, ..condition.mean.clone() }, bands)
 }
 
 /// The intervals of a track; there are none for the track of all blocks.

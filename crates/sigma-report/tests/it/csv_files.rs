@@ -1,12 +1,14 @@
-//! metrics.csv, buckets.csv and timings.csv.
+//! metrics.csv, buckets.csv, timings.csv and noise_floor.csv.
 
 use std::fs;
 use std::path::Path;
 
-use sigma_report::metrics_csv::{BUCKETS_FILE_NAME, METRICS_FILE_NAME, TIMINGS_FILE_NAME};
-use sigma_report::{CsvTable, Record, ReportError, Setting, read_buckets, read_metrics, read_timings, write_metrics};
+use sigma_report::metrics_csv::{BUCKETS_FILE_NAME, METRICS_FILE_NAME, NOISE_FILE_NAME, TIMINGS_FILE_NAME};
+use sigma_report::{
+    CsvTable, Record, ReportError, Setting, read_buckets, read_metrics, read_noise_floor, read_timings, write_metrics,
+};
 
-use crate::fixture::{noise, records};
+use crate::fixture::{noise, records, replicates};
 
 fn awkward_records() -> Vec<Record> {
     let tracks: Vec<(f64, f64)> = (0..5).map(|t| (-1000.0 / 3.0 + noise(t) * 1e-7, noise(t + 9) / 7.0)).collect();
@@ -38,12 +40,16 @@ fn a_checkpoint_is_one_row_of_metrics_csv() {
         written(&records(Setting::S1, &tracks), METRICS_FILE_NAME),
         "generation,n,n_a,d,delta,rho,beta,s,u_cov,du_cov,g_kf,dg_kf,u_cov_full,du_cov_full,rank,condition,lambda_max,\
          lambda_min,log_det_ga,plugin,theorem1_log_lower,theorem1_log_upper,theorem3_s,theorem3_half_width,\
-         overestimation,distinct_2,hhi,words,mean_words,answers,empty_answers,stopped_at_eos,mean_tokens,blocks,\
+         overestimation,distinct_2,hhi,distinct_1,distinct_3,distinct_4,repeated_4grams,compression_ratio,self_bleu,\
+         words,mean_words,effective_rank,rank_me,vendi_1,vendi_2,vendi_inf,mean_cosine,perplexity_held_out,\
+         perplexity_answers_under_base,answers,empty_answers,stopped_at_eos,stop_rate,mean_tokens,blocks,\
          real_blocks,synthetic_blocks,steps,skipped_steps,first_loss,last_loss,mean_loss_last_epoch,grad_norm_max,flags\n\
          0,1000,500,384,0.001,1,500,2286,-100.5,0,40,0,-100.4,0,384,123456.789,98.7,0.0008,-321.5,-55.25,\
-         -321.5,2000,17.5,1.5,900,0.731,0.000102,40000,200,200,0,3,254.5,1000,0,0,,,,,,,\n\
+         -321.5,2000,17.5,1.5,900,0.731,0.000102,0.25,0.875,0.9375,0.0625,2.5,0.375,40000,200,\
+         210.5,210.75,90.5,40.25,8.5,0.125,31.25,12.5,200,0,3,0.015,254.5,1000,0,0,,,,,,,\n\
          1,1000,500,384,0.001,1,500,2255.75,-130.75,-30.25,39.5,-0.5,-130.65,-30.25,384,123456.789,98.7,\
-         0.0008,-321.5,-55.25,-321.5,2000,17.5,1.5,900,0.723,0.000204,40000,200,200,0,3,254.5,1000,0,1100,345,0,4.25,\
+         0.0008,-321.5,-55.25,-321.5,2000,17.5,1.5,900,0.723,0.000204,0.249,0.875,0.9375,0.0635,2.51,0.375,40000,200,\
+         209.5,209.75,89.5,39.75,8.375,0.1328125,32.25,12.5,200,0,3,0.015,254.5,1000,0,1100,345,0,4.25,\
          2.5,2.875,3.75,\n"
     );
 }
@@ -143,6 +149,41 @@ fn timings_add_up_where_the_metrics_do_not_look() {
 }
 
 #[test]
+fn the_noise_floor_is_one_row_per_replicate_with_its_drifts_against_generation_0() {
+    let mut records = records(Setting::S1, &[(-10.0, 5.0), (-20.0, 4.0)]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(NOISE_FILE_NAME);
+    write_metrics(folder.path(), &records).unwrap();
+    assert!(!path.exists(), "there is no replicate");
+
+    records[0].noise = replicates(&records[0], 3, 1);
+    records[0].noise[2].sigma = None;
+    write_metrics(folder.path(), &records).unwrap();
+    let table = read_noise_floor(&path).unwrap();
+    let noise = &records[0].noise;
+    assert_eq!(table.numbers("replicate").unwrap(), [Some(1.0), Some(2.0), Some(3.0)]);
+    let drift = |j: usize| noise[j].sigma.as_ref().map(|sigma| sigma.u_cov + 10.0);
+    assert_eq!(table.numbers("du_cov").unwrap(), [drift(0), drift(1), None]);
+    let g_kf: Vec<Option<f64>> = (0..3).map(|j| noise[j].sigma.as_ref().map(|sigma| sigma.g_kf)).collect();
+    assert_eq!(table.numbers("g_kf").unwrap(), g_kf);
+    for (column, value) in [("distinct_2", noise[2].surface.distinct_2), ("hhi", noise[2].surface.hhi)] {
+        assert_eq!(table.numbers(column).unwrap()[2], value, "{column}");
+    }
+}
+
+#[test]
+fn a_checkpoint_without_answers_has_no_stop_rate() {
+    let mut records = records(Setting::S1, &[(-10.0, 5.0)]);
+    records[0].evaluation.answers = 0;
+    records[0].diversity = None;
+    records[0].perplexity = None;
+    let table = read(&records, read_metrics, METRICS_FILE_NAME);
+    for column in ["stop_rate", "vendi_1", "mean_cosine", "perplexity_held_out"] {
+        assert_eq!(table.numbers(column).unwrap(), [None], "{column}");
+    }
+}
+
+#[test]
 fn a_run_without_generations_has_headers_only() {
     for name in [METRICS_FILE_NAME, BUCKETS_FILE_NAME, TIMINGS_FILE_NAME] {
         let text = written(&[], name);
@@ -158,8 +199,8 @@ fn readers_refuse_other_columns_by_position() {
     let header = fs::read_to_string(&path).unwrap();
     for (edited, position) in [
         (header.replace("n_a", "m_a"), 3),
-        (header.replace(",flags", ""), 43),
-        (header.replace("flags", "flags,more"), 44),
+        (header.replace(",flags", ""), 58),
+        (header.replace("flags", "flags,more"), 59),
     ] {
         fs::write(&path, edited).unwrap();
         let error = read_metrics(&path).unwrap_err();

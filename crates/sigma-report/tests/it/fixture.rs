@@ -11,8 +11,8 @@ use sigma_report::record::{
     self, EmbeddingRecord, EvaluationRecord, MixtureRecord, RegenerationRecord, TrainingRecord,
 };
 use sigma_report::{
-    BucketNumbers, FileEntry, Manifest, Record, RunSeries, SeriesPoint, Setting, SigmaNumbers, SurfaceNumbers,
-    generation_dir_name,
+    BucketNumbers, DiversityNumbers, FileEntry, Manifest, NoisePoint, PerplexityNumbers, Record, RunSeries,
+    SeriesPoint, Setting, SigmaNumbers, SurfaceNumbers, generation_dir_name,
 };
 
 /// The drifts of the paper's S1 run, generations 0 to 25.
@@ -128,14 +128,56 @@ pub(crate) fn record(setting: Setting, generation: u32, (u_cov, g_kf): (f64, f64
         surface: SurfaceNumbers {
             distinct_2: Some(0.731 - 0.008 * t as f64),
             hhi: Some(1.02e-4 * (1.0 + t as f64)),
-            words: 40_000,
-            mean_words: 200.0,
+            ..surface(t)
         },
+        diversity: Some(DiversityNumbers {
+            effective_rank: 210.5 - t as f64,
+            rank_me: 210.75 - t as f64,
+            vendi_1: 90.5 - t as f64,
+            vendi_2: 40.25 - 0.5 * t as f64,
+            vendi_inf: 8.5 - 0.125 * t as f64,
+            mean_cosine: Some(0.125 + 0.0078125 * t as f64),
+        }),
+        noise: Vec::new(),
+        perplexity: Some(PerplexityNumbers { held_out: Some(31.25 + t as f64), answers_under_base: Some(12.5) }),
         flags: Vec::new(),
         started: "2026-01-02T03:04:05Z".to_owned(),
         finished: "2026-01-02T03:04:30Z".to_owned(),
         seconds: 25.0,
     }
+}
+
+fn surface(t: usize) -> SurfaceNumbers {
+    SurfaceNumbers {
+        distinct_2: Some(0.75),
+        hhi: Some(1e-4),
+        distinct_1: Some(0.25 - 0.001 * t as f64),
+        distinct_3: Some(0.875),
+        distinct_4: Some(0.9375),
+        repeated_4grams: Some(0.0625 + 0.001 * t as f64),
+        compression_ratio: Some(2.5 + 0.01 * t as f64),
+        self_bleu: Some(0.375),
+        words: 40_000,
+        mean_words: 200.0,
+    }
+}
+
+/// `count` more evaluations of the base that `record` measured, around its own numbers.
+pub(crate) fn replicates(record: &Record, count: usize, seed: usize) -> Vec<NoisePoint> {
+    let base = record.sigma.as_ref().unwrap();
+    let point = |j: usize| {
+        let wobble = |k: usize| noise(1000 * seed + 10 * j + k);
+        NoisePoint {
+            replicate: j as u32 + 1,
+            sigma: Some(sigma(base.u_cov + 4.0 * wobble(1), base.g_kf + wobble(2))),
+            surface: SurfaceNumbers {
+                distinct_2: Some(0.731 + 0.004 * wobble(3)),
+                hhi: Some(1.02e-4 * (1.0 + 0.5 * wobble(4))),
+                ..surface(0)
+            },
+        }
+    };
+    (0..count).map(point).collect()
 }
 
 pub(crate) fn records(setting: Setting, tracks: &[(f64, f64)]) -> Vec<Record> {

@@ -7,6 +7,7 @@ mod csv_files;
 mod figures;
 mod fixture;
 mod latex;
+mod onsets;
 mod page;
 mod published;
 mod records;

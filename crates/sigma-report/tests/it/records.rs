@@ -18,8 +18,28 @@ fn a_record_reads_back_as_written() {
     written.sigma = None;
     written.flags = vec!["all_answers_empty".to_owned()];
     written.surface.hhi = None;
+    written.diversity = None;
     written.write(&path).unwrap();
     assert_eq!(Record::read(&path).unwrap(), written);
+}
+
+#[test]
+fn a_base_record_keeps_its_replicates_and_a_later_one_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(record::FILE_NAME);
+    let mut base = record(Setting::S1, 0, (-700.5, 90.25));
+    base.noise = fixture::replicates(&base, 3, 1);
+    base.noise[1].sigma = None;
+    base.noise[2].surface.self_bleu = Some(f64::NEG_INFINITY);
+    base.write(&path).unwrap();
+    assert_eq!(Record::read(&path).unwrap(), base);
+
+    base.noise[0].sigma.as_mut().unwrap().n_a = 1001;
+    base.write(&path).unwrap();
+    assert!(matches!(Record::read(&path), Err(ReportError::Inconsistent { field: "n_a", .. })));
+    let later = Record { noise: fixture::replicates(&base, 1, 1), ..record(Setting::S1, 1, (-1.0, 1.0)) };
+    later.write(&path).unwrap();
+    assert!(matches!(Record::read(&path), Err(ReportError::Inconsistent { field: "noise", .. })));
 }
 
 proptest! {
@@ -166,14 +186,15 @@ fn a_manifest_reads_back_as_written_and_refuses_what_it_does_not_know() {
 
 /// Users script against these names. Whoever changes this list raises `record::SCHEMA`.
 #[test]
-fn the_fields_of_schema_1_are_these() {
+fn the_fields_of_schema_2_are_these() {
     let mut record = record(Setting::S1, 1, (-1.0, 1.0));
     record.buckets.truncate(1);
+    record.noise = fixture::replicates(&record, 1, 1);
     let mut names = Vec::new();
     collect_names(&serde_json::to_value(record).unwrap(), "", &mut names);
     names.sort();
-    assert_eq!(record::SCHEMA, 1);
-    assert_eq!(names.join("\n"), include_str!("record_fields_1.txt").trim_end());
+    assert_eq!(record::SCHEMA, 2);
+    assert_eq!(names.join("\n"), include_str!("record_fields_2.txt").trim_end());
 }
 
 fn collect_names(value: &Value, prefix: &str, names: &mut Vec<String>) {

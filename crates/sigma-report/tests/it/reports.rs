@@ -71,6 +71,7 @@ fn a_report_of_both_settings_has_the_papers_file_names() {
         "tab_fin_repro_seeds",
         "tab_fin_repro_sigma_ub",
         "tab_fin_repro_environment",
+        "tab_fin_diagnostics",
     ] {
         expected.extend(["csv", "md", "tex"].map(|extension| format!("tables/{table}.{extension}")));
     }
