@@ -129,7 +129,7 @@ pub struct Corpus {
     pub documents: usize,
     /// The N contexts of the experiment.
     pub contexts: Vec<Block>,
-    /// Contexts of the corpus beyond the N.
+    /// Contexts of the corpus beyond the N, where the mixture or the perplexity asks for them.
     pub spare: Vec<Block>,
     pub revision: Option<String>,
     pub hash: String,
@@ -143,7 +143,7 @@ impl Corpus {
         let contexts = slice(&documents, tokenizer, config.context_tokens, config.max_contexts)?;
         let mut spare = Vec::new();
         let needed = experiment.mixture.spare_contexts(contexts.len(), experiment.generations);
-        if needed > 0 {
+        if needed > 0 || experiment.evaluation.perplexity {
             let used: std::collections::HashSet<&str> = contexts.iter().map(|c| c.id.as_str()).collect();
             spare = slice(&documents, tokenizer, config.context_tokens, None)?;
             spare.retain(|context| !used.contains(context.id.as_str()));

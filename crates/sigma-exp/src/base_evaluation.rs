@@ -10,22 +10,13 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sigma_data::hash::{hash_bytes, hash_file};
 use sigma_report::FileEntry;
-use sigma_report::record::{EmbeddingRecord, EvaluationRecord};
 
 use crate::driver::RunContext;
+use crate::evaluation::Evaluation;
 use crate::run_folder::{Draft, flush};
-use crate::stage::Measurement;
 use crate::{device, machine, results};
 
 const FILE_NAME: &str = "evaluation.json";
-
-/// What one evaluation gives for the record.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
-    pub evaluation: EvaluationRecord,
-    pub embedding: EmbeddingRecord,
-    pub measured: Measurement,
-}
 
 /// `evaluation.json`
 #[derive(Debug, Serialize, Deserialize)]

@@ -11,7 +11,6 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
 use candle_core::Device;
-use sigma_data::answers::{Answer, write_answers};
 use sigma_data::blocks::Block;
 use sigma_data::hash::{hash_blocks, hash_bytes, hash_file};
 use sigma_data::jsonl;
@@ -20,8 +19,9 @@ use sigma_model::Opt;
 use sigma_report::record::{self, MixtureRecord, RegenerationRecord, TrainingRecord};
 use sigma_report::{Record, Setting};
 
-use crate::assets::{Assets, FrozenEncoder};
-use crate::base_evaluation::{self, Evaluation, SharedEvaluation};
+use crate::assets::Assets;
+use crate::base_evaluation::{self, SharedEvaluation};
+use crate::evaluation::{self, Evaluation, Means, inference_dtype};
 use crate::mixture::{Mixture, RealText, mix};
 use crate::run_folder::{Draft, RunFolder};
 use crate::savepoint::Trained;
@@ -29,8 +29,6 @@ use crate::spec::Experiment;
 use crate::{device, interrupt, results, stage};
 
 const SYNTHETIC: &str = "synthetic.jsonl";
-const RESPONSES: &str = "responses.jsonl";
-const EMBEDDINGS: &str = "embeddings.npy";
 const CURVE: &str = "training.csv";
 
 /// What does not change over a run.
@@ -275,11 +273,6 @@ fn trained_before(run: RunContext<'_>, draft: &Draft) -> Option<(Opt, Trained)> 
     Some((model, trained))
 }
 
-/// Writes texts in the precision of training: what the model is when it is used.
-fn inference_dtype(experiment: &Experiment, device: &Device) -> candle_core::DType {
-    experiment.training.precision.dtype(device)
-}
-
 fn mixture_record(experiment: &Experiment, mixture: &Mixture) -> MixtureRecord {
     MixtureRecord {
         blocks: mixture.blocks.len(),
@@ -312,15 +305,15 @@ fn evaluate<'scope, 'run: 'scope>(
     mut made: Made,
     second_device: Option<&'run str>,
 ) -> Result<Option<ScopedJoinHandle<'scope, Result<()>>>> {
-    let seeds = seeds.clone();
+    let RunContext { experiment, assets, device, .. } = run;
+    let means = Means { experiment, assets, seeds, encoder: &assets.encoder, device };
     if let (0, Some(shared)) = (made.generation, run.base_evaluations) {
         let shared = SharedEvaluation::open(shared, base_evaluation::inputs(run)?)?;
         let evaluation = match shared.take(&made.draft) {
             Some(evaluation) => evaluation,
             None => {
-                let (model, encoder) = (&checkpoint.model, &run.assets.encoder);
-                let embedded = answer_and_embed(run, &seeds, model, encoder, run.device, &mut made)?;
-                let evaluation = measure(run, &embedded)?;
+                let answered = evaluation::answer(means, &checkpoint.model, &mut made.draft, 0)?;
+                let evaluation = evaluation::measure(experiment, &made.draft, &answered)?;
                 shared.put(&made.draft, &evaluation)?;
                 evaluation
             }
@@ -331,72 +324,33 @@ fn evaluate<'scope, 'run: 'scope>(
     if let Some(name) = second_device {
         // a CUDA device belongs to the thread that opened it, so the model crosses over by way of the CPU
         let model = checkpoint.model.to_device(&Device::Cpu)?;
-        let section = &run.experiment.encoder;
+        let seeds = seeds.clone();
         return Ok(Some(scope.spawn(move || {
-            let device = device::open(name).context("evaluation_device")?;
-            let model = model.to_device(&device)?;
-            let encoder = run.assets.encoder.on(section.max_tokens, &device)?;
-            let embedded = answer_and_embed(run, &seeds, &model, &encoder, &device, &mut made)?;
-            commit(run, made, measure(run, &embedded)?)
+            let device = &device::open(name).context("evaluation_device")?;
+            let model = model.to_device(device)?;
+            let encoder = &assets.encoder.on(experiment.encoder.max_tokens, device)?;
+            let means = Means { experiment, assets, seeds: &seeds, encoder, device };
+            let answered = evaluation::answer(means, &model, &mut made.draft, made.generation)?;
+            let evaluation = evaluation::measure(experiment, &made.draft, &answered)?;
+            commit(run, made, evaluation)
         })));
     }
-    let embedded = answer_and_embed(run, &seeds, &checkpoint.model, &run.assets.encoder, run.device, &mut made)?;
-    if run.device.is_cuda() {
-        return Ok(Some(scope.spawn(move || commit(run, made, measure(run, &embedded)?))));
-    }
-    commit(run, made, measure(run, &embedded)?)?;
-    Ok(None)
-}
-
-struct Embedded {
-    answers: Vec<Answer>,
-    blocks: Vec<stage::EmbeddedBlock>,
-    rows: Vec<f32>,
-    evaluation_seconds: f64,
-    record: record::EmbeddingRecord,
-}
-
-/// The device's part of an evaluation.
-fn answer_and_embed(
-    run: RunContext<'_>,
-    seeds: &Seeds,
-    model: &Opt,
-    encoder: &FrozenEncoder,
-    device: &Device,
-    made: &mut Made,
-) -> Result<Embedded> {
-    let RunContext { experiment, assets, .. } = run;
-    let generation = Some(made.generation);
-    let writer = model.for_inference(inference_dtype(experiment, device))?;
-    let (answers, evaluation_seconds) = {
-        let save = Some(&mut made.draft.save);
-        let (tokenizer, prompts) = (&assets.base.tokenizer, &assets.prompts);
-        stage::answer(&writer, tokenizer, prompts, &experiment.evaluation, seeds, generation, save)?
+    let answered = evaluation::answer(means, &checkpoint.model, &mut made.draft, made.generation)?;
+    let finish = move || {
+        let evaluation = evaluation::measure(experiment, &made.draft, &answered)?;
+        commit(run, made, evaluation)
     };
-    drop(writer);
-    write_answers(&made.draft.file(RESPONSES), &answers)?;
-    let cut = (experiment.evaluation.window_tokens, experiment.evaluation.stride_tokens, experiment.encoder.batch_size);
-    let (blocks, rows, record) =
-        stage::embed_answers(&answers, &assets.base.tokenizer, encoder, cut, seeds, generation)?;
-    sigma_embed::npy::write(&made.draft.file(EMBEDDINGS), &rows, record.dim)?;
-    Ok(Embedded { answers, blocks, rows, evaluation_seconds, record })
-}
-
-/// The CPU's part.
-fn measure(run: RunContext<'_>, embedded: &Embedded) -> Result<Evaluation> {
-    let Embedded { answers, blocks, rows, evaluation_seconds, record } = embedded;
-    let RunContext { experiment, .. } = run;
-    Ok(Evaluation {
-        evaluation: stage::evaluation_record(answers, blocks.len(), *evaluation_seconds),
-        embedding: record.clone(),
-        measured: stage::measure(answers, blocks, rows, record.dim, &experiment.sigma, &experiment.surface)?,
-    })
+    if device.is_cuda() {
+        return Ok(Some(scope.spawn(finish)));
+    }
+    finish()?;
+    Ok(None)
 }
 
 /// Writes the record. With it the generation appears.
 fn commit(run: RunContext<'_>, made: Made, evaluation: Evaluation) -> Result<()> {
     let RunContext { experiment, assets, folder, .. } = run;
-    let Evaluation { evaluation, embedding, measured } = evaluation;
+    let Evaluation { evaluation, embedding, measured, noise, perplexity } = evaluation;
     let mut inputs = BTreeMap::from([
         ("config".to_string(), hash_bytes(experiment.to_yaml()?.as_bytes())),
         ("contexts".to_string(), assets.corpus.hash.clone()),
@@ -426,6 +380,9 @@ fn commit(run: RunContext<'_>, made: Made, evaluation: Evaluation) -> Result<()>
         sigma: measured.sigma,
         buckets: measured.buckets,
         surface: measured.surface,
+        diversity: measured.diversity,
+        noise,
+        perplexity,
         flags: measured.flags,
         started: made.draft.save.started().to_string(),
         finished: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),

@@ -1,22 +1,18 @@
-//! The stages of one generation, in the order in which data flows: synthetic pool, training, answers, embeddings,
-//! measurement. Each is a plain function from what it needs to what it makes, with the numbers for the record.
+//! The stages of one generation, in the order in which data flows: synthetic pool, training, answers, embeddings.
+//! What is measured on them is in `measure`. Each is a plain function from what it needs to what it makes, with the numbers for the record.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use candle_core::Device;
-use serde::{Deserialize, Serialize};
 use sigma_data::Tokenizer;
 use sigma_data::answers::{Answer, FinishReason, windows};
 use sigma_data::blocks::Block;
 use sigma_data::seeds::{Seeds, Stage as Random, Stream};
 use sigma_embed::embed;
 use sigma_generate::{Completion, Options, Request, generate};
-use sigma_metrics::{Embeddings, SigmaConfig, SigmaUb, SurfaceConfig, observed_rows, sigma_ub, surface};
 use sigma_model::Opt;
 use sigma_report::record::{EmbeddingRecord, EvaluationRecord, RegenerationRecord, TrainingRecord};
-use sigma_report::{BucketNumbers, SigmaNumbers, SurfaceNumbers};
 use sigma_train::{StepRecord, Streams, TrainError, TrainingConfig, TrainingState, finetune, total_steps};
 
 use crate::assets::{FrozenEncoder, TokenizedPrompt};
@@ -46,7 +42,8 @@ pub fn regenerate(
         prompt: std::iter::once(bos).chain(context.tokens.iter().copied()).collect(),
         stream: seeds.stream(Random::Regeneration, generation.map(|g| g as usize), &context.id),
     });
-    let (completions, seconds) = write_texts(model, requests.collect(), &options, generation, "regenerate", save)?;
+    let (completions, seconds) =
+        write_texts(model, requests.collect(), &options, generation, ("regenerate", "regenerate"), save)?;
     let tokens = completions.iter().map(|c| c.tokens.len() as u64).sum();
     let pool = contexts.iter().zip(completions).map(|(c, text)| Block { id: c.id.clone(), tokens: text.tokens });
     Ok((pool.collect(), RegenerationRecord { samples: contexts.len(), tokens, seconds }))
@@ -120,14 +117,14 @@ pub fn curve_csv(curve: &[StepRecord]) -> String {
     text
 }
 
-/// One answer per prompt. The streams leave the generation out: equal weights give equal answers.
+/// One answer per prompt. The streams leave the generation out: equal weights give equal answers. `replicate` draws them anew.
 pub fn answer(
     model: &Opt,
     tokenizer: &Tokenizer,
     prompts: &[TokenizedPrompt],
     config: &sigma_generate::EvaluationConfig,
     seeds: &Seeds,
-    generation: Option<u32>,
+    (generation, replicate): (Option<u32>, Option<u32>),
     save: Option<&mut Savepoint>,
 ) -> Result<(Vec<Answer>, f64)> {
     let options = Options {
@@ -136,13 +133,16 @@ pub fn answer(
         stop_at_eos: true,
         batch_size: config.batch_size,
     };
-    let keys: Vec<[u8; 32]> = prompts.iter().map(|p| seeds.key(Random::Evaluation, None, &p.prompt.id)).collect();
+    let draw = replicate.map(|number| number as usize);
+    let keys: Vec<[u8; 32]> = prompts.iter().map(|p| seeds.key(Random::Evaluation, draw, &p.prompt.id)).collect();
     let requests = prompts.iter().zip(&keys).map(|(p, key)| Request {
         id: p.prompt.id.clone(),
         prompt: p.tokens.clone(),
         stream: Stream::from_key(*key),
     });
-    let (completions, seconds) = write_texts(model, requests.collect(), &options, generation, "evaluate", save)?;
+    let log = replicate.map_or_else(|| "evaluate".to_string(), |number| format!("noise-{number:03}"));
+    let (completions, seconds) =
+        write_texts(model, requests.collect(), &options, generation, ("evaluate", &log), save)?;
     let answers = prompts.iter().zip(keys).zip(completions).map(|((p, key), completion)| Answer {
         id: p.prompt.id.clone(),
         bucket: p.prompt.bucket.clone(),
@@ -154,17 +154,17 @@ pub fn answer(
     Ok((answers.collect(), seconds))
 }
 
-/// Completes every request that `save` does not hold yet.
+/// Completes every request that `save` does not hold yet under `log`.
 fn write_texts(
     model: &Opt,
     requests: Vec<Request>,
     options: &Options,
     generation: Option<u32>,
-    name: &'static str,
+    (name, log): (&'static str, &str),
     mut save: Option<&mut Savepoint>,
 ) -> Result<(Vec<Completion>, f64)> {
     let total = requests.len();
-    let (mut texts, before) = save.as_ref().map_or_else(Default::default, |save| save.texts(name));
+    let (mut texts, before) = save.as_ref().map_or_else(Default::default, |save| save.texts(log));
     texts.retain(|index, _| *index < total);
     let (places, left): (Vec<usize>, Vec<Request>) =
         requests.into_iter().enumerate().filter(|(index, _)| !texts.contains_key(index)).unzip();
@@ -180,7 +180,7 @@ fn write_texts(
             texts.extend(progress.written.iter().map(|(index, text)| (places[*index], text.clone())));
             if let Some(save) = &mut save
                 && (save.due() || interrupt::requested())
-                && let Err(error) = save.save_texts(name, &texts, before + stage.seconds())
+                && let Err(error) = save.save_texts(log, &texts, before + stage.seconds())
             {
                 not_saved = Some(error);
                 return ControlFlow::Break(());
@@ -254,104 +254,6 @@ pub fn embed_texts(
     };
     let (dim, seconds) = (encoder.encoder.dim(), stage.finish());
     Ok((rows, EmbeddingRecord { encoder: encoder.source.clone(), dim, seconds }))
-}
-
-/// Everything that is measured on one generation's answers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Measurement {
-    pub sigma: Option<SigmaNumbers>,
-    pub buckets: Vec<BucketNumbers>,
-    pub surface: SurfaceNumbers,
-    pub flags: Vec<String>,
-}
-
-/// Sigma-UB and the surface proxies, for the whole bank and for each bucket. `rows` are the embedded blocks.
-pub fn measure(
-    answers: &[Answer],
-    blocks: &[EmbeddedBlock],
-    rows: &[f32],
-    dim: usize,
-    sigma: &SigmaConfig,
-    proxies: &SurfaceConfig,
-) -> Result<Measurement> {
-    let keys: Vec<u64> = blocks.iter().map(|block| block.key).collect();
-    let observed = observed_rows(&keys, sigma.observed);
-    let of = |chosen: &dyn Fn(usize) -> bool| -> Result<Option<SigmaNumbers>> {
-        let members: Vec<usize> = (0..blocks.len()).filter(|i| chosen(blocks[*i].answer)).collect();
-        let seen: Vec<usize> = (0..members.len()).filter(|i| observed.binary_search(&members[*i]).is_ok()).collect();
-        if seen.is_empty() {
-            return Ok(None);
-        }
-        let values = members.iter().flat_map(|i| rows[i * dim..][..dim].iter().copied()).collect();
-        let embeddings = Embeddings::new(members.len(), dim, values)?;
-        Ok(Some(numbers(&sigma_ub(&embeddings, &seen, None, sigma)?)))
-    };
-    let whole = of(&|_| true).context("Sigma-UB of the whole bank")?;
-    let all = surface(answers.iter().map(|a| a.text.as_str()), proxies)?;
-
-    let mut by_bucket: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (i, answer) in answers.iter().enumerate() {
-        by_bucket.entry(&answer.bucket).or_default().push(i);
-    }
-    let mut buckets = Vec::new();
-    for (bucket, members) in by_bucket {
-        let texts = members.iter().map(|i| answers[*i].text.as_str());
-        let proxy = surface(texts, proxies)?;
-        buckets.push(BucketNumbers {
-            bucket: bucket.to_string(),
-            answers: members.len(),
-            distinct_2: proxy.distinct_2,
-            hhi: proxy.hhi,
-            sigma: of(&|answer| members.binary_search(&answer).is_ok())
-                .with_context(|| format!("Sigma-UB of bucket `{bucket}`"))?,
-        });
-    }
-    let mut flags = Vec::new();
-    let empty = answers.iter().filter(|a| a.tokens.is_empty()).count();
-    if empty == answers.len() {
-        flags.push("all_answers_empty".to_string());
-    }
-    if whole.as_ref().is_some_and(|s| s.rank < s.d) {
-        flags.push("rank_deficient".to_string());
-    }
-    if let (Some(s), sigma_metrics::Observed::Count(asked)) = (&whole, sigma.observed)
-        && s.n_a < asked
-    {
-        flags.push("fewer_blocks_than_observed".to_string());
-    }
-    let surface = SurfaceNumbers {
-        distinct_2: all.distinct_2,
-        hhi: all.hhi,
-        words: all.words,
-        mean_words: all.mean_words.unwrap_or(0.0),
-    };
-    Ok(Measurement { sigma: whole, buckets, surface, flags })
-}
-
-fn numbers(s: &SigmaUb) -> SigmaNumbers {
-    SigmaNumbers {
-        n: s.n,
-        n_a: s.n_a,
-        d: s.d,
-        delta: s.delta,
-        rho: s.rho,
-        beta: s.beta,
-        s: s.s,
-        u_cov: s.u_cov,
-        g_kf: s.g_kf,
-        u_cov_full: s.u_cov_full,
-        rank: s.rank,
-        condition: s.condition,
-        lambda_max: s.lambda_max,
-        lambda_min: s.lambda_min,
-        log_det_ga: s.log_det_ga,
-        plugin: s.plugin,
-        theorem1_log_lower: s.theorem1.log_lower,
-        theorem1_log_upper: s.theorem1.log_upper,
-        theorem3_s: s.theorem3.as_ref().map(|t| t.s),
-        theorem3_half_width: s.theorem3.as_ref().map(|t| t.half_width),
-        overestimation: s.overestimation,
-    }
 }
 
 /// The counts of an evaluation for the record.

@@ -35,6 +35,11 @@ pub struct EvaluationConfig {
     /// Distance between the starts of two blocks.
     pub stride_tokens: usize,
     pub batch_size: Option<usize>,
+    /// Further evaluations of the base checkpoint, each under another evaluation seed: their spread is the noise floor of
+    /// every drift. 0 makes none.
+    pub noise_replicates: u32,
+    /// Also measure the perplexity of each model on real text that it is not trained on, and that of its answers under the base.
+    pub perplexity: bool,
 }
 
 impl Default for EvaluationConfig {
@@ -46,6 +51,8 @@ impl Default for EvaluationConfig {
             window_tokens: 64,
             stride_tokens: 48,
             batch_size: None,
+            noise_replicates: 8,
+            perplexity: false,
         }
     }
 }

@@ -21,7 +21,7 @@ const BOOTSTRAP_SEED: u64 = 42;
 
 /// Keys of a config that do not make another experiment: the repetition itself, where and in what portions it is computed, how long
 /// it goes on and what is kept.
-const NOT_THE_EXPERIMENT: [&[&str]; 9] = [
+const NOT_THE_EXPERIMENT: [&[&str]; 11] = [
     &["name"],
     &["seed"],
     &["generations"],
@@ -30,6 +30,8 @@ const NOT_THE_EXPERIMENT: [&[&str]; 9] = [
     &["checkpoints"],
     &["regeneration", "batch_size"],
     &["evaluation", "batch_size"],
+    &["evaluation", "noise_replicates"],
+    &["evaluation", "perplexity"],
     &["encoder", "batch_size"],
 ];
 

@@ -32,6 +32,8 @@ pub enum TrainError {
     LossScale { step: usize, total: usize, scale: f64 },
     #[error("parameter `{name}` got no gradient: an operation in the model cuts it off")]
     NoGradient { name: String },
+    #[error("the perplexity of {texts} texts is not finite: the model's weights or activations overflow")]
+    Perplexity { texts: usize },
     #[error("training was interrupted after step {step} of {total}")]
     Interrupted { step: usize, total: usize },
     #[error("{path}: the state of a training run can not be saved or read: {reason}")]

@@ -205,6 +205,33 @@ fn a_run_that_goes_on_from_any_step_ends_with_the_bits_of_one_that_never_stopped
 }
 
 #[test]
+fn perplexity_is_the_exponential_of_the_training_loss_and_counts_what_is_asked_for() {
+    let go_on = |_| ControlFlow::Continue(());
+    let model = tiny();
+    let bos = model.config().bos_token_id;
+    let blocks = blocks(40);
+    let text = |block: &Block, scored| Scored { tokens: [&[bos], &block.tokens[..]].concat(), scored };
+    let all: Vec<Scored> = blocks.iter().map(|block| text(block, 0)).collect();
+    let found = perplexity(&model, &all, go_on).unwrap().unwrap();
+    // the loss of one batch without dropout is the same mean
+    let config = TrainingConfig { epochs: 1, batch_size: 40, dropout: Some(0.0), ..config() };
+    let loss = f64::from(train(&model, &blocks, &config).unwrap().curve[0].loss);
+    assert!((found.ln() - loss).abs() < 1e-5, "{} {loss}", found.ln());
+
+    // the mean over the second halves and over the first ones, of equal size, give that over all
+    let second: Vec<Scored> = blocks.iter().map(|block| text(block, 9)).collect();
+    let first: Vec<Scored> =
+        blocks.iter().map(|block| Scored { tokens: text(block, 0).tokens[..9].to_vec(), scored: 0 }).collect();
+    let of = |texts: &[Scored]| perplexity(&model, texts, go_on).unwrap().unwrap().ln();
+    assert!(((of(&first) + of(&second)) / 2.0 - found.ln()).abs() < 1e-6);
+    let lonely = Scored { tokens: vec![bos], scored: 0 };
+    assert_eq!(perplexity(&model, &[lonely], go_on).unwrap(), None);
+    assert_eq!(perplexity(&model, &[], go_on).unwrap(), None);
+    let stop = |_| ControlFlow::Break(());
+    assert!(matches!(perplexity(&model, &all, stop), Err(TrainError::Interrupted { .. })));
+}
+
+#[test]
 fn a_damaged_or_foreign_state_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state.safetensors");

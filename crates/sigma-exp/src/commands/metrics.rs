@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sigma_data::documents::read_documents;
 use sigma_data::seeds::{Seeds, Stage};
 use sigma_metrics::{Embeddings, Observed, SigmaConfig, SigmaUb, SurfaceConfig, observed_rows, sigma_ub, surface};
@@ -30,8 +30,7 @@ pub fn execute(hub: Hub, arguments: &cli::Metrics) -> Result<()> {
         let (rows, record) = stage::embed_texts(&texts, &encoder, 32, None)?;
         let sigma = measure(texts.len(), record.dim, rows, arguments.total, &config)?;
         let proxies = surface(texts, &SurfaceConfig::default())?;
-        let extra = json!({ "distinct_2": proxies.distinct_2, "hhi": proxies.hhi, "words": proxies.words });
-        return show(path, &sigma, baseline.as_ref(), extra, arguments.json);
+        return show(path, &sigma, baseline.as_ref(), serde_json::to_value(proxies)?, arguments.json);
     }
     for path in &arguments.embeddings {
         let sigma = measure_file(path, arguments.total, &config)?;

@@ -59,7 +59,8 @@ pub fn generate(hub: Hub, arguments: &cli::Generate) -> Result<()> {
                 .into_iter()
                 .map(|prompt| Ok(TokenizedPrompt { tokens: tokenizer.encode_with_bos(&prompt.text)?, prompt }))
                 .collect::<Result<Vec<_>>>()?;
-            let (answers, _) = stage::answer(&model, &tokenizer, &prompts, &experiment.evaluation, &seeds, None, None)?;
+            let (answers, _) =
+                stage::answer(&model, &tokenizer, &prompts, &experiment.evaluation, &seeds, (None, None), None)?;
             write_answers(&arguments.out, &answers)?;
         }
     }

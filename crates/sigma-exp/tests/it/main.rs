@@ -44,7 +44,7 @@ fn fails(arguments: &[&str]) -> String {
 }
 
 /// A run of two generations that takes a second or two: `--set` arguments on top of a demo config.
-const SMALL: [&str; 12] = [
+const SMALL: [&str; 14] = [
     "--set",
     "generations=2",
     "--set",
@@ -57,6 +57,8 @@ const SMALL: [&str; 12] = [
     "training.epochs=1",
     "--set",
     "sigma.observed=12",
+    "--set",
+    "evaluation.noise_replicates=2",
 ];
 
 /// Runs `config` in small into `out` with further arguments.

@@ -13,7 +13,7 @@ use crate::{assert_same_results, fails, read, root, sigma, succeeds};
 
 /// What makes a demo run take a second.
 pub(crate) const SMALL_SET: &str = "generations: 2, corpus.max_contexts: 24, prompts.max_per_bucket: 2, evaluation.max_new_tokens: 80, \
-                             training.epochs: 1, sigma.observed: 12";
+                             training.epochs: 1, sigma.observed: 12, evaluation.noise_replicates: 2";
 
 /// A sweep file in `dir` on top of the small demo.
 pub(crate) fn sweep_file(dir: &Path, more: &str) -> PathBuf {
