@@ -31,6 +31,9 @@ pub enum Command {
     Status {
         /// A run folder or a sweep's folder
         dir: PathBuf,
+        /// Read every file again and name what is damaged (exit code 1 if anything is)
+        #[arg(long)]
+        verify: bool,
     },
     /// Make tables and figures from finished runs
     Report(Report),

@@ -8,6 +8,14 @@ use crate::interrupt;
 /// Usage, config, input or I/O error.
 const FAILURE: u8 = 2;
 
+/// A check that was asked for found something.
+const CHECK_FAILED: u8 = 1;
+
+/// The command did what it should, and what it found is bad news.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CheckFailed(pub String);
+
 /// Prints the chain of `error` to stderr.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     if error.downcast_ref::<interrupt::Interrupted>().is_some() {
@@ -36,7 +44,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     }
     // nothing can be done if stderr itself is gone
     let _ = io::stderr().write_all(text.as_bytes());
-    ExitCode::from(FAILURE)
+    ExitCode::from(if error.is::<CheckFailed>() { CHECK_FAILED } else { FAILURE })
 }
 
 /// An error's text without the backtrace that candle appends where RUST_BACKTRACE is set.

@@ -23,7 +23,7 @@ use crate::assets::Assets;
 use crate::base_evaluation::{self, SharedEvaluation};
 use crate::evaluation::{self, Evaluation, Means, inference_dtype};
 use crate::mixture::{Mixture, RealText, mix};
-use crate::run_folder::{Draft, RunFolder};
+use crate::run_folder::{self, Draft, RunFolder};
 use crate::savepoint::Trained;
 use crate::spec::Experiment;
 use crate::{device, interrupt, results, stage};
@@ -43,10 +43,17 @@ pub struct RunContext<'a> {
 }
 
 /// A checkpoint of the recursion: where it comes from, its weights and their hash.
+#[derive(Clone)]
 struct Checkpoint {
     name: String,
     model: Opt,
     hash: String,
+}
+
+impl Checkpoint {
+    fn base(assets: &Assets) -> Self {
+        Self { name: "base".to_string(), model: assets.base.model.clone(), hash: assets.base.hash.clone() }
+    }
 }
 
 /// A generation that has its weights and awaits its measurement.
@@ -65,27 +72,30 @@ struct Made {
 pub fn run(run: RunContext<'_>) -> Result<Vec<Record>> {
     let RunContext { experiment, folder, .. } = run;
     let seeds = Seeds::new(experiment.seed, &experiment.domain);
-    let records = folder.records()?;
-    let next = records.len() as u32;
     let second_device = experiment.evaluation_device.as_deref().filter(|text| *text != experiment.device);
-    let mut checkpoint = resume(run, &records)?;
+    let base = Checkpoint::base(run.assets);
+    let present = run_folder::generations(folder.path())?;
+    let mut checkpoint = resume(run, present.last().copied(), &base)?;
+    // generation 0 can be missing alone: nothing that follows rests on the evaluation of the base
+    let next = present.last().map_or(1, |last| last + 1).max(1);
+    let missing_base = (!present.contains(&0)).then_some(0);
     let mut pools = read_pools(run, next)?;
 
     std::thread::scope(|scope| -> Result<()> {
         let mut measuring: Option<ScopedJoinHandle<'_, Result<()>>> = None;
-        for generation in next..=experiment.generations {
+        for generation in missing_base.into_iter().chain(next..=experiment.generations) {
             if interrupt::requested() {
                 bail!(interrupt::Interrupted);
             }
-            let made = if generation == 0 {
-                base(run, &checkpoint)?
+            let (made, of) = if generation == 0 {
+                (evaluation_of_base(run, &base)?, &base)
             } else {
                 let (trained, made) = make(run, &seeds, &checkpoint, generation, &mut pools)?;
                 checkpoint = trained;
-                made
+                (made, &checkpoint)
             };
             wait(measuring.take())?;
-            measuring = evaluate(scope, run, &seeds, &checkpoint, made, second_device)
+            measuring = evaluate(scope, run, &seeds, of, made, second_device)
                 .with_context(|| format!("generation {generation}"))?;
         }
         wait(measuring)
@@ -103,28 +113,15 @@ fn wait(measuring: Option<ScopedJoinHandle<'_, Result<()>>>) -> Result<()> {
     }
 }
 
-/// The checkpoint that the next generation begins from: the base, or the weights of the last complete one.
-fn resume(run: RunContext<'_>, records: &[Record]) -> Result<Checkpoint> {
-    let base = &run.assets.base;
-    match records.last() {
-        Some(last) if last.generation > 0 && last.generation < run.experiment.generations => {
-            let path = run.folder.model(last.generation);
-            let model = Opt::load(&path, run.device)
-                .with_context(|| format!("going on needs the weights of generation {}", last.generation))?;
-            let hash = model.hash()?;
-            if hash != last.weights {
-                bail!(
-                    "{}: these are not the weights that generation {} ended with (hash {hash}, recorded {}); remove that \
-                     generation's folder to make it again from the one before, or start over with --fresh",
-                    path.display(),
-                    last.generation,
-                    last.weights
-                );
-            }
-            Ok(Checkpoint { name: sigma_report::generation_dir_name(last.generation), model, hash })
-        }
-        _ => Ok(Checkpoint { name: "base".to_string(), model: base.model.clone(), hash: base.hash.clone() }),
-    }
+/// The checkpoint that the next generation begins from: the base, or the weights of the `last` complete one.
+fn resume(run: RunContext<'_>, last: Option<u32>, base: &Checkpoint) -> Result<Checkpoint> {
+    let Some(last) = last.filter(|last| (1..run.experiment.generations).contains(last)) else {
+        return Ok(base.clone());
+    };
+    let model = Opt::load(&run.folder.model(last), run.device)
+        .with_context(|| format!("going on needs the weights of generation {last}"))?;
+    let hash = model.hash()?;
+    Ok(Checkpoint { name: sigma_report::generation_dir_name(last), model, hash })
 }
 
 /// The pools of all earlier generations, where the mixture wants them.
@@ -162,7 +159,7 @@ fn savepoint_key(generation: u32, writer: &str, start: &str) -> String {
 }
 
 /// Generation 0: the base checkpoint itself.
-fn base(run: RunContext<'_>, checkpoint: &Checkpoint) -> Result<Made> {
+fn evaluation_of_base(run: RunContext<'_>, checkpoint: &Checkpoint) -> Result<Made> {
     Ok(Made {
         generation: 0,
         draft: run.folder.begin(

@@ -14,6 +14,7 @@ mod driver;
 mod evaluation;
 mod guard;
 mod hub;
+mod integrity;
 mod interrupt;
 mod log;
 mod machine;

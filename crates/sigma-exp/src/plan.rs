@@ -2,7 +2,9 @@
 //! the real model on the real device.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -82,13 +84,7 @@ pub fn describe(experiment: &Experiment, assets: &Assets, device: &Device) -> Re
     let per_token = config.num_hidden_layers * (16 * config.hidden_size + 2 * config.ffn_dim) * 4;
     let activations = (experiment.training.batch_size * length * per_token) as u64;
     line("memory", format!("about {} to train (base weights included)", bytes(5 * weights + activations)));
-    let kept = match experiment.checkpoints.keep {
-        Keep::Last => 2,
-        Keep::All => generations,
-        Keep::Every { every } => generations / u64::from(every.max(1)) + 2,
-    };
-    let texts = pool_tokens * 10 + answer_tokens * 10 + (windows * dim * 4) as u64;
-    let disk = kept * weights + (generations + 1) * texts;
+    let Disk { total: disk, checkpoints: kept } = Disk::of(experiment, assets);
     line("disk", format!("about {} ({kept} checkpoints and the texts of all generations)", bytes(disk)));
 
     let speed = measure(experiment, assets)?;
@@ -105,6 +101,66 @@ pub fn describe(experiment: &Experiment, assets: &Assets, device: &Device) -> Re
         ),
     );
     Ok(text)
+}
+
+/// What a run writes when it starts from nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Disk {
+    /// Bytes.
+    pub total: u64,
+    /// Weights that lie there at the same time, at most.
+    pub checkpoints: u64,
+}
+
+impl Disk {
+    pub fn of(experiment: &Experiment, assets: &Assets) -> Self {
+        let (generations, weights) =
+            (u64::from(experiment.generations), 4 * assets.base.model.parameter_count() as u64);
+        let checkpoints = match experiment.checkpoints.keep {
+            Keep::Last => 2,
+            Keep::All => generations,
+            Keep::Every { every } => generations / u64::from(every.max(1)) + 2,
+        };
+        let n = assets.corpus.contexts.len();
+        let section = &experiment.evaluation;
+        let pool = if experiment.mixture.real_blocks(n) < n { n * experiment.corpus.context_tokens } else { 0 };
+        let answers = assets.prompts.len() * section.max_new_tokens;
+        let windows = assets.prompts.len()
+            * sigma_data::windows(&vec![0; section.max_new_tokens], section.window_tokens, section.stride_tokens).len();
+        // a token is about five bytes of text and five of id; a row of an embedding is four bytes a number
+        let texts = 10 * (pool + answers) + 4 * windows * assets.encoder.encoder.dim();
+        // parameters and two moments, old and new, while training is saved
+        let savepoint = 6 * weights;
+        Self { total: checkpoints * weights + savepoint + (generations + 1) * texts as u64, checkpoints }
+    }
+
+    /// Warns where the disk of `folder` has less room than the run may still need.
+    pub fn warn_if_short(self, folder: &Path) {
+        let used = used(folder);
+        let needed = self.total.saturating_sub(used);
+        // an unknown amount of room is no reason to warn
+        let Ok(disk) = rustix::fs::statvfs(folder) else { return };
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free < needed {
+            tracing::warn!(
+                "{}: the run may need {} more, but its disk has only {} free; checkpoints.keep: last needs least",
+                folder.display(),
+                bytes(needed),
+                bytes(free)
+            );
+        }
+    }
+}
+
+/// Bytes that lie below `folder`.
+fn used(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let of = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(data) if data.is_dir() => used(&entry.path()),
+        Ok(data) => data.len(),
+        Err(_) => 0,
+    };
+    entries.filter_map(Result::ok).map(of).sum()
 }
 
 /// Times two training steps after one for warming up, and 16 decoding steps of one batch.

@@ -20,7 +20,7 @@ pub const CONFIG: &str = "config.yaml";
 pub const LOG: &str = "log.jsonl";
 pub const REPORT: &str = "report";
 const LOCK: &str = "lock";
-const MODEL: &str = "model";
+pub const MODEL: &str = "model";
 const PARTIAL: &str = ".partial";
 const RESUME: &str = "resume";
 
@@ -142,28 +142,14 @@ impl RunFolder {
         if path.exists() { Ok(Some(Manifest::read(&path)?)) } else { Ok(None) }
     }
 
-    /// The records of all complete generations, which must be 0, 1, 2, ... without a gap.
+    /// The records of all complete generations, which must be 0, 1, 2, ... without a gap (`integrity::repair` sees to that).
     pub fn records(&self) -> Result<Vec<Record>> {
-        let mut numbers = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            if let Some(number) = name.strip_prefix("gen-").and_then(|n| n.parse::<u32>().ok()) {
-                numbers.push(number);
-            }
-        }
-        numbers.sort_unstable();
         let mut records = Vec::new();
-        for (expected, number) in numbers.iter().enumerate() {
-            if *number as usize != expected {
-                bail!(
-                    "{}: generation {expected} is missing, but {number} is there; put it back, or remove all later ones \
-                     to go on from {}, or start over with --fresh",
-                    self.path.display(),
-                    expected.saturating_sub(1)
-                );
+        for (expected, number) in (0..).zip(generations(&self.path)?) {
+            if number != expected {
+                bail!("{}: generation {expected} is missing, but {number} is there", self.path.display());
             }
-            let path = self.generation(*number).join(RECORD);
-            records.push(Record::read(&path)?);
+            records.push(Record::read(&self.generation(number).join(RECORD))?);
         }
         Ok(records)
     }
@@ -202,6 +188,21 @@ impl RunFolder {
         }
         Ok(())
     }
+}
+
+/// The numbers of the generations that lie in the run folder `path`, ascending.
+pub fn generations(path: &Path) -> Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(path).with_context(|| format!("{} can not be read", path.display()))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if let Some(number) = name.strip_prefix("gen-").and_then(|n| n.parse::<u32>().ok())
+            && generation_dir_name(number) == name
+        {
+            numbers.push(number);
+        }
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 /// Asking who holds a lock holds it for a moment too.

@@ -84,7 +84,7 @@ mod error;
 pub use error::{ReportError, Result};
 pub use figure::Figure;
 pub use manifest::Manifest;
-pub use metrics_csv::{read_buckets, read_metrics, read_noise_floor, read_timings, write_metrics};
+pub use metrics_csv::{read_buckets, read_metrics, read_noise_floor, read_timings, stale_metrics, write_metrics};
 pub use published::Published;
 pub use record::{
     BucketNumbers, DiversityNumbers, FileEntry, NoisePoint, PerplexityNumbers, Record, Setting, SigmaNumbers,

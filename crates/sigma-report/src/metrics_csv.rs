@@ -2,6 +2,7 @@
 //! cannot disagree with them. Durations have a file of their own: metrics.csv and buckets.csv are byte-identical for interrupted and uninterrupted
 //! runs, and anyone can check that with `cmp`; one clock reading among their columns would end it.
 
+use std::fs;
 use std::path::Path;
 
 use crate::diagnostics::stop_rate;
@@ -17,15 +18,34 @@ pub const BUCKETS_FILE_NAME: &str = "buckets.csv";
 pub const TIMINGS_FILE_NAME: &str = "timings.csv";
 pub const NOISE_FILE_NAME: &str = "noise_floor.csv";
 
-/// Writes the files of `records` into `dir`; the noise floor only where t = 0 has one.
-pub fn write_metrics(dir: &Path, records: &[Record]) -> Result<()> {
-    metrics_table(records).write_csv(&dir.join(METRICS_FILE_NAME))?;
-    buckets_table(records).write_csv(&dir.join(BUCKETS_FILE_NAME))?;
-    timings_table(records).write_csv(&dir.join(TIMINGS_FILE_NAME))?;
-    match records.first() {
-        Some(base) if !base.noise.is_empty() => noise_table(records).write_csv(&dir.join(NOISE_FILE_NAME)),
-        _ => Ok(()),
+/// The files of `records` by name; the noise floor only where t = 0 has one.
+fn tables(records: &[Record]) -> Vec<(&'static str, Table)> {
+    let mut tables = vec![
+        (METRICS_FILE_NAME, metrics_table(records)),
+        (BUCKETS_FILE_NAME, buckets_table(records)),
+        (TIMINGS_FILE_NAME, timings_table(records)),
+    ];
+    if records.first().is_some_and(|base| !base.noise.is_empty()) {
+        tables.push((NOISE_FILE_NAME, noise_table(records)));
     }
+    tables
+}
+
+/// Writes the files of `records` into `dir`.
+pub fn write_metrics(dir: &Path, records: &[Record]) -> Result<()> {
+    tables(records).into_iter().try_for_each(|(name, table)| table.write_csv(&dir.join(name)))
+}
+
+/// The names of those files that are not, byte for byte, what [`write_metrics`] would write.
+pub fn stale_metrics(dir: &Path, records: &[Record]) -> Result<Vec<&'static str>> {
+    let mut stale = Vec::new();
+    for (name, table) in tables(records) {
+        let path = dir.join(name);
+        if fs::read(&path).ok() != Some(table.csv(&path)?) {
+            stale.push(name);
+        }
+    }
+    Ok(stale)
 }
 
 /// Reads a metrics.csv (or metrics_paper.csv, which has the same columns).

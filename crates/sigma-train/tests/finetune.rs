@@ -11,7 +11,8 @@ use sigma_data::seeds::Seeds;
 use sigma_model::Opt;
 use sigma_train::schedule::learning_rate;
 use sigma_train::{
-    Precision, Schedule, Streams, TrainError, Trained, Trainee, TrainingConfig, TrainingState, finetune,
+    Precision, Schedule, Scored, Streams, TrainError, Trained, Trainee, TrainingConfig, TrainingState, finetune,
+    perplexity,
 };
 
 fn goldens() -> PathBuf {

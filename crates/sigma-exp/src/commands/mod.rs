@@ -23,7 +23,7 @@ pub fn execute(command: Command, hub: Hub) -> Result<()> {
         Command::Check(arguments) => check::execute(hub, &arguments),
         Command::Sweep(arguments) => sweep::execute(hub, &arguments),
         Command::SweepRun(arguments) => sweep::execute_run(hub, &arguments),
-        Command::Status { dir } => status::execute(&dir),
+        Command::Status { dir, verify } => status::execute(&dir, verify),
         Command::Report(arguments) => report::execute(&arguments),
         Command::Metrics(arguments) => metrics::execute(hub, &arguments),
         Command::Finetune(arguments) => stages::finetune(hub, &arguments),

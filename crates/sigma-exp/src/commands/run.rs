@@ -12,7 +12,7 @@ use crate::assets::Assets;
 use crate::driver::{self, RunContext};
 use crate::hub::Hub;
 use crate::run_folder::{CONFIG, LOG, REPORT, RunFolder};
-use crate::{cli, device, guard, log, machine, plan, results, spec};
+use crate::{cli, device, guard, integrity, log, machine, plan, results, run_folder, spec};
 
 impl cli::Config {
     /// The experiment that the file and the overrides state.
@@ -78,7 +78,9 @@ pub fn run(
     manifest.write(&path.join(manifest::FILE_NAME))?;
     log::write_to(&path.join(LOG))?;
 
-    let done = folder.records()?.len() as u32;
+    plan::Disk::of(experiment, &assets).warn_if_short(path);
+    integrity::repair(&folder, experiment.generations)?;
+    let done = run_folder::generations(path)?.len() as u32;
     let last = experiment.generations;
     if done > last {
         tracing::info!("{}: generations 0 to {} are complete already", path.display(), done.saturating_sub(1));

@@ -2,16 +2,21 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use sigma_report::Run;
 
 use super::print;
+use crate::diagnostics::CheckFailed;
+use crate::integrity;
 use crate::results;
 use crate::run_folder::RunFolder;
 use crate::sweep::folder::SweepFolder;
 use crate::sweep::{slurm, table};
 
-pub fn execute(dir: &Path) -> Result<()> {
+pub fn execute(dir: &Path, verify: bool) -> Result<()> {
+    if verify {
+        return verified(dir);
+    }
     if SweepFolder::is_one(dir) {
         let folder = SweepFolder::open(dir)?;
         let jobs = slurm::states(&folder)?;
@@ -26,4 +31,31 @@ pub fn execute(dir: &Path) -> Result<()> {
     let holder = RunFolder::holder(dir).map_or(String::new(), |holder| format!(", in use by {holder}"));
     print(&format!("{} ({}): {state}{holder}\n", run.manifest.name, run.manifest.setting.title()))?;
     print(&results::table(&run.manifest, &run.records))
+}
+
+/// Reads every file of a run, or of all runs of a sweep, and names what is damaged.
+fn verified(dir: &Path) -> Result<()> {
+    let mut runs = vec![dir.to_path_buf()];
+    if SweepFolder::is_one(dir) {
+        let folder = SweepFolder::open(dir)?;
+        runs = folder.runs().iter().map(|run| folder.run(run)).filter(|run| run.exists()).collect();
+    }
+    let mut damaged = 0;
+    for run in &runs {
+        let damages = integrity::verify(run)?;
+        for integrity::Damage { generation, what } in &damages {
+            let of = generation.map_or(String::new(), |generation| format!("generation {generation}: "));
+            print(&format!("{}: {of}{what}\n", run.display()))?;
+        }
+        if damages.is_empty() {
+            print(&format!("{}: every file is as it was written\n", run.display()))?;
+        }
+        damaged += damages.len();
+    }
+    if damaged > 0 {
+        bail!(CheckFailed(format!(
+            "{damaged} damaged: `sigma-exp run` on the same folder sets aside what can not be used and makes it again"
+        )));
+    }
+    Ok(())
 }

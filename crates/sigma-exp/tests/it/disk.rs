@@ -46,6 +46,7 @@ fn a_run_on_a_full_disk_keeps_what_is_finished_and_ends_the_same_once_there_is_r
     assert_eq!(beside("code").trim(), "2", "{message}");
     assert!(message.contains("the disk is full") && message.contains("run the same command again"), "{message}");
     assert!(!message.contains("panicked"), "{message}");
+    assert!(message.contains("warning: ") && message.contains("has only"), "said before it starts: {message}");
     let left = beside("left");
     assert!(left.contains("gen-001\n") && !left.contains("gen-002\n"), "{left}");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -104,32 +104,6 @@ fn a_folder_that_is_not_a_run_is_left_alone() {
     assert!(message.contains("not a folder"), "{message}");
 }
 
-#[test]
-fn a_run_whose_weights_were_exchanged_does_not_go_on() {
-    let dir = tempdir().unwrap();
-    let run = dir.path().join("run");
-    crate::run_small("configs/demo_s2.yaml", &run, &["--set", "generations=1"]);
-    let weights = run.join("gen-001/model/model.safetensors");
-    fs::copy(root().join("data/models/opt-tiny/model.safetensors"), &weights).unwrap();
-    let message = fails(&[&["run", "configs/demo_s2.yaml", "--out", run.to_str().unwrap()][..], &SMALL[..]].concat());
-    assert!(message.contains("not the weights that generation 1 ended with"), "{message}");
-}
-
-#[test]
-fn a_damaged_record_and_a_missing_generation_are_named() {
-    let dir = tempdir().unwrap();
-    let run = dir.path().join("run");
-    crate::run_small("configs/demo_s2.yaml", &run, &[]);
-    let again = [&["run", "configs/demo_s2.yaml", "--out", run.to_str().unwrap()][..], &SMALL[..]].concat();
-    let record = run.join("gen-001/record.json");
-    let good = read(&record);
-    fs::write(&record, &good[..good.len() / 2]).unwrap();
-    assert!(fails(&again).contains("gen-001/record.json"));
-    fs::write(&record, &good).unwrap();
-    fs::remove_dir_all(run.join("gen-001")).unwrap();
-    assert!(fails(&again).contains("generation 1 is missing"));
-}
-
 #[cfg(not(feature = "cuda"))]
 #[test]
 fn cuda_without_cuda_says_how_to_get_it() {

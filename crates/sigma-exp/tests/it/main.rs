@@ -10,9 +10,12 @@ mod errors;
 #[path = "../../../sigma-data/tests/hub/fake.rs"]
 mod fake;
 mod hub;
+mod integrity;
+mod resume;
 mod runs;
 mod slurm;
 mod sweeps;
+mod trouble;
 
 use std::fs;
 use std::path::{Path, PathBuf};

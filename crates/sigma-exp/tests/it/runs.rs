@@ -123,30 +123,6 @@ fn evaluating_on_a_second_device_changes_no_number() {
 }
 
 #[test]
-fn a_killed_run_goes_on_and_ends_with_the_same_bytes() {
-    let dir = tempdir().unwrap();
-    let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
-    run_small("configs/demo_s2.yaml", &whole, &[]);
-    for milliseconds in [150, 400, 700, 1000] {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sigma-exp"))
-            .args(["run", "configs/demo_s2.yaml", "--out", killed.to_str().unwrap()])
-            .args(SMALL)
-            .current_dir(root())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(milliseconds));
-        // SIGKILL; it may have ended by itself already
-        let _ = child.kill();
-        child.wait().unwrap();
-    }
-    run_small("configs/demo_s2.yaml", &killed, &[]);
-    assert_same_results(&whole, &killed);
-    assert!(fs::read_dir(&killed).unwrap().all(|e| !e.unwrap().path().to_string_lossy().ends_with(".partial")));
-}
-
-#[test]
 fn an_interrupt_stops_cleanly_with_130_and_the_run_goes_on() {
     let dir = tempdir().unwrap();
     let run = dir.path().join("run");

@@ -10,16 +10,18 @@ use crate::error::{ReportError, Result};
 impl Table {
     /// Replaces `path` by this table.
     pub(crate) fn write_csv(&self, path: &Path) -> Result<()> {
+        durable::replace(path, &self.csv(path)?)
+    }
+
+    /// The bytes of that file; `path` is for error messages.
+    pub(crate) fn csv(&self, path: &Path) -> Result<Vec<u8>> {
         let not_written = |source| ReportError::Csv { path: path.to_path_buf(), source };
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(self.columns.iter().map(|column| column.name.as_ref())).map_err(not_written)?;
         for row in &self.rows {
             writer.write_record(row.iter().map(|cell| cell.exact())).map_err(not_written)?;
         }
-        let bytes = writer
-            .into_inner()
-            .map_err(|error| ReportError::Write { path: path.to_path_buf(), source: error.into_error() })?;
-        durable::replace(path, &bytes)
+        writer.into_inner().map_err(|error| ReportError::Write { path: path.to_path_buf(), source: error.into_error() })
     }
 }
 

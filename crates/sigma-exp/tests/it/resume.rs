@@ -1,0 +1,162 @@
+//! A run that is stopped at any instant goes on in the middle of its generation and ends with the bytes of one that never
+//! stopped. `SIGMA_EXP_KILLS=60 cargo test --release` kills so many times instead of a few.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::{SMALL, assert_same_results, read, root, run_small};
+
+const DEFAULT_KILLS: usize = 8;
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Saves after every step, so that every instant lies beside a savepoint.
+const SAVE_ALWAYS: [&str; 2] = ["--set", "checkpoints.save_minutes=0"];
+
+fn start(out: &Path, more: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_sigma-exp"))
+        .args(["run", "configs/demo_s2.yaml", "--out", out.to_str().unwrap()])
+        .args(SMALL)
+        .args(more)
+        .current_dir(root())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// What the generation in the making has, from its savepoint.
+fn stage(out: &Path) -> Option<&'static str> {
+    let partial = partial(out)?;
+    if partial.join("record.json").exists() || partial.join("spectrum.csv").exists() {
+        return Some("writing");
+    }
+    if partial.join("responses.jsonl").exists() {
+        return Some("embedding");
+    }
+    let state: Value = serde_json::from_str(&fs::read_to_string(partial.join("resume/state.json")).ok()?).ok()?;
+    if partial.ends_with("gen-000.partial") || !state["trained"].is_null() {
+        return Some("answering");
+    }
+    Some(if state["pool"].is_null() { "sampling" } else { "training" })
+}
+
+fn partial(out: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(out).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    entries.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "partial"))
+}
+
+/// Numbers that look random and are the same in every test run.
+fn scrambled(i: usize) -> u64 {
+    (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33
+}
+
+#[test]
+fn a_run_killed_at_many_instants_ends_with_the_same_bytes() {
+    let kills: usize = std::env::var("SIGMA_EXP_KILLS").map_or(DEFAULT_KILLS, |text| text.parse().unwrap());
+    let dir = tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    let more = [&SAVE_ALWAYS[..], &["--set", "training.epochs=3"]].concat();
+    run_small("configs/demo_s2.yaml", &whole, &more);
+    let mut reached = BTreeSet::new();
+    let (mut killed, mut runs, mut attempts) = (0, 0, 0);
+    while killed < kills {
+        runs += 1;
+        let out = dir.path().join(format!("killed-{runs}"));
+        loop {
+            let mut child = start(&out, &more);
+            let begun = Instant::now();
+            // every stage in turn, and an instant within it; stages that are over in a moment are caught by asking often
+            let wanted = ["sampling", "training", "answering", "embedding", "writing"][attempts % 5];
+            attempts += 1;
+            while stage(&out) != Some(wanted) && begun.elapsed() < PATIENCE && child.try_wait().unwrap().is_none() {
+                std::thread::sleep(Duration::from_micros(500));
+            }
+            std::thread::sleep(Duration::from_micros(scrambled(attempts) % 20_000));
+            let alive = child.try_wait().unwrap().is_none();
+            // SIGKILL; it may have ended by itself just now
+            let _ = child.kill();
+            let status = child.wait().unwrap();
+            if status.success() || killed == kills {
+                break;
+            }
+            if alive {
+                killed += 1;
+                reached.extend(stage(&out));
+            }
+        }
+        run_small("configs/demo_s2.yaml", &out, &more);
+        assert_same_results(&whole, &out);
+        assert!(partial(&out).is_none(), "nothing is left over");
+    }
+    if kills >= 50 {
+        assert_eq!(reached, BTreeSet::from(["answering", "embedding", "sampling", "training", "writing"]));
+    }
+    assert!(reached.len() >= 2, "{reached:?}");
+}
+
+#[test]
+fn a_run_stopped_in_training_goes_on_after_the_last_step_and_no_finished_text_is_written_twice() {
+    let dir = tempdir().unwrap();
+    let (out, whole) = (dir.path().join("out"), dir.path().join("whole"));
+    let more = ["--set", "training.epochs=150", "--set", "generations=1"];
+    let mut child = start(&out, &more);
+    let begun = Instant::now();
+    while stage(&out) != Some("training") {
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let state: Value = serde_json::from_str(&read(&out.join("gen-001.partial/resume/state.json"))).unwrap();
+    let file = state["training"]["file"].as_str().unwrap().to_string();
+    let step: usize = file.trim_start_matches("training-").trim_end_matches(".safetensors").parse().unwrap();
+    assert!(step > 0 && step < 300, "{file}");
+    run_small("configs/demo_s2.yaml", &out, &more);
+    let log = read(&out.join("log.jsonl"));
+    assert!(log.contains(&format!("going on after step {step}")), "{log}");
+    assert_eq!(log.matches("\"stage\":\"regenerate\"").count(), 1, "the pool was there already");
+    run_small("configs/demo_s2.yaml", &whole, &more);
+    assert_same_results(&whole, &out);
+}
+
+#[test]
+fn whatever_a_power_loss_cuts_off_is_made_again() {
+    let dir = tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    let more = [&SAVE_ALWAYS[..], &["--set", "training.epochs=6"]].concat();
+    run_small("configs/demo_s2.yaml", &whole, &more);
+    for (i, wanted) in ["sampling", "training", "answering"].into_iter().enumerate() {
+        let out = dir.path().join(wanted);
+        let mut child = start(&out, &more);
+        let begun = Instant::now();
+        while !(out.join("gen-000").exists() && stage(&out) == Some(wanted)) {
+            assert!(begun.elapsed() < PATIENCE && child.try_wait().unwrap().is_none());
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        let _ = child.kill();
+        child.wait().unwrap();
+        let mut files = Vec::new();
+        let mut folders = vec![partial(&out).unwrap()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { folders.push(path) } else { files.push(path) }
+            }
+        }
+        // all but the state, so that it is believed, and all of them
+        for path in files.iter().filter(|path| i == 2 || !path.ends_with("state.json")) {
+            let length = fs::metadata(path).unwrap().len();
+            fs::File::options().write(true).open(path).unwrap().set_len(length / 2).unwrap();
+        }
+        run_small("configs/demo_s2.yaml", &out, &more);
+        assert_same_results(&whole, &out);
+    }
+}
