@@ -50,7 +50,7 @@ fn flags(run: &Path, generation: u32) -> Vec<String> {
     let mut lines = text.lines();
     let place = lines.next().unwrap().split(',').position(|name| name == "flags").unwrap();
     let line = lines.nth(generation as usize).unwrap();
-    line.split(',').nth(place).unwrap().split(' ').map(str::to_string).collect()
+    line.split(',').nth(place).unwrap().split(';').map(str::to_string).collect()
 }
 
 fn record(run: &Path, generation: u32) -> Value {
