@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::folder::{State, SweepFolder};
+use super::table::Totals;
 use crate::interrupt::{self, Interrupted};
 use crate::progress::seconds;
 use crate::run_folder::RunFolder;
@@ -54,6 +55,7 @@ pub fn run(folder: &SweepFolder, queue: &[String], slots: &[Slot], offline: bool
     let mut running: Vec<Running<'_>> = Vec::new();
     let mut stopping = false;
     let mut drawn = Instant::now();
+    let summary = log::is_terminal().then(|| log::BARS.add(ProgressBar::new_spinner()));
     while !(running.is_empty() && queue.is_empty()) {
         if interrupt::requested() && !stopping {
             stopping = true;
@@ -83,8 +85,14 @@ pub fn run(folder: &SweepFolder, queue: &[String], slots: &[Slot], offline: bool
         if drawn.elapsed() > REDRAW {
             drawn = Instant::now();
             running.iter().for_each(|process| redraw(folder, process));
+            if let Some(summary) = &summary {
+                summary.set_message(Totals::of(folder)?.sentence());
+            }
         }
         std::thread::sleep(POLL);
+    }
+    if let Some(summary) = summary {
+        summary.finish_and_clear();
     }
     if stopping {
         bail!(Interrupted);

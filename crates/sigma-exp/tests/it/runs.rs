@@ -123,29 +123,39 @@ fn evaluating_on_a_second_device_changes_no_number() {
 }
 
 #[test]
-fn an_interrupt_stops_cleanly_with_130_and_the_run_goes_on() {
+fn interrupts_and_the_warnings_of_batch_systems_stop_cleanly_with_130_and_the_run_goes_on() {
     let dir = tempdir().unwrap();
-    let run = dir.path().join("run");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_sigma-exp"))
-        .args(["run", "configs/demo_s2.yaml", "--out", run.to_str().unwrap()])
-        .args(SMALL)
-        .args(["--set", "training.epochs=500"])
-        .current_dir(root())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    while !run.join("gen-000").exists() {
-        assert!(child.try_wait().unwrap().is_none(), "the run ended before its first generation");
-        std::thread::sleep(Duration::from_millis(20));
+    let whole = dir.path().join("whole");
+    let longer = ["--set", "training.epochs=40", "--set", "generations=1"];
+    run_small("configs/demo_s2.yaml", &whole, &longer);
+    // the last one twice: the second signal leaves at once, in the middle of whatever is being done
+    for signals in [&["-INT"][..], &["-TERM"], &["-USR1"], &["-INT", "-INT"]] {
+        let run = dir.path().join(signals.concat());
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sigma-exp"))
+            .args(["run", "configs/demo_s2.yaml", "--out", run.to_str().unwrap()])
+            .args(SMALL)
+            .args(longer)
+            .current_dir(root())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        while !run.join("gen-000").exists() {
+            assert!(child.try_wait().unwrap().is_none(), "the run ended before its first generation");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        for signal in signals {
+            Command::new("kill").args([signal, &child.id().to_string()[..]]).status().unwrap();
+        }
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{signals:?}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(signals.len() > 1 || stderr.contains("run the same command again"), "{stderr}");
+        let status = succeeds(&["status", run.to_str().unwrap()]);
+        assert!(status.contains("complete up to generation 0 of 1"), "{status}");
+        run_small("configs/demo_s2.yaml", &run, &longer);
+        assert_same_results(&whole, &run);
     }
-    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(stderr.contains("run the same command again"), "{stderr}");
-    let status = succeeds(&["status", run.to_str().unwrap()]);
-    assert!(status.contains("complete up to generation 0 of 2"), "{status}");
 }
 
 #[test]
