@@ -45,6 +45,8 @@ pub fn inputs(run: RunContext<'_>) -> Result<BTreeMap<String, String>> {
         ("prompts", assets.prompts_hash.clone()),
         ("encoder", assets.encoder.hash.clone()),
         ("evaluation", serde_json::to_string(&evaluation)?),
+        // the perplexity is taken on what the corpus has beyond the contexts in use
+        ("held_out", if evaluation.perplexity { assets.corpus.hash.clone() } else { String::new() }),
         ("encoding", serde_json::to_string(&encoder)?),
         ("sigma", serde_json::to_string(&experiment.sigma)?),
         ("surface", serde_json::to_string(&experiment.surface)?),

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::lanes;
 
 /// Up to this inner dimension gemm never splits a sum in a way that depends on the other dimensions.
-const INNER: usize = 512;
+pub(crate) const INNER: usize = 512;
 /// At or below this many results gemm uses kernels with another order of summation.
 const SMALL: usize = 256;
 

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -100,11 +101,21 @@ pub fn run(folder: &SweepFolder, queue: &[String], slots: &[Slot], offline: bool
     Ok(())
 }
 
+/// This very program, also where its file was replaced meanwhile by a newer build: then a sweep would end with another program than it
+/// began with, or with none.
+fn this_program() -> Result<PathBuf> {
+    let running = Path::new("/proc/self/exe");
+    if running.exists() {
+        return Ok(running.to_path_buf());
+    }
+    std::env::current_exe().context("this program's own file")
+}
+
 fn start<'a>(folder: &SweepFolder, run: &'a str, slot: Slot, offline: bool) -> Result<Running<'a>> {
     let path = folder.log(run);
     let log_file = File::options().create(true).append(true).open(&path);
     let log_file = log_file.with_context(|| format!("{} can not be written", path.display()))?;
-    let mut command = Command::new(std::env::current_exe().context("this program's own file")?);
+    let mut command = Command::new(this_program()?);
     command.arg("sweep-run").arg(folder.path()).args(["--run", run]);
     if offline {
         command.arg("--offline");

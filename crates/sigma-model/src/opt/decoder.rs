@@ -4,8 +4,7 @@
 use candle_core::Tensor;
 use sigma_kernels::linear::Threads;
 
-use super::host::HostCache;
-use super::parameters::Parameters;
+use super::host::{HostCache, Inference};
 use super::tape::{Tape, TapeCache};
 use super::{Opt, OptConfig, Weights, host_values};
 use crate::ModelError;
@@ -22,7 +21,7 @@ pub struct Decoder<'a> {
 /// A model's parameters with the cache that goes with them.
 #[derive(Debug)]
 enum Engine<'a> {
-    Host(&'a Parameters, Box<HostCache>),
+    Host(Inference<'a>, Box<HostCache>),
     Tape(&'a Tape, TapeCache),
 }
 
@@ -40,9 +39,9 @@ impl Opt {
         self.config.check_length(longest + new_tokens)?;
         let lens: Vec<usize> = prompts.iter().map(|p| p.len()).collect();
         let engine = match &self.weights {
-            Weights::Host(parameters) => {
+            Weights::Host { parameters, packed } => {
                 let cache = HostCache::new(&self.config, prompts.len(), longest + new_tokens, threads);
-                Engine::Host(parameters, Box::new(cache))
+                Engine::Host(Inference { parameters, packed: packed.as_deref() }, Box::new(cache))
             }
             Weights::Tape(tape) => Engine::Tape(tape, TapeCache::new(tape, &lens, new_tokens)?),
         };
@@ -99,15 +98,15 @@ impl Decoder<'_> {
         let config = self.config;
         let width = config.embedding_width();
         match &mut self.engine {
-            Engine::Host(parameters, cache) => {
-                let hidden = cache.extend(parameters, config, &new.concat(), lens);
+            Engine::Host(model, cache) => {
+                let hidden = cache.extend(*model, config, &new.concat(), lens);
                 let mut last = Vec::with_capacity(lens.len() * width);
                 let mut end = 0;
                 for len in lens {
                     end += len;
                     last.extend_from_slice(&hidden[(end - 1) * width..end * width]);
                 }
-                cache.head(&mut self.logits, parameters, config, &last);
+                cache.head(&mut self.logits, *model, config, &last);
             }
             Engine::Tape(tape, cache) => {
                 let (ids, _) = pad_right(new, config.pad_token_id);

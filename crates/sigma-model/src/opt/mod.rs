@@ -20,6 +20,7 @@ use sigma_kernels::dropout::Mask;
 pub use config::OptConfig;
 pub use decoder::Decoder;
 pub use host::HostTraining;
+use host::{Inference, PackedParameters};
 pub use tape::Tape;
 
 use crate::ModelError;
@@ -56,13 +57,17 @@ pub type NamedParameters = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 #[derive(Debug, Clone)]
 enum Weights {
-    Host(Arc<Parameters>),
+    /// `packed` for inference, beside the parameters that everything else reads.
+    Host {
+        parameters: Arc<Parameters>,
+        packed: Option<Arc<PackedParameters>>,
+    },
     Tape(Arc<Tape>),
 }
 
 impl Opt {
     fn on_host(config: OptConfig, parameters: Parameters) -> Self {
-        Self { config, weights: Weights::Host(Arc::new(parameters)) }
+        Self { config, weights: Weights::Host { parameters: Arc::new(parameters), packed: None } }
     }
 
     /// Fresh weights as transformers makes them: normal(0, init_std) for matrices, zero biases and padding row, unit
@@ -91,7 +96,7 @@ impl Opt {
     /// A copy for training on the CPU in f32.
     pub fn host_training(&self) -> Result<HostTraining, ModelError> {
         let parameters = match &self.weights {
-            Weights::Host(parameters) => (**parameters).clone(),
+            Weights::Host { parameters, .. } => (**parameters).clone(),
             Weights::Tape(tape) => from_tape(&self.config, tape)?,
         };
         Ok(HostTraining::new(self.config.clone(), parameters))
@@ -114,12 +119,17 @@ impl Opt {
         Ok(Self { config, weights: Weights::Tape(Arc::new(tape)) })
     }
 
-    /// The same weights with products in `compute` precision. On the CPU in f32 this is the model itself.
+    /// The same weights with products in `compute` precision. On the CPU in f32 these are the model's own, and a copy that is arranged for
+    /// speed; the results are the same bits as without.
     pub fn for_inference(&self, compute: DType) -> Result<Self, ModelError> {
-        if self.device().is_cpu() && compute == DType::F32 {
-            return self.to_device(&Device::Cpu);
+        if !self.device().is_cpu() || compute != DType::F32 {
+            return self.on_tape(compute);
         }
-        self.on_tape(compute)
+        let mut model = self.to_device(&Device::Cpu)?;
+        if let Weights::Host { parameters, packed } = &mut model.weights {
+            *packed = Some(Arc::new(PackedParameters::new(parameters, &self.config)));
+        }
+        Ok(model)
     }
 
     /// The same weights for inference with candle's tensors, on the CPU too: slow there, but the oracle of the fast code.
@@ -131,8 +141,12 @@ impl Opt {
     /// The same model on another device.
     pub fn to_device(&self, device: &Device) -> Result<Self, ModelError> {
         let weights = match &self.weights {
-            Weights::Host(parameters) if device.is_cpu() => Weights::Host(parameters.clone()),
-            Weights::Tape(tape) if device.is_cpu() => Weights::Host(Arc::new(from_tape(&self.config, tape)?)),
+            Weights::Host { parameters, .. } if device.is_cpu() => {
+                Weights::Host { parameters: parameters.clone(), packed: None }
+            }
+            Weights::Tape(tape) if device.is_cpu() => {
+                Weights::Host { parameters: Arc::new(from_tape(&self.config, tape)?), packed: None }
+            }
             _ => Weights::Tape(Arc::new(self.tape(device, DType::F32)?)),
         };
         Ok(Self { config: self.config.clone(), weights })
@@ -144,7 +158,7 @@ impl Opt {
 
     pub fn device(&self) -> &Device {
         match &self.weights {
-            Weights::Host(_) => &Device::Cpu,
+            Weights::Host { .. } => &Device::Cpu,
             Weights::Tape(tape) => tape.device(),
         }
     }
@@ -166,7 +180,9 @@ impl Opt {
     /// Calls `visit` with name, shape and values of every parameter, in the order of names.
     fn for_each_parameter(&self, mut visit: impl FnMut(&str, &[usize], &[f32])) -> Result<(), ModelError> {
         match &self.weights {
-            Weights::Host(parameters) => parameters.iter().for_each(|(name, shape, values)| visit(name, shape, values)),
+            Weights::Host { parameters, .. } => {
+                parameters.iter().for_each(|(name, shape, values)| visit(name, shape, values))
+            }
             Weights::Tape(tape) => {
                 for (name, tensor) in tape.parameters() {
                     visit(name, tensor.dims(), &host_values(tensor)?);
@@ -180,7 +196,7 @@ impl Opt {
     fn tape(&self, device: &Device, compute: DType) -> Result<Tape, ModelError> {
         let mut tensors = BTreeMap::new();
         match &self.weights {
-            Weights::Host(parameters) => {
+            Weights::Host { parameters, .. } => {
                 for (name, shape, values) in parameters.iter() {
                     tensors.insert(name.to_string(), Tensor::from_slice(values, shape, device)?);
                 }
@@ -201,7 +217,10 @@ impl Opt {
             self.config.check_length(row.len())?;
         }
         match &self.weights {
-            Weights::Host(parameters) => Ok(host::hidden_states(parameters, &self.config, rows)),
+            Weights::Host { parameters, packed } => {
+                let model = Inference { parameters, packed: packed.as_deref() };
+                Ok(host::hidden_states(model, &self.config, rows))
+            }
             Weights::Tape(tape) => {
                 let (ids, lens) = pad_right(rows, self.config.pad_token_id);
                 let width = self.config.embedding_width();
@@ -217,9 +236,10 @@ impl Opt {
     pub fn logits(&self, rows: &[&[u32]]) -> Result<Vec<f32>, ModelError> {
         let hidden = self.hidden_states(rows)?;
         match &self.weights {
-            Weights::Host(parameters) => {
+            Weights::Host { parameters, packed } => {
                 let mut logits = Vec::new();
-                host::head(&mut logits, parameters, &self.config, &hidden, sigma_kernels::linear::Threads::All);
+                let model = Inference { parameters, packed: packed.as_deref() };
+                host::head(&mut logits, model, &self.config, &hidden, sigma_kernels::linear::Threads::All);
                 Ok(logits)
             }
             Weights::Tape(tape) => {

@@ -43,6 +43,19 @@ fn decoding_with_a_cache_equals_the_full_forward_pass() {
 }
 
 #[test]
+fn weights_arranged_for_inference_give_the_same_bits() {
+    for name in ["opt_tiny", "opt_post_norm", "opt_sharded"] {
+        let plain = model(name);
+        let fast = plain.for_inference(DType::F32).unwrap();
+        let prompts: [&[u32]; 3] = [&[2, 5, 9, 14, 7], &[2, 30], &[2]];
+        let continuation = [vec![11, 12, 4], vec![13, 14, 5]];
+        assert_eq!(decode(&plain, &prompts, &continuation), decode(&fast, &prompts, &continuation), "{name}");
+        assert_eq!(plain.logits(&prompts).unwrap(), fast.logits(&prompts).unwrap(), "{name}");
+        assert_eq!(plain.hash().unwrap(), fast.hash().unwrap());
+    }
+}
+
+#[test]
 fn a_row_gets_the_same_bits_alone_and_in_any_batch() {
     let model = model("opt_tiny");
     let long: Vec<u32> = (2..40).collect();

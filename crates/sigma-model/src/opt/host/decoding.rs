@@ -1,12 +1,11 @@
 //! Forward passes that need no gradient: prompts and new tokens of rows that each have their own length.
 
 use sigma_kernels::cached_attention::Cache;
-use sigma_kernels::linear::{self, Threads};
+use sigma_kernels::linear::Threads;
 use sigma_kernels::{bias, relu, residual};
 
-use super::sized;
+use super::{Inference, sized};
 use crate::opt::OptConfig;
-use crate::opt::parameters::Parameters;
 
 /// Keys and values of the rows of a batch, and the space that a step computes in.
 #[derive(Debug)]
@@ -56,13 +55,14 @@ impl HostCache {
     /// last layer, `[R, width]`.
     pub(in crate::opt) fn extend(
         &mut self,
-        parameters: &Parameters,
+        model: Inference<'_>,
         config: &OptConfig,
         ids: &[u32],
         new: &[usize],
     ) -> &[f32] {
         let (d, ffn) = (config.hidden_size, config.ffn_dim);
         let (r, pre, threads) = (ids.len(), config.do_layer_norm_before, self.threads);
+        let parameters = model.parameters;
         let layout = &parameters.layout;
         let values = |range: &std::ops::Range<usize>| &parameters.values[range.clone()];
         let s = &mut self.scratch;
@@ -83,10 +83,10 @@ impl HostCache {
                 parameters.layer_norm(&mut s.normed, &s.stream, &layer.self_attn_layer_norm);
             }
             let x = if pre { &s.normed } else { &s.stream };
-            linear::forward(&mut s.qkv, x, values(&layer.qkv.weight), d, threads);
+            model.product(&mut s.qkv, x, &layer.qkv.weight, d, threads);
             bias::add(&mut s.qkv, values(&layer.qkv.bias));
             cache.attend(&mut s.attended, &s.qkv, new);
-            linear::forward(&mut s.normed, &s.attended, values(&layer.out_proj.weight), d, threads);
+            model.product(&mut s.normed, &s.attended, &layer.out_proj.weight, d, threads);
             residual::add(&mut s.next, &s.stream, &mut s.normed, values(&layer.out_proj.bias), None);
             if pre {
                 std::mem::swap(&mut s.stream, &mut s.next);
@@ -95,9 +95,9 @@ impl HostCache {
                 parameters.layer_norm(&mut s.stream, &s.next, &layer.self_attn_layer_norm);
             }
             let x = if pre { &s.normed } else { &s.stream };
-            linear::forward(&mut s.inner, x, values(&layer.fc1.weight), d, threads);
+            model.product(&mut s.inner, x, &layer.fc1.weight, d, threads);
             relu::forward(&mut s.inner, values(&layer.fc1.bias));
-            linear::forward(&mut s.normed, &s.inner, values(&layer.fc2.weight), ffn, threads);
+            model.product(&mut s.normed, &s.inner, &layer.fc2.weight, ffn, threads);
             residual::add(&mut s.next, &s.stream, &mut s.normed, values(&layer.fc2.bias), None);
             if pre {
                 std::mem::swap(&mut s.stream, &mut s.next);
@@ -115,7 +115,7 @@ impl HostCache {
         match &layout.projections {
             Some((_, project_out)) => {
                 let hidden = sized(&mut s.hidden, r * config.embedding_width());
-                linear::forward(hidden, last, values(project_out), d, threads);
+                model.product(hidden, last, project_out, d, threads);
                 &s.hidden
             }
             None => last,
@@ -123,34 +123,28 @@ impl HostCache {
     }
 
     /// Logits `[rows, V]` of hidden states `[rows, width]`.
-    pub(in crate::opt) fn head(
-        &self,
-        logits: &mut Vec<f32>,
-        parameters: &Parameters,
-        config: &OptConfig,
-        hidden: &[f32],
-    ) {
-        head(logits, parameters, config, hidden, self.threads);
+    pub(in crate::opt) fn head(&self, logits: &mut Vec<f32>, model: Inference<'_>, config: &OptConfig, hidden: &[f32]) {
+        head(logits, model, config, hidden, self.threads);
     }
 }
 
 /// Logits of hidden states `[R, width]`.
 pub(in crate::opt) fn head(
     logits: &mut Vec<f32>,
-    parameters: &Parameters,
+    model: Inference<'_>,
     config: &OptConfig,
     hidden: &[f32],
     threads: Threads,
 ) {
     let width = config.embedding_width();
-    let table = &parameters.values[parameters.layout.embed_tokens.clone()];
-    linear::forward(sized(logits, hidden.len() / width * config.vocab_size), hidden, table, width, threads);
+    let logits = sized(logits, hidden.len() / width * config.vocab_size);
+    model.product(logits, hidden, &model.parameters.layout.embed_tokens, width, threads);
 }
 
 /// Last hidden states `[R, width]` of whole rows, one after another.
-pub(in crate::opt) fn hidden_states(parameters: &Parameters, config: &OptConfig, rows: &[&[u32]]) -> Vec<f32> {
+pub(in crate::opt) fn hidden_states(model: Inference<'_>, config: &OptConfig, rows: &[&[u32]]) -> Vec<f32> {
     let lens: Vec<usize> = rows.iter().map(|row| row.len()).collect();
     let longest = lens.iter().copied().max().unwrap_or(0);
     let mut cache = HostCache::new(config, rows.len(), longest, Threads::All);
-    cache.extend(parameters, config, &rows.concat(), &lens).to_vec()
+    cache.extend(model, config, &rows.concat(), &lens).to_vec()
 }

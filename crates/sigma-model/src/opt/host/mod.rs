@@ -4,9 +4,11 @@
 //! Legend: R tokens of all rows of a batch, D hidden size, F feed-forward size, V vocabulary, L layers.
 
 mod decoding;
+mod packed;
 mod training;
 
 pub(super) use decoding::{HostCache, head, hidden_states};
+pub(super) use packed::{Inference, PackedParameters};
 pub use training::HostTraining;
 
 use sigma_kernels::linear::{self, Threads};
