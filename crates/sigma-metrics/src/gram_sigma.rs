@@ -22,8 +22,8 @@ pub struct GramMeasurement {
     /// By how much rounding may have moved an eigenvalue: [`GramAccumulator::eigenvalue_error`]. Eigenvalues up to this are not told from
     /// zero: they count neither for the rank nor for the diversity.
     pub eigenvalue_error: f64,
-    /// What that means for S and U_cov, in nats: sum_i -log(1 - min(e / (lambda_i + delta), 1/2)) with e the error. Several nats say
-    /// that the ridge or the smallest eigenvalues drown in float32.
+    /// By how much S and U_cov may be off if every eigenvalue is, in nats. Large where the ridge or the smallest eigenvalues drown in
+    /// the rounding of float32.
     pub s_error: f64,
 }
 
@@ -106,7 +106,15 @@ pub fn sigma_ub_of_gram(
     Ok(GramMeasurement {
         diversity: of_spectrum(spectrum.descending(), tolerance, n_a, accumulator.mean_cosine()),
         eigenvalue_error: error,
-        s_error: shifted().map(|lambda| -(-(error / lambda).min(0.5)).ln_1p()).sum(),
+        s_error: spectrum.descending().iter().map(|&lambda| log_error(lambda, delta, error)).sum(),
         sigma,
     })
+}
+
+/// The most by which log(lambda + delta) differs from that of an eigenvalue within `error` of lambda that is not negative.
+fn log_error(lambda: f64, delta: f64, error: f64) -> f64 {
+    let found = lambda + delta;
+    let up = (error / found).ln_1p();
+    let down = (found / (found - error).max(delta)).ln();
+    up.max(down)
 }
