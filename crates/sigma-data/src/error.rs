@@ -67,6 +67,12 @@ pub enum DataError {
     #[error("{}: damaged, or not a Parquet file that can be read here", path.display())]
     Parquet { path: PathBuf, source: parquet::errors::ParquetError },
 
+    #[error("{}: {problem}", path.display())]
+    Shard { path: PathBuf, problem: String },
+
+    #[error("{place}: `{column}` {problem}; every row must be a list of the same number of values")]
+    ShardRow { place: Place, column: String, problem: String },
+
     #[error("{place}: block `{id}` has no tokens: it needs `tokens` that are not empty, or `text`")]
     BlockWithoutTokens { place: Place, id: String },
 

@@ -9,6 +9,7 @@
 //! - [`tokenizer`]: byte-level BPE, loaded, saved or trained
 //! - [`blocks`]: documents cut into contexts; training blocks
 //! - [`answers`]: answers to the prompts, and their windows
+//! - [`shards`]: embeddings on disk, read in blocks of rows
 //! - [`source`], [`text_file`] and [`hub`]: where models, tokenizers and texts come from
 //! - [`jsonl`], [`hash`], [`place`], [`error`]: what the others are made with
 
@@ -24,6 +25,7 @@ pub mod place;
 pub mod prompts;
 mod records;
 pub mod seeds;
+pub mod shards;
 pub mod source;
 pub mod text_file;
 pub mod tokenizer;
@@ -37,5 +39,6 @@ pub use hash::{hash_blocks, hash_bytes, hash_file};
 pub use place::{At, Place};
 pub use prompts::{DEFAULT_BUCKETS, Prompt, read_prompts};
 pub use seeds::{Seeds, Stage, Stream};
+pub use shards::Shard;
 pub use text_file::TextFile;
 pub use tokenizer::{Tokenizer, train_bpe};

@@ -39,6 +39,8 @@ pub enum Command {
     Report(Report),
     /// Compute Sigma-UB for embeddings or texts of your own
     Metrics(Metrics),
+    /// Sum up embeddings that do not fit into memory, for `metrics --gram`
+    Gram(Gram),
     /// One stage of the loop: fine-tune a model on blocks
     Finetune(Finetune),
     /// One stage of the loop: write continuations or answers
@@ -159,23 +161,49 @@ pub struct Report {
 }
 
 #[derive(Debug, Args)]
+pub struct Gram {
+    /// Embeddings, one row per text: .npy, .safetensors or .parquet
+    #[arg(required = true, value_name = "SHARD")]
+    pub shards: Vec<PathBuf>,
+    /// Where to write the sums; files of other shards can be merged with it
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// The tensor or column of the embeddings [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    pub column: Option<String>,
+    /// Multiply in float64: half as fast, for spectra whose small eigenvalues drown in float32
+    #[arg(long)]
+    pub float64: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct Metrics {
-    /// Embeddings, one row per text, as NumPy .npy files
-    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "texts", conflicts_with = "texts")]
+    /// Embeddings, one row per text, as NumPy .npy files; each is measured by itself
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present_any = ["texts", "gram"])]
+    #[arg(conflicts_with_all = ["texts", "gram"])]
     pub embeddings: Vec<PathBuf>,
+    /// Sums of `sigma-exp gram`, merged and measured together
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "texts")]
+    pub gram: Vec<PathBuf>,
+    /// The shards behind --gram, read once more for the interval of Theorem 3
+    #[arg(long, value_name = "SHARD", num_args = 1.., requires = "gram")]
+    pub rows: Vec<PathBuf>,
+    /// The tensor or column of --rows [default: the only one]
+    #[arg(long, value_name = "NAME", requires = "rows")]
+    pub column: Option<String>,
     /// Texts (JSON Lines, plain text or Parquet), each embedded whole
     #[arg(long, value_name = "FILE", requires = "encoder")]
     pub texts: Option<PathBuf>,
     /// The encoder for --texts: a folder or a hub id
     #[arg(long, value_name = "SOURCE")]
     pub encoder: Option<String>,
-    /// How many rows are observed (n_A), or `all`
-    #[arg(long, value_name = "N|all", default_value = "500")]
-    pub observed: String,
+    /// How many rows are observed (n_A), or `all` [default: 500; all for --gram, where nothing else is possible]
+    #[arg(long, value_name = "N|all")]
+    pub observed: Option<String>,
     /// The number of blocks that the rows were drawn from (n), if there are more than rows
     #[arg(long, value_name = "N")]
     pub total: Option<usize>,
-    /// Embeddings (.npy) to take drifts against
+    /// Embeddings (.npy) to take drifts against; with --gram, a Gram matrix
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
     /// One JSON object per input instead of a table

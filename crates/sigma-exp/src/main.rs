@@ -25,6 +25,7 @@ mod progress;
 mod results;
 mod run_folder;
 mod savepoint;
+mod shard_stream;
 mod spec;
 mod stage;
 mod sweep;

@@ -51,18 +51,22 @@ pub fn diversity(rows: &Embeddings, observed: &[usize], spectrum: &[f64]) -> Res
         return Err(MetricsError::Eigenvalue { index, value: spectrum[index] });
     }
     let largest = spectrum.iter().copied().fold(0.0, f64::max);
-    let tolerance = rank_tolerance(n_a, d, largest);
+    Ok(of_spectrum(spectrum, rank_tolerance(n_a, d, largest), n_a, mean_cosine(rows, observed)))
+}
+
+/// The counts of the d eigenvalues of G_A, of which those up to `tolerance` are as good as zero.
+pub(crate) fn of_spectrum(spectrum: &[f64], tolerance: f64, n_a: usize, mean_cosine: Option<f64>) -> Diversity {
     let lambda: Vec<f64> = spectrum.iter().copied().filter(|&value| value > tolerance).collect();
     let singular: Vec<f64> = lambda.iter().map(|value| value.sqrt()).collect();
     let (by_energy, by_singular) = (shares(&lambda), shares(&singular));
-    Ok(Diversity {
+    Diversity {
         effective_rank: effective_number(&by_singular),
-        rank_me: rank_me(&by_singular, n_a.min(d)),
+        rank_me: rank_me(&by_singular, n_a.min(spectrum.len())),
         vendi_1: effective_number(&by_energy),
         vendi_2: inverse(by_energy.iter().map(|p| p * p).sum()),
         vendi_inf: inverse(by_energy.iter().copied().fold(0.0, f64::max)),
-        mean_cosine: mean_cosine(rows, observed),
-    })
+        mean_cosine,
+    }
 }
 
 /// Positive values over their sum.

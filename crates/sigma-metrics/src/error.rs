@@ -1,6 +1,8 @@
 //! Everything that can be wrong with an input of this crate, with the values that explain it. Messages say what is wrong with the
 //! numbers; which file or which generation they came from is for the caller to add.
 
+use std::path::PathBuf;
+
 /// What [`crate::sigma_ub()`] and its neighbours refuse.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -62,6 +64,37 @@ pub enum MetricsError {
     /// An eigenvalue that no Gram matrix has.
     #[error("eigenvalue {index} is {value}: those of a Gram matrix are finite and not negative")]
     Eigenvalue { index: usize, value: f64 },
+
+    /// Embeddings too wide for a d x d matrix in memory.
+    #[error("embeddings of width d = {d} are not supported: a Gram matrix is made for at most {limit}")]
+    TooWide { d: usize, limit: usize },
+
+    /// A row whose products overflow float32.
+    #[error("row {row} has norm {norm}, whose products overflow float32: L2-normalise the embeddings")]
+    Overflow { row: usize, norm: f64 },
+
+    /// The longest of rows that are no longer at hand breaks the energy cap.
+    #[error("the longest row has norm {norm}, above the energy cap sqrt(rho) = {cap}: L2-normalise the embeddings")]
+    LargestEnergy { norm: f64, cap: f64 },
+
+    /// Two Gram matrices, or a matrix and rows, of different width.
+    #[error("a Gram matrix of width {left} cannot take in one of width {right}: were they made by the same encoder?")]
+    Width { left: usize, right: usize },
+
+    /// A count of observed rows where only the sum over all of them is kept.
+    #[error(
+        "a Gram matrix holds all of its rows, {count} of them cannot be observed: observe `all`, or make a Gram matrix of the observed \
+         rows and state the total"
+    )]
+    ObservedOfGram { count: usize },
+
+    /// A second pass that saw other rows than the first.
+    #[error("the second pass saw {found} rows, but the Gram matrix is of {expected}: pass over the same shards")]
+    SecondPass { expected: u64, found: u64 },
+
+    /// A file of a partial Gram matrix that cannot be read or written.
+    #[error("{}: {reason}", path.display())]
+    GramFile { path: PathBuf, reason: String },
 
     /// Two series that should run over the same generations do not.
     #[error("series of {left} and of {right} generations cannot be compared")]

@@ -36,6 +36,11 @@ impl Gram {
         Self { lower }
     }
 
+    /// The matrix with this lower triangle. What is above the diagonal is ignored.
+    pub(crate) fn from_lower(d: usize, entry: impl Fn(usize, usize) -> f64) -> Self {
+        Self { lower: Mat::from_fn(d, d, |i, j| if j <= i { entry(i, j) } else { 0.0 }) }
+    }
+
     /// G_A + G_B, the Gram matrix of both sets of rows (3.3).
     pub(crate) fn plus(&self, other: &Self) -> Self {
         Self { lower: &self.lower + &other.lower }

@@ -1,6 +1,6 @@
 //! What a generation is measured by: the two Sigma-UB tracks of its embedding Gram matrix with their bounds, the surface proxies of
-//! its texts, and the scalars that summarise a series of generations. Everything is float64 and sequential, so a result does not
-//! depend on the number of threads. The crate knows no model, no file and no device: rows and texts in, numbers out.
+//! its texts, and the scalars that summarise a series of generations. Everything is float64 and in a fixed order, so a result does not
+//! depend on the number of threads. The crate knows no model, no device and no file but its own sums: rows and texts in, numbers out.
 //!
 //! Modules, in reading order:
 //! - [`config`]: the `sigma` and `surface` sections of a config, with their checks;
@@ -11,6 +11,8 @@
 //!   - `spectrum`: the eigenvalues of G_A, hence the Ky Fan envelope, rank and condition,
 //!   - [`theorem1`]: deterministic bounds, and how loose Weyl's bound is,
 //!   - [`theorem3`]: the confidence interval of the plug-in estimate;
+//! - [`accumulator`]: the Gram matrix of more rows than fit into memory, pushed block by block, saved, loaded and merged;
+//!   [`gram_sigma`] measures it, and [`quadratic`] is the second pass over the rows that Theorem 3 needs;
 //! - [`mod@diversity`]: effective rank, RankMe, Vendi scores and mean cosine of the same rows;
 //! - [`mod@surface`], over the words of `words`: distinct-n, hashed n-gram HHI, `repetition`, `compression`, `self_bleu`;
 //! - [`normal`], `student` and [`statistics`]: quantiles, slope, correlations; [`bootstrap`]: the interval of a mean over seeds;
@@ -40,6 +42,10 @@ mod spectrum;
 pub mod theorem1;
 pub mod theorem3;
 
+pub mod accumulator;
+pub mod gram_sigma;
+pub mod quadratic;
+
 pub mod diversity;
 
 mod compression;
@@ -58,15 +64,18 @@ pub mod drift;
 
 pub mod error;
 
+pub use accumulator::{GramAccumulator, Precision};
 pub use bootstrap::{Interval, bootstrap_mean};
 pub use config::{Observed, SigmaConfig, SurfaceConfig};
 pub use diversity::{Diversity, diversity};
 pub use drift::{Correlation, Drift, Summary, Tracks, Trend, correlate, drifts, summarize, tracks_agree};
 pub use error::MetricsError;
+pub use gram_sigma::{GramMeasurement, sigma_ub_of_gram};
 pub use matrix::Embeddings;
 pub use noise::{NoiseFloor, PERSISTENCE, Side, lead, onset};
 pub use normal::normal_quantile;
 pub use observe::observed_rows;
+pub use quadratic::QuadraticMoments;
 pub use sigma_ub::{SigmaUb, sigma_ub};
 pub use surface::{Surface, distinct_n, hashed_hhi, surface};
 pub use theorem1::{Theorem1, overestimation};

@@ -134,12 +134,12 @@ pub fn sigma_ub(
 }
 
 /// U_cov = S - d log n (3.17).
-fn track_two(s: f64, d: usize, n: usize) -> f64 {
+pub(crate) fn track_two(s: f64, d: usize, n: usize) -> f64 {
     s - d as f64 * (n as f64).ln()
 }
 
 /// log det G_A without ridge. A matrix that passes the rank test by a hair may still fail to factor: then it is as good as singular.
-fn bare_log_det(g_a: &Gram) -> Result<Option<f64>, MetricsError> {
+pub(crate) fn bare_log_det(g_a: &Gram) -> Result<Option<f64>, MetricsError> {
     match Cholesky::of(g_a, 0.0) {
         Ok(cholesky) => Ok(Some(cholesky.log_det())),
         Err(MetricsError::NotPositiveDefinite { .. }) => Ok(None),

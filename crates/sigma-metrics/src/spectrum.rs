@@ -49,7 +49,11 @@ impl Spectrum {
 
     /// How many eigenvalues exceed [`rank_tolerance`].
     pub(crate) fn rank(&self, n_a: usize) -> usize {
-        let tolerance = rank_tolerance(n_a, self.lambda.len(), self.largest());
+        self.rank_above(rank_tolerance(n_a, self.lambda.len(), self.largest()))
+    }
+
+    /// How many eigenvalues exceed `tolerance`.
+    pub(crate) fn rank_above(&self, tolerance: f64) -> usize {
         self.lambda.iter().filter(|&&lambda| lambda > tolerance).count()
     }
 

@@ -32,8 +32,13 @@ pub struct Theorem3 {
 impl Theorem3 {
     /// `forms` are v^T (G_A + delta I)^-1 v over the n_A observed rows, and n >= n_A. None for a single row, which has no variance.
     pub(crate) fn of(forms: &[f64], n: usize, center: f64, confidence: f64) -> Option<Self> {
-        let n_a = forms.len() as f64;
-        let s = n_a * sample_std(forms)?;
+        Self::of_std(sample_std(forms)?, forms.len(), n, center, confidence)
+    }
+
+    /// The same from the sample standard deviation of the n_A forms.
+    pub(crate) fn of_std(std: f64, n_a: usize, n: usize, center: f64, confidence: f64) -> Option<Self> {
+        let n_a = n_a as f64;
+        let s = n_a * std;
         let half_width = two_sided_z(confidence)? * s * (1.0 / n_a - 1.0 / n as f64).sqrt();
         Some(Self { s, confidence, center, half_width, lower: center - half_width, upper: center + half_width })
     }

@@ -20,9 +20,13 @@ const TEXT: &str = "a string";
 const ID: &str = "a string or an integer";
 
 pub(crate) fn read(path: &Arc<Path>, columns: &Columns<'_>) -> Result<Vec<RawDocument>, DataError> {
-    // parquet 60 answers some damaged files with a panic, such as negative offsets in the footer; nothing outlives the
-    // closure, so nothing can be left half done
-    panic::catch_unwind(AssertUnwindSafe(|| read_columns(path, columns))).unwrap_or_else(|panic| {
+    guarded(path, || read_columns(path, columns))
+}
+
+/// Runs `read`, a panic in it being an error. What `read` has changed must not be used after an error.
+pub(crate) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
+    // parquet 60 answers some damaged files with a panic, such as negative offsets in the footer
+    panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
         let source = ParquetError::General(message(panic.as_ref()));
         Err(DataError::Parquet { path: path.to_path_buf(), source })
     })

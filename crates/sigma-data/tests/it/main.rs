@@ -11,6 +11,7 @@ mod hash;
 mod jsonl;
 mod parquet;
 mod prompts;
+mod shards;
 mod tokenizer;
 mod tokenizer_files;
 mod training;

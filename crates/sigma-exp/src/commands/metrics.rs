@@ -1,4 +1,4 @@
-//! `sigma-exp metrics`: Sigma-UB of embeddings or texts that came from elsewhere.
+//! `sigma-exp metrics`: Sigma-UB of embeddings, texts or Gram matrices that came from elsewhere.
 
 use std::path::Path;
 
@@ -6,18 +6,30 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 use sigma_data::documents::read_documents;
 use sigma_data::seeds::{Seeds, Stage};
-use sigma_metrics::{Embeddings, Observed, SigmaConfig, SigmaUb, SurfaceConfig, observed_rows, sigma_ub, surface};
+use sigma_metrics::{
+    Embeddings, Observed, SigmaConfig, SigmaUb, SurfaceConfig, observed_rows, sigma_ub, sigma_ub_of_gram, surface,
+};
 
-use super::print;
+use super::{gram, print};
 use crate::assets::FrozenEncoder;
 use crate::hub::Hub;
 use crate::{cli, device, stage};
 
+/// Nats of rounding in S from which on a reader should know.
+const S_ERROR_WARNING: f64 = 0.1;
+
 pub fn execute(hub: Hub, arguments: &cli::Metrics) -> Result<()> {
-    let observed: Observed = serde_yaml::from_str(&arguments.observed)
-        .with_context(|| format!("--observed {}: expected a positive number or `all`", arguments.observed))?;
+    let observed = match &arguments.observed {
+        Some(text) => serde_yaml::from_str(text)
+            .with_context(|| format!("--observed {text}: expected a positive number or `all`"))?,
+        None if !arguments.gram.is_empty() => Observed::All,
+        None => SigmaConfig::default().observed,
+    };
     let config = SigmaConfig { observed, ..SigmaConfig::default() };
     config.validate()?;
+    if let Some(first) = arguments.gram.first() {
+        return measure_gram(first, arguments, &config);
+    }
     let baseline = match &arguments.baseline {
         Some(path) => Some(measure_file(path, arguments.total, &config)?),
         None => None,
@@ -37,6 +49,38 @@ pub fn execute(hub: Hub, arguments: &cli::Metrics) -> Result<()> {
         show(path, &sigma, baseline.as_ref(), Value::Null, arguments.json)?;
     }
     Ok(())
+}
+
+fn measure_gram(first: &Path, arguments: &cli::Metrics, config: &SigmaConfig) -> Result<()> {
+    let merged = gram::load_all(&arguments.gram)?;
+    let moments = match &arguments.rows[..] {
+        [] => None,
+        shards => Some(gram::second_pass(&merged, shards, arguments.column.as_deref(), config.delta)?),
+    };
+    let measured = sigma_ub_of_gram(&merged, arguments.total, moments.as_ref(), config)
+        .with_context(|| first.display().to_string())?;
+    let baseline = match &arguments.baseline {
+        Some(path) => {
+            let baseline = gram::load_all(std::slice::from_ref(path))?;
+            let measured = sigma_ub_of_gram(&baseline, arguments.total, None, config);
+            Some(measured.with_context(|| path.display().to_string())?.sigma)
+        }
+        None => None,
+    };
+    if measured.s_error > S_ERROR_WARNING {
+        tracing::warn!(
+            "float32 may have moved S and U_cov by up to {:.2} nats: the smallest eigenvalues and the ridge drown in its rounding; \
+             use `gram --float64`",
+            measured.s_error
+        );
+    }
+    let extra = json!({
+        "diversity": measured.diversity,
+        "eigenvalue_error": measured.eigenvalue_error,
+        "s_error": measured.s_error,
+        "files": arguments.gram.len(),
+    });
+    show(first, &measured.sigma, baseline.as_ref(), extra, arguments.json)
 }
 
 fn measure_file(path: &Path, total: Option<usize>, config: &SigmaConfig) -> Result<SigmaUb> {

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod check;
+mod gram;
 mod metrics;
 mod pretrain;
 mod report;
@@ -25,6 +26,7 @@ pub fn execute(command: Command, hub: Hub) -> Result<()> {
         Command::SweepRun(arguments) => sweep::execute_run(hub, &arguments),
         Command::Status { dir, verify } => status::execute(&dir, verify),
         Command::Report(arguments) => report::execute(&arguments),
+        Command::Gram(arguments) => gram::execute(&arguments),
         Command::Metrics(arguments) => metrics::execute(hub, &arguments),
         Command::Finetune(arguments) => stages::finetune(hub, &arguments),
         Command::Generate(arguments) => stages::generate(hub, &arguments),

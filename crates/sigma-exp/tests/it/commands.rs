@@ -145,7 +145,8 @@ fn pretraining_is_reproducible_and_its_model_runs() {
 #[test]
 fn help_names_every_command_and_needs_no_config() {
     let help = succeeds(&["--help"]);
-    for command in ["run", "check", "status", "report", "metrics", "finetune", "generate", "embed", "data", "pretrain"]
+    for command in
+        ["run", "check", "status", "report", "metrics", "gram", "finetune", "generate", "embed", "data", "pretrain"]
     {
         assert!(help.contains(&format!("\n  {command} ")), "{command}: {help}");
         succeeds(&[command, "--help"]);

@@ -9,6 +9,7 @@ mod errors;
 #[allow(dead_code)]
 #[path = "../../../sigma-data/tests/hub/fake.rs"]
 mod fake;
+mod gram;
 mod hub;
 mod integrity;
 mod resume;

@@ -1,0 +1,106 @@
+//! What is kept of rows beside their products: energies for the cap, the sum of unit vectors for the mean cosine. Reading every value
+//! once, it is also where values that are not finite are found.
+
+use super::Precision;
+use crate::MetricsError;
+
+/// Partial sums of one row, so that they vectorise in an order fixed by the source.
+const LANES: usize = 16;
+
+/// The largest ||v||^2 whose sums over a piece stay within float32.
+const SINGLE_ENERGY_LIMIT: f64 = 1e35;
+
+/// Sums over rows of width d, in float64.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RowSums {
+    /// Sum of ||v||^2: the trace of G.
+    pub(super) energy: f64,
+    /// Largest ||v||^2; zero without rows.
+    pub(super) largest_energy: f64,
+    /// Rows that are not zero.
+    pub(super) unit_rows: u64,
+    /// Sum of u = v / ||v|| over them.
+    pub(super) unit_sum: Vec<f64>,
+}
+
+impl RowSums {
+    pub(super) fn new(d: usize) -> Self {
+        Self { energy: 0.0, largest_energy: 0.0, unit_rows: 0, unit_sum: vec![0.0; d] }
+    }
+
+    /// Takes in rows, of which the first has the number `first`.
+    pub(super) fn add(&mut self, rows: &[f32], first: u64, precision: Precision) -> Result<(), MetricsError> {
+        let d = self.unit_sum.len();
+        let bad = pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || self.add_until_bad(rows, precision),
+        );
+        let Some((index, energy)) = bad else { return Ok(()) };
+        let row = usize::try_from(first).unwrap_or(usize::MAX).saturating_add(index);
+        let values = &rows[index * d..][..d];
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(column) => Err(MetricsError::NonFinite { row, column, value: values[column] }),
+            None => Err(MetricsError::Overflow { row, norm: energy.sqrt() }),
+        }
+    }
+
+    /// The index and energy of the first row that cannot be taken in, if there is one.
+    #[inline(always)]
+    fn add_until_bad(&mut self, rows: &[f32], precision: Precision) -> Option<(usize, f64)> {
+        let limit = match precision {
+            Precision::Single => SINGLE_ENERGY_LIMIT,
+            // squares of float32 cannot overflow float64: the energy is finite if and only if the values are
+            Precision::Double => f64::MAX,
+        };
+        for (index, row) in rows.chunks_exact(self.unit_sum.len()).enumerate() {
+            let energy = energy(row);
+            // not `energy > limit`, which NaN is not
+            if !(energy <= limit) {
+                return Some((index, energy));
+            }
+            self.energy += energy;
+            self.largest_energy = self.largest_energy.max(energy);
+            if energy > 0.0 {
+                let inverse_norm = energy.sqrt().recip();
+                for (sum, &value) in self.unit_sum.iter_mut().zip(row) {
+                    *sum += f64::from(value) * inverse_norm;
+                }
+                self.unit_rows += 1;
+            }
+        }
+        None
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.energy += other.energy;
+        self.largest_energy = self.largest_energy.max(other.largest_energy);
+        self.unit_rows += other.unit_rows;
+        for (sum, value) in self.unit_sum.iter_mut().zip(&other.unit_sum) {
+            *sum += value;
+        }
+    }
+
+    /// (|sum u|^2 - m) / (m (m - 1)) over the m rows that are not zero; None for m < 2.
+    pub(super) fn mean_cosine(&self) -> Option<f64> {
+        if self.unit_rows < 2 {
+            return None;
+        }
+        let m = self.unit_rows as f64;
+        let square: f64 = self.unit_sum.iter().map(|x| x * x).sum();
+        Some(((square - m) / (m * (m - 1.0))).clamp(-1.0, 1.0))
+    }
+}
+
+/// ||v||^2.
+#[inline(always)]
+fn energy(row: &[f32]) -> f64 {
+    let mut lanes = [0f64; LANES];
+    let chunks = row.chunks_exact(LANES);
+    let tail: f64 = chunks.remainder().iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+    for values in chunks {
+        for i in 0..LANES {
+            lanes[i] += f64::from(values[i]) * f64::from(values[i]);
+        }
+    }
+    lanes.iter().sum::<f64>() + tail
+}
