@@ -47,6 +47,8 @@ pub(super) const GRID: RGBColor = RGBColor(224, 224, 224);
 pub(super) const TINT: f64 = 0.2;
 /// The same of a noise floor, which lies behind everything.
 pub(super) const FLOOR_TINT: f64 = 0.1;
+/// Half the width of the caps of a whisker.
+pub(super) const WHISKER_CAP_PT: f64 = 1.6;
 
 /// Mean advance of a character of the figure font as a fraction of its size, on the generous side: room for text is reserved with it.
 const ADVANCE_EM: f64 = 0.58;
