@@ -56,7 +56,7 @@ impl<'a> Legend<'a> {
                 at = Place { x: left, row: at.row + 1 };
             }
             entries.push((key, at));
-            at.x += width + units(10.0);
+            at.x += width + units(8.0);
         }
         Legend { entries }
     }

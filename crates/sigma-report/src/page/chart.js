@@ -133,8 +133,9 @@ class Chart {
 
   // Buttons that turn many switches at once.
   allOrNone(host, dimension, boxes) {
+    const pair = element(host, "span", { class: "pair" });
     for (const [name, on] of [["all", true], ["none", false]]) {
-      element(host, "button", { type: "button" }, name).addEventListener("click", () => {
+      element(pair, "button", { type: "button" }, name).addEventListener("click", () => {
         for (const [index, box] of boxes) this.on[dimension][index] = box.checked = on;
         this.draw();
       });
@@ -246,6 +247,9 @@ class Chart {
       const at = value === null ? null : SCALES[this.scale](value);
       return at === null || !Number.isFinite(at) ? null : y(at);
     };
+    // Many areas upon each other would hide the lines.
+    const areas = lines.filter((line) => line.band).length;
+    svg.style.setProperty("--band", Math.min(0.18, 0.6 / Math.max(1, areas)));
     for (const line of lines) this.drawBand(svg, line, x, place);
     for (const line of lines) this.drawLine(svg, line, x, place);
     if (lines.length === 0) shape(svg, "text", { x: (left + right) / 2, y: middle, "text-anchor": "middle" }, "nothing is switched on");
