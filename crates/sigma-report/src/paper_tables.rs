@@ -52,7 +52,7 @@ pub(crate) fn two_tracks_points(series: &RunSeries, bands: &[Band]) -> Table {
 /// What a reader of [`two_tracks_points`] and of its figure has to know.
 pub(crate) fn two_tracks_note() -> String {
     "Theorem 3 half width: with every block observed, U_cov would be within this of the U_cov measured, at the level sigma.confidence of the config; \
-     asymptotically, for n_A far above d, and too short where n_A is near d. It is 0 where every block is observed. Figures show it \
+     asymptotically, for n_A far above d, and too short where n_A is near d. It is 0 where every block is observed. Whiskers show it \
      around the drift of Track II of a single run, the base taken as it is; the drift of two estimates is less certain than either. Of \
      several seeds the intervals over seeds are shown, and the table has the mean half width."
         .to_owned()

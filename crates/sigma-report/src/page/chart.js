@@ -157,8 +157,9 @@ class Chart {
           element(details, "summary", {}, fold + " (" + indices.length + ")");
           place = element(details, "fieldset", { "aria-label": fold });
         }
-        const boxes = indices.map((index) => [index, this.box(place, dimension, index)]);
-        if (boxes.length > MANY) this.allOrNone(place, dimension, boxes);
+        const boxes = [];
+        if (indices.length > MANY) this.allOrNone(place, dimension, boxes);
+        boxes.push(...indices.map((index) => [index, this.box(place, dimension, index)]));
       }
     }
     if (this.chart.scales.length > 1) {
@@ -263,7 +264,8 @@ class Chart {
       const at = x(line.points[index][0]);
       const [low, high] = ends.map(place);
       const caps = [low, high].map((end) => "M" + (at - 4) + " " + end + "H" + (at + 4)).join("");
-      const whisker = shape(svg, "path", { class: "whisker", d: "M" + at + " " + low + "V" + high + caps });
+      const faint = this.look(line.group, line.signal).faint ? " faint" : "";
+      const whisker = shape(svg, "path", { class: "whisker" + faint, d: "M" + at + " " + low + "V" + high + caps });
       whisker.style.stroke = this.look(line.group, line.signal).colour;
     });
     const corner = (index, end) => x(line.points[index][0]) + " " + place(band[index][end]);
