@@ -221,6 +221,7 @@ fn mean(series: &[&RunSeries]) -> RunSeries {
         distinct_2: at(t, |point| point.distinct_2),
         hhi: at(t, |point| point.hhi),
         loss: at(t, |point| point.loss),
+        theorem3_half_width: at(t, |point| point.theorem3_half_width),
     };
     RunSeries { points: (0..first.points.len()).map(point).collect(), ..first.clone() }
 }

@@ -158,6 +158,7 @@ fn tracks(conditions: &[Condition], options: &ReportOptions) -> Section {
         }
         body.push_str(&published_tables::scalars(conditions, published).html());
     }
+    body.push_str(&format!("<p>{}</p>\n", escaped(&paper_tables::two_tracks_note())));
     for condition in conditions {
         let points = paper_tables::two_tracks_points(&condition.mean, &condition.bands).html();
         body.push_str(&folded(&format!("Points of {}", condition.label), &points));
@@ -215,7 +216,8 @@ fn spectrum(spectra: &[Spectrum], ends: bool) -> Section {
         body.push_str("<figcaption>Eigenvalues of the observed Gram matrix G_A, one curve for each generation</figcaption>\n</figure>\n");
         body.push_str(
             "<p>Contraction gathers energy in the first eigenvalues and empties the last; one that is not positive has no place on \
-             the logarithmic axis. Of several seeds the first is shown.</p>\n",
+             the logarithmic axis. Relative to t = 0 the same shows where the curves cover each other; an eigenvalue that is zero up to \
+             rounding is left out there. Of several seeds the first is shown.</p>\n",
         );
         body.push_str(&format!("<p>{}</p>\n", escaped(&first.note())));
     }

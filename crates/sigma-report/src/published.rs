@@ -137,6 +137,7 @@ pub(crate) fn published_series(published: &Published) -> RunSeries {
         distinct_2: None,
         hhi: None,
         loss: None,
+        theorem3_half_width: None,
     };
     RunSeries {
         name: "published".to_owned(),

@@ -173,14 +173,15 @@ impl Report<'_> {
 
     fn tracks(&mut self, conditions: &[Condition]) -> Result<()> {
         let prefix = self.prefix;
+        let note = [paper_tables::two_tracks_note()];
         for condition in conditions {
             let name = format!("{prefix}_{}_two_tracks", condition.slug);
             self.files.figure(&name, &Figure::two_tracks_of(std::slice::from_ref(condition)))?;
             let points = paper_tables::two_tracks_points(&condition.mean, &condition.bands);
-            self.files.table(&format!("{name}_points"), &points, &[])?;
+            self.files.table(&format!("{name}_points"), &points, &note)?;
             for member in condition.members.iter().filter(|_| condition.members.len() > 1) {
                 let points = paper_tables::two_tracks_points(&member.series, &[]);
-                self.files.table(&format!("{prefix}_{}_two_tracks_points", member.slug), &points, &[])?;
+                self.files.table(&format!("{prefix}_{}_two_tracks_points", member.slug), &points, &note)?;
             }
         }
         if conditions.len() > 1 {

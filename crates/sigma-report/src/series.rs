@@ -30,6 +30,8 @@ pub struct SeriesPoint {
     pub hhi: Option<f64>,
     /// Mean training loss of the last epoch; `None` at t = 0.
     pub loss: Option<f64>,
+    /// Half the width of Theorem 3's interval for the log-determinant, and so for Track II.
+    pub theorem3_half_width: Option<f64>,
 }
 
 impl RunSeries {
@@ -81,6 +83,13 @@ pub struct NormalisedPoint {
 }
 
 impl SeriesPoint {
+    /// Theorem 3's interval around the drift of Track II: where it lies with every block observed, the base taken as it is. `None` where
+    /// all blocks are observed.
+    pub(crate) fn theorem3(&self) -> Option<(f64, f64)> {
+        let (drift, half) = (self.du_cov?, self.theorem3_half_width.filter(|half| half.is_finite() && *half > 0.0)?);
+        Some((drift - half, drift + half))
+    }
+
     /// Both tracks of a checkpoint and their drifts against `base`, without proxies and loss.
     pub(crate) fn of_tracks(generation: u32, sigma: Option<&SigmaNumbers>, base: Option<&SigmaNumbers>) -> Self {
         SeriesPoint {
@@ -94,6 +103,7 @@ impl SeriesPoint {
             distinct_2: None,
             hhi: None,
             loss: None,
+            theorem3_half_width: sigma.and_then(|sigma| sigma.theorem3_half_width),
         }
     }
 }

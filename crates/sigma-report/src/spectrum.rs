@@ -37,9 +37,16 @@ pub(crate) struct Spectrum {
 pub(crate) struct Curve {
     pub(crate) generation: u32,
     pub(crate) eigenvalues: Vec<f64>,
+    /// log10(lambda_i(t) / lambda_i(0)); `None` where either is zero up to rounding, everywhere if t = 0 has no spectrum.
+    pub(crate) log_ratios: Vec<Option<f64>>,
 }
 
 impl Spectrum {
+    /// Whether there is anything to set beside t = 0.
+    pub(crate) fn has_ratios(&self) -> bool {
+        self.curves.iter().skip(1).any(|curve| curve.log_ratios.iter().any(Option::is_some))
+    }
+
     /// What is shown of what there is.
     pub(crate) fn note(&self) -> String {
         format!(
@@ -72,6 +79,7 @@ type Found = (Vec<usize>, usize, usize, Vec<Curve>);
 
 fn of_run(run: &Run) -> Result<Option<Found>> {
     let mut all: Vec<(u32, Vec<f64>)> = Vec::new();
+    let mut rows = 0;
     for record in &run.records {
         let path = run.dir.join(generation_dir_name(record.generation)).join(FILE_NAME);
         let Some(eigenvalues) = read(&path)? else { continue };
@@ -84,17 +92,36 @@ fn of_run(run: &Run) -> Result<Option<Found>> {
                 got: format!("1 to {}", eigenvalues.len()),
             });
         }
+        rows = record.sigma.as_ref().map_or(rows, |sigma| rows.max(sigma.n_a));
         all.push((record.generation, eigenvalues));
     }
     let Some(dimension) = all.first().map(|(_, first)| first.len()) else { return Ok(None) };
     let places = dense_at_both_ends(dimension, EIGENVALUES);
     let found = all.len();
-    let curve = |at: usize| Curve {
-        generation: all[at].0,
-        eigenvalues: places.iter().map(|place| all[at].1[place - 1]).collect(),
+    let base = all.first().filter(|(generation, _)| *generation == 0).map(|(_, eigenvalues)| eigenvalues);
+    let zero = |eigenvalues: &[f64]| rounding(eigenvalues, rows);
+    let curve = |at: usize| {
+        let (generation, eigenvalues) = &all[at];
+        let ratio = |place: &usize| {
+            let [now, before] = [eigenvalues, base?].map(|all| (all[place - 1], zero(all)));
+            let both = now.0 > now.1 && before.0 > before.1;
+            // As a difference: the ratio of two finite numbers can be infinite.
+            both.then(|| now.0.log10() - before.0.log10())
+        };
+        Curve {
+            generation: *generation,
+            eigenvalues: places.iter().map(|place| eigenvalues[place - 1]).collect(),
+            log_ratios: places.iter().map(ratio).collect(),
+        }
     };
     let curves = evenly(found, GENERATIONS).into_iter().map(curve).collect();
     Ok(Some((places, dimension, found, curves)))
+}
+
+/// Up to here an eigenvalue is zero, as for the rank of `metrics.csv`.
+fn rounding(eigenvalues: &[f64], rows: usize) -> f64 {
+    let largest = eigenvalues.first().copied().unwrap_or(0.0).max(0.0);
+    eigenvalues.len().max(rows) as f64 * f64::EPSILON * largest
 }
 
 /// `None` where there is no such file: older runs have none.

@@ -9,7 +9,7 @@ use plotters::style::{Color, RGBColor};
 use sigma_metrics::Interval;
 
 use super::axis::Axis;
-use super::legend::Legend;
+use super::legend::{Key, Legend};
 use super::panel::{
     Area, Chart, Drawn, Line, Marker, axes, document, draw_marker, draw_path, draw_zero, left_of_data, titled,
 };
@@ -24,7 +24,6 @@ const MARKERS: [Marker; 4] = [Marker::Circle, Marker::OpenSquare, Marker::Triang
 const DODGE_PT: f64 = 2.4;
 /// And dots so far beside their whisker.
 const DOTS_PT: f64 = 2.6;
-const CAP_PT: f64 = 1.6;
 const DOT_PT: f64 = 1.0;
 
 pub(super) struct Picture {
@@ -92,7 +91,7 @@ impl Picture {
     pub(super) fn svg(&self) -> Result<String, DrawingAreaErrorKind<io::Error>> {
         document(DOUBLE_WIDTH_IN, HEIGHT_IN, |root| {
             let left = self.panels.first().map_or(0, |panel| left_of_data(&panel.y));
-            let legend = Legend::of(&self.keys, left, root.dim_in_pixel().0 as i32);
+            let legend = Legend::of(self.keys.iter().map(Key::Line), left, root.dim_in_pixel().0 as i32);
             let (strip, body) = root.split_vertically(legend.height());
             legend.draw(&strip)?;
             for (panel, area) in self.panels.iter().zip(body.split_evenly((1, self.panels.len()))) {
@@ -127,7 +126,7 @@ impl Picture {
             }
             let ends = point.ends.and_then(|(low, high)| Some([panel.y.position(low)?, panel.y.position(high)?]));
             for end in ends.into_iter().flatten() {
-                let cap = PathElement::new(vec![(-units(CAP_PT), 0), (units(CAP_PT), 0)], line);
+                let cap = PathElement::new(vec![(-units(WHISKER_CAP_PT), 0), (units(WHISKER_CAP_PT), 0)], line);
                 plane.draw(&(EmptyElement::at((x, end)) + cap))?;
             }
             if let Some([low, high]) = ends {

@@ -38,6 +38,8 @@ pub(super) fn panel(
         y,
         zero_line: true,
         bands: Vec::new(),
+        whiskers: None,
         lines,
+        signs: Vec::new(),
     }
 }

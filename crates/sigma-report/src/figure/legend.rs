@@ -1,17 +1,42 @@
 //! The one legend of a figure, in a strip of its own above the panels, where it can cover no data. It takes as many rows as its
 //! entries need.
 
-use plotters::element::Text;
+use plotters::element::{PathElement, Rectangle, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, RGBColor};
 
 use super::panel::{Area, Drawn, Line, draw_marker, draw_path, letters};
 use super::style::*;
 
 pub(super) const LEFT: Pos = Pos { h_pos: HPos::Left, v_pos: VPos::Center };
 
+/// What stands for an entry, left of its words.
+#[derive(Clone, Copy)]
+pub(super) enum Key<'a> {
+    Line(&'a Line),
+    Sign(&'a Sign),
+}
+
+/// An entry that is no line.
+#[derive(Clone, PartialEq)]
+pub(super) struct Sign {
+    pub(super) label: &'static str,
+    pub(super) shape: Shape,
+}
+
+#[derive(Clone, PartialEq)]
+pub(super) enum Shape {
+    /// An area of each of these colours, so strong.
+    Areas {
+        colours: Vec<RGBColor>,
+        tint: f64,
+    },
+    Whisker(RGBColor),
+}
+
 /// Entries with their places.
 pub(super) struct Legend<'a> {
-    entries: Vec<(&'a Line, Place)>,
+    entries: Vec<(Key<'a>, Place)>,
 }
 
 #[derive(Clone, Copy)]
@@ -21,17 +46,17 @@ struct Place {
 }
 
 impl<'a> Legend<'a> {
-    /// The entries of `lines` between `left` and `right`; one that is too long for any row has a row of its own.
-    pub(super) fn of(lines: &'a [Line], left: i32, right: i32) -> Legend<'a> {
+    /// The entries for `keys` between `left` and `right`; one that is too long for any row has a row of its own.
+    pub(super) fn of(keys: impl IntoIterator<Item = Key<'a>>, left: i32, right: i32) -> Legend<'a> {
         let mut at = Place { x: left, row: 0 };
         let mut entries = Vec::new();
-        for line in lines {
-            let width = dash() + gap() + text_width(&line.label, LEGEND_PT);
+        for key in keys {
+            let width = dash() + gap() + text_width(key.label(), LEGEND_PT);
             if at.x > left && at.x + width > right {
                 at = Place { x: left, row: at.row + 1 };
             }
-            entries.push((line, at));
-            at.x += width + units(10.0);
+            entries.push((key, at));
+            at.x += width + units(8.0);
         }
         Legend { entries }
     }
@@ -42,14 +67,55 @@ impl<'a> Legend<'a> {
     }
 
     pub(super) fn draw(&self, area: &Area) -> Drawn {
-        for (line, Place { x, row }) in &self.entries {
+        for (key, Place { x, row }) in &self.entries {
             let middle = units(1.5 * LEGEND_PT) + row * row_height();
-            draw_path(area, vec![(*x, middle), (x + dash(), middle)], line)?;
-            draw_marker(area, (x + dash() / 2, middle), line)?;
+            match key {
+                Key::Line(line) => {
+                    draw_path(area, vec![(*x, middle), (x + dash(), middle)], line)?;
+                    draw_marker(area, (x + dash() / 2, middle), line)?;
+                }
+                Key::Sign(sign) => sign.draw(area, *x, middle)?,
+            }
             let at = (x + dash() + gap(), middle + baseline_shift(LEGEND_PT));
-            area.draw(&Text::new(line.label.as_str(), at, letters(LEGEND_PT).pos(LEFT)))?;
+            area.draw(&Text::new(key.label(), at, letters(LEGEND_PT).pos(LEFT)))?;
         }
         Ok(())
+    }
+}
+
+impl<'a> Key<'a> {
+    fn label(&self) -> &'a str {
+        match self {
+            Key::Line(line) => line.label.as_str(),
+            Key::Sign(sign) => sign.label,
+        }
+    }
+}
+
+impl Sign {
+    /// Between `left` and `left` + dash, around `middle`.
+    fn draw(&self, area: &Area, left: i32, middle: i32) -> Drawn {
+        let half = units(0.42 * LEGEND_PT);
+        match &self.shape {
+            Shape::Areas { colours, tint: share } => {
+                let width = dash() / (colours.len().max(1) as i32);
+                for (index, colour) in colours.iter().enumerate() {
+                    let from = left + index as i32 * width;
+                    let corners = [(from, middle - half), (from + width, middle + half)];
+                    area.draw(&Rectangle::new(corners, tint(*colour, *share).filled()))?;
+                }
+                Ok(())
+            }
+            Shape::Whisker(colour) => {
+                let line = colour.stroke_width(stroke(GRID_PT));
+                let x = left + dash() / 2;
+                let cap = units(WHISKER_CAP_PT);
+                for y in [middle - half, middle + half] {
+                    area.draw(&PathElement::new(vec![(x - cap, y), (x + cap, y)], line))?;
+                }
+                area.draw(&PathElement::new(vec![(x, middle - half), (x, middle + half)], line))
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Panels: axes, a thin grid, intervals as areas, lines with markers. It knows nothing of what the lines mean.
+//! Panels: axes, a thin grid, intervals as areas or whiskers, lines with markers. It knows nothing of what the lines mean.
 
 use std::io;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use plotters::prelude::{Cartesian2d, SVGBackend};
 use plotters::style::{Color, FontFamily, FontStyle, IntoFont, RGBColor, ShapeStyle, TextStyle, WHITE};
 
 use super::axis::Axis;
-use super::legend::{LEFT, Legend};
+use super::legend::{Key, LEFT, Legend, Sign};
 use super::style::*;
 
 pub(super) struct Panel {
@@ -24,7 +24,11 @@ pub(super) struct Panel {
     pub(super) zero_line: bool,
     /// Areas behind the lines.
     pub(super) bands: Vec<Band>,
+    /// Intervals around single points, behind the lines too.
+    pub(super) whiskers: Option<Band>,
     pub(super) lines: Vec<Line>,
+    /// What areas and whiskers are, for the legend.
+    pub(super) signs: Vec<Sign>,
 }
 
 /// An interval around a line, in a tint of its colour; interrupted where there is none.
@@ -58,8 +62,8 @@ pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 pub(super) type Chart<'a, 'b> = ChartContext<'b, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
 pub(super) type Drawn = Result<(), DrawingAreaErrorKind<io::Error>>;
 
-/// Draws `panels` row by row, `columns` of them beside each other, as an SVG document of `width` by `height` inches. The legend is
-/// that of the first panel.
+/// Draws `panels` row by row, `columns` of them beside each other, as an SVG document of `width` by `height` inches. The legend has
+/// the lines of the first panel, and what else any panel shows.
 pub(super) fn draw_svg(
     panels: &[Panel],
     columns: usize,
@@ -68,7 +72,11 @@ pub(super) fn draw_svg(
 ) -> Result<String, DrawingAreaErrorKind<io::Error>> {
     document(width_in, height_in, |root| {
         let width = root.dim_in_pixel().0;
-        let legend = panels.first().map(|first| Legend::of(&first.lines, left_of_data(&first.y), width as i32));
+        let signs = signs(panels);
+        let legend = panels.first().map(|first| {
+            let keys = first.lines.iter().map(Key::Line).chain(signs.iter().copied().map(Key::Sign));
+            Legend::of(keys, left_of_data(&first.y), width as i32)
+        });
         let (strip, body) = root.split_vertically(legend.as_ref().map_or(0, Legend::height));
         if let Some(legend) = legend {
             legend.draw(&strip)?;
@@ -80,6 +88,17 @@ pub(super) fn draw_svg(
         }
         Ok(())
     })
+}
+
+/// Each once, in the order in which they are met.
+fn signs(panels: &[Panel]) -> Vec<&Sign> {
+    let mut found: Vec<&Sign> = Vec::new();
+    for sign in panels.iter().flat_map(|panel| &panel.signs) {
+        if !found.contains(&sign) {
+            found.push(sign);
+        }
+    }
+    found
 }
 
 /// An SVG document of `width` by `height` inches with white ground and what `draw` puts on it.
@@ -167,6 +186,9 @@ impl Panel {
         if self.zero_line {
             draw_zero(&chart, &self.x)?;
         }
+        if let Some(whiskers) = &self.whiskers {
+            self.draw_whiskers(&chart, whiskers)?;
+        }
         for line in &self.lines {
             self.draw_line(&chart, line)?;
         }
@@ -184,6 +206,24 @@ impl Panel {
             let back = run.iter().rev().flatten().map(|&(x, _, high)| (x, high));
             let outline: Vec<(f64, f64)> = there.chain(back).collect();
             chart.plotting_area().draw(&Polygon::new(outline, tint(band.colour, band.tint).filled()))?;
+        }
+        Ok(())
+    }
+
+    fn draw_whiskers(&self, chart: &Chart, whiskers: &Band) -> Drawn {
+        let plane = chart.plotting_area();
+        let line = tint(whiskers.colour, whiskers.tint).stroke_width(stroke(GRID_PT));
+        // On the points that have markers.
+        let stride = marker_stride(whiskers.points.len(), plane.dim_in_pixel().0);
+        for (generation, ends) in whiskers.points.iter().step_by(stride) {
+            let ends = ends.and_then(|(low, high)| Some([self.y.position(low)?, self.y.position(high)?]));
+            let Some([low, high]) = ends else { continue };
+            let x = f64::from(*generation);
+            plane.draw(&PathElement::new(vec![(x, low), (x, high)], line))?;
+            for end in [low, high] {
+                let cap = PathElement::new(vec![(-units(WHISKER_CAP_PT), 0), (units(WHISKER_CAP_PT), 0)], line);
+                plane.draw(&(EmptyElement::at((x, end)) + cap))?;
+            }
         }
         Ok(())
     }

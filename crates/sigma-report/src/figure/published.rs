@@ -34,7 +34,9 @@ pub(super) fn panels(measured: &RunSeries, published: &[PublishedPoint]) -> Vec<
             y,
             zero_line: true,
             bands: Vec::new(),
+            whiskers: None,
             lines,
+            signs: Vec::new(),
         }
     };
     // The legend is that of the first panel, so a line has one colour in both.

@@ -47,9 +47,19 @@ pub(super) const GRID: RGBColor = RGBColor(224, 224, 224);
 pub(super) const TINT: f64 = 0.2;
 /// The same of a noise floor, which lies behind everything.
 pub(super) const FLOOR_TINT: f64 = 0.1;
+/// Half the width of the caps of a whisker.
+pub(super) const WHISKER_CAP_PT: f64 = 1.6;
 
-/// Mean advance of a character of the figure font as a fraction of its size, on the generous side: room for text is reserved with it.
-const ADVANCE_EM: f64 = 0.58;
+/// How far a character of the figure font moves on, as a fraction of its size and on the generous side: room for text is reserved with it.
+fn advance_em(character: char) -> f64 {
+    match character {
+        ' ' | ',' | '.' | ':' | ';' | '\'' | '|' | '(' | ')' | 'i' | 'j' | 'l' | 'I' => 0.32,
+        'f' | 'r' | 't' | '-' => 0.42,
+        'm' | 'w' | 'M' | 'W' | '%' => 0.95,
+        _ if character.is_uppercase() => 0.72,
+        _ => 0.6,
+    }
+}
 
 /// A colour of which `share` is left, the rest white: opaque, because svg2pdf writes several transparencies in the order of a hash table, that is, in another
 /// order every time.
@@ -84,5 +94,5 @@ pub(super) fn baseline_shift(points: f64) -> i32 {
 
 /// About how wide `text` will be.
 pub(super) fn text_width(text: &str, points: f64) -> i32 {
-    (text.chars().count() as f64 * ADVANCE_EM * f64::from(units(points))).ceil() as i32
+    (text.chars().map(advance_em).sum::<f64>() * f64::from(units(points))).ceil() as i32
 }

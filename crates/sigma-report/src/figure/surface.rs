@@ -26,6 +26,8 @@ pub(super) fn panel(series: &RunSeries, title: Option<String>) -> Panel {
         y: Axis::unit_interval(),
         zero_line: false,
         bands: Vec::new(),
+        whiskers: None,
         lines,
+        signs: Vec::new(),
     }
 }

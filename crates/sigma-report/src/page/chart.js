@@ -4,6 +4,8 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const COLOURS = 8;
+// From so many switches on there are buttons for all and for none.
+const MANY = 4;
 const DASHES = ["", "6 4", "2 3", "9 3 2 3", "12 4", "4 2 1 2"];
 
 function element(parent, tag, attributes, text) {
@@ -88,13 +90,56 @@ class Chart {
   look(group, signal) {
     const own = this.chart.groups[group].colour;
     const [colour, dash] = this.chart.colour_by === "group" ? [own === undefined ? group : own, signal] : [signal, group];
-    return { colour: "var(--line-" + (colour % COLOURS) + ")", dash: DASHES[dash % DASHES.length] };
+    // The second turn of the colours has open dots; what belongs to another group stands back behind it.
+    return {
+      colour: "var(--line-" + (colour % COLOURS) + ")",
+      dash: DASHES[dash % DASHES.length],
+      open: Math.floor(colour / COLOURS) % 2 === 1,
+      faint: own !== undefined && this.chart.colour_by === "group",
+    };
   }
 
   swatch(parent, look) {
     const picture = shape(parent, "svg", { width: 24, height: 10, "aria-hidden": "true" });
     const line = shape(picture, "line", { x1: 0, y1: 5, x2: 24, y2: 5, "stroke-width": 2.5, "stroke-dasharray": look.dash });
     line.style.stroke = look.colour;
+    if (look.open) this.dot(picture, look, 12, 5, 3);
+  }
+
+  dot(parent, look, cx, cy, r) {
+    const dot = shape(parent, "circle", { class: look.open ? "open" : "", cx, cy, r });
+    dot.style[look.open ? "stroke" : "fill"] = look.colour;
+    return dot;
+  }
+
+  // A switch for one value of a dimension.
+  box(host, dimension, index) {
+    const switched = (dimension === "group" ? this.chart.groups : this.chart.signals)[index];
+    const label = element(host, "label", {});
+    const box = element(label, "input", { type: "checkbox" });
+    box.checked = switched.on;
+    box.addEventListener("change", () => {
+      this.on[dimension][index] = box.checked;
+      this.draw();
+    });
+    const plain = { colour: "var(--soft)", dash: "" };
+    const look = dimension === "group" ? this.look(index, 0) : this.look(0, index);
+    if (this.chart.colour_by === dimension) [plain.colour, plain.open] = [look.colour, look.open];
+    else plain.dash = look.dash;
+    this.swatch(label, plain);
+    element(label, "span", {}, switched.name);
+    return box;
+  }
+
+  // Buttons that turn many switches at once.
+  allOrNone(host, dimension, boxes) {
+    const pair = element(host, "span", { class: "pair" });
+    for (const [name, on] of [["all", true], ["none", false]]) {
+      element(pair, "button", { type: "button" }, name).addEventListener("click", () => {
+        for (const [index, box] of boxes) this.on[dimension][index] = box.checked = on;
+        this.draw();
+      });
+    }
   }
 
   controls(host) {
@@ -103,21 +148,19 @@ class Chart {
       if (switches.length < 2) continue;
       const set = element(host, "fieldset", {});
       element(set, "legend", {}, name);
-      switches.forEach((switched, index) => {
-        const label = element(set, "label", {});
-        const box = element(label, "input", { type: "checkbox" });
-        box.checked = switched.on;
-        box.addEventListener("change", () => {
-          this.on[dimension][index] = box.checked;
-          this.draw();
-        });
-        const plain = { colour: "var(--soft)", dash: "" };
-        const look = dimension === "group" ? this.look(index, 0) : this.look(0, index);
-        if (this.chart.colour_by === dimension) plain.colour = look.colour;
-        else plain.dash = look.dash;
-        this.swatch(label, plain);
-        element(label, "span", {}, switched.name);
-      });
+      const folds = new Map([[undefined, []]]);
+      switches.forEach((switched, index) => folds.set(switched.fold, (folds.get(switched.fold) || []).concat(index)));
+      for (const [fold, indices] of folds) {
+        let place = set;
+        if (fold !== undefined) {
+          const details = element(host, "details", { class: "fold" });
+          element(details, "summary", {}, fold + " (" + indices.length + ")");
+          place = element(details, "fieldset", { "aria-label": fold });
+        }
+        const boxes = [];
+        if (indices.length > MANY) this.allOrNone(place, dimension, boxes);
+        boxes.push(...indices.map((index) => [index, this.box(place, dimension, index)]));
+      }
     }
     if (this.chart.scales.length > 1) {
       const set = element(host, "fieldset", {});
@@ -146,13 +189,17 @@ class Chart {
     return parts.join(": ") || this.chart.groups[line.group].name;
   }
 
+  intervals(line) {
+    return line.band || line.whiskers || [];
+  }
+
   // Where the y axis begins and ends, on the scale.
   range(lines) {
     const place = SCALES[this.scale];
     const places = [];
     for (const line of lines) {
       for (const [, value] of line.points) if (value !== null) places.push(place(value));
-      for (const ends of line.band || []) if (ends) places.push(place(ends[0]), place(ends[1]));
+      for (const ends of this.intervals(line)) if (ends) places.push(place(ends[0]), place(ends[1]));
     }
     const finite = places.filter((value) => value !== null && Number.isFinite(value));
     if (this.chart.zero && this.scale !== "log") finite.push(0);
@@ -201,6 +248,9 @@ class Chart {
       const at = value === null ? null : SCALES[this.scale](value);
       return at === null || !Number.isFinite(at) ? null : y(at);
     };
+    // Many areas upon each other would hide the lines.
+    const areas = lines.filter((line) => line.band).length;
+    svg.style.setProperty("--band", Math.min(0.18, 0.6 / Math.max(1, areas)));
     for (const line of lines) this.drawBand(svg, line, x, place);
     for (const line of lines) this.drawLine(svg, line, x, place);
     if (lines.length === 0) shape(svg, "text", { x: (left + right) / 2, y: middle, "text-anchor": "middle" }, "nothing is switched on");
@@ -209,17 +259,15 @@ class Chart {
 
   drawBand(svg, line, x, place) {
     const band = line.band || [];
-    if (this.chart.whiskers) {
-      const colour = this.look(line.group, line.signal).colour;
-      band.forEach((ends, index) => {
-        if (!ends || place(ends[0]) === null || place(ends[1]) === null) return;
-        const at = x(line.points[index][0]);
-        const [low, high] = ends.map(place);
-        const caps = [low, high].map((end) => "M" + (at - 4) + " " + end + "H" + (at + 4)).join("");
-        shape(svg, "path", { class: "whisker", d: "M" + at + " " + low + "V" + high + caps }).style.stroke = colour;
-      });
-      return;
-    }
+    (line.whiskers || []).forEach((ends, index) => {
+      if (!ends || place(ends[0]) === null || place(ends[1]) === null) return;
+      const at = x(line.points[index][0]);
+      const [low, high] = ends.map(place);
+      const caps = [low, high].map((end) => "M" + (at - 4) + " " + end + "H" + (at + 4)).join("");
+      const faint = this.look(line.group, line.signal).faint ? " faint" : "";
+      const whisker = shape(svg, "path", { class: "whisker" + faint, d: "M" + at + " " + low + "V" + high + caps });
+      whisker.style.stroke = this.look(line.group, line.signal).colour;
+    });
     const corner = (index, end) => x(line.points[index][0]) + " " + place(band[index][end]);
     let open = [];
     const close = () => {
@@ -251,12 +299,13 @@ class Chart {
         pen = "L";
       }
     }
-    if (!dots) shape(svg, "path", { class: "line", d: path, "stroke-dasharray": look.dash }).style.stroke = look.colour;
+    const kind = look.faint ? "line faint" : "line";
+    if (!dots) shape(svg, "path", { class: kind, d: path, "stroke-dasharray": look.dash }).style.stroke = look.colour;
     for (const [t, value] of line.points) {
       const at = place(value);
       if (at === null) continue;
-      const dot = shape(svg, "circle", { cx: x(t), cy: at, r: line.points.length > 60 ? 1.4 : 2.4 });
-      dot.style.fill = look.colour;
+      const dot = this.dot(svg, look, x(t), at, line.points.length > 60 ? 1.4 : look.faint && !dots ? 1.6 : 2.4);
+      if (look.faint && !dots) dot.classList.add("faint");
     }
   }
 
@@ -282,7 +331,7 @@ class Chart {
         const row = element(tip, "div", {});
         this.swatch(row, look);
         element(row, "span", {}, this.name(line));
-        const ends = (line.band || [])[index];
+        const ends = this.intervals(line)[index];
         element(row, "b", {}, shown(value) + (ends ? " [" + shown(ends[0]) + ", " + shown(ends[1]) + "]" : ""));
         const height = frame.place(value);
         if (height === null) continue;

@@ -20,8 +20,6 @@ pub(super) struct Chart {
     x_title: &'static str,
     /// Whether places on the x axis are whole numbers from 0, as generations are.
     whole: bool,
-    /// Whether intervals are drawn as whiskers and not as areas.
-    whiskers: bool,
     y_title: String,
     /// What the y axis can be, the first at the beginning: `linear`, `symlog` (linear within 1 of zero), `log`.
     scales: &'static [&'static str],
@@ -44,9 +42,12 @@ struct Switch {
     /// Whether its lines are dots alone.
     #[serde(skip_serializing_if = "is_false")]
     dots: bool,
-    /// The group whose colour it shares; its own without.
+    /// The group that it belongs to, whose colour it shares; its own without.
     #[serde(skip_serializing_if = "Option::is_none")]
     colour: Option<usize>,
+    /// Under which heading it is folded away; in sight without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fold: Option<&'static str>,
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -70,9 +71,12 @@ struct Line {
     signal: usize,
     /// Place, value; `null` where nothing was measured.
     points: Vec<(Place, Option<f64>)>,
-    /// Ends of the intervals over seeds, one pair for each point; empty without.
+    /// Ends of intervals that are drawn as an area, one pair for each point; empty without.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     band: Vec<Option<(f64, f64)>>,
+    /// The same for intervals that are drawn as whiskers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    whiskers: Vec<Option<(f64, f64)>>,
 }
 
 impl Line {
@@ -81,17 +85,20 @@ impl Line {
             let (generation, value) = place(point);
             (Place::Generation(generation), value)
         };
-        Line { group, signal, points: points.iter().map(of).collect(), band: Vec::new() }
+        Line { group, signal, points: points.iter().map(of).collect(), band: Vec::new(), whiskers: Vec::new() }
     }
 }
 
 fn on(name: &str) -> Switch {
-    Switch { name: name.to_owned(), on: true, dots: false, colour: None }
+    Switch { name: name.to_owned(), on: true, dots: false, colour: None, fold: None }
 }
 
 fn off(name: &str) -> Switch {
-    Switch { name: name.to_owned(), on: false, dots: false, colour: None }
+    Switch { on: false, ..on(name) }
 }
+
+/// Up to so many conditions both tracks are on at the beginning.
+const BOTH_TRACKS: usize = 4;
 
 type Signal<P> = (&'static str, fn(&P) -> Option<f64>);
 
@@ -110,7 +117,9 @@ pub(super) fn two_tracks(conditions: &[Condition], published: Option<&Published>
     let mut add = |switch: Switch, series: &RunSeries, bands: &[Band]| {
         for (signal, (_, track)) in TRACKS.iter().enumerate() {
             let line = Line::new(groups.len(), signal, &series.points, |point| (point.generation, track(point)));
-            lines.push(Line { band: band(bands, signal), ..line });
+            // Theorem 3 is about one estimate; where there are seeds, what they say of their mean stands instead.
+            let whiskers = if bands.is_empty() && signal == 0 { theorem3(series) } else { Vec::new() };
+            lines.push(Line { band: band(bands, signal), whiskers, ..line });
         }
         groups.push(switch);
     };
@@ -125,28 +134,45 @@ pub(super) fn two_tracks(conditions: &[Condition], published: Option<&Published>
         add(on("S1 as published"), &published_series(printed), &[]);
     }
     // Last, and off, so that what is on at the beginning has the first and clearest colours.
-    for condition in conditions.iter().filter(|condition| condition.members.len() > 1) {
-        condition.members.iter().for_each(|member| add(off(&member.label), &member.series, &[]));
+    for (at, condition) in conditions.iter().enumerate().filter(|(_, condition)| condition.members.len() > 1) {
+        for member in &condition.members {
+            add(Switch { colour: Some(at), fold: Some("single seeds"), ..off(&member.label) }, &member.series, &[]);
+        }
     }
-    for condition in conditions.iter().filter(|condition| !condition.floors.is_empty()) {
+    for (at, condition) in conditions.iter().enumerate().filter(|(_, condition)| !condition.floors.is_empty()) {
         let name = format!("{}, noise of the base", condition.label);
         let (noise, bands) = noise(condition);
-        add(if conditions.len() == 1 { on(&name) } else { off(&name) }, &noise, &bands);
+        let switch = match conditions.len() {
+            1 => on(&name),
+            _ => Switch { colour: Some(at), fold: Some("noise of the base"), ..off(&name) },
+        };
+        add(switch, &noise, &bands);
     }
+    // With many conditions the sensitive track is enough to begin with.
+    let tracks = if conditions.len() > BOTH_TRACKS { 1 } else { 2 };
     Chart {
         id: "two-tracks",
         x_title: GENERATION,
         whole: true,
-        whiskers: false,
         y_title: DRIFT.to_owned(),
         scales: &["linear", "symlog"],
         zero: true,
         colour_by: if single { "signal" } else { "group" },
         titles: ["Runs", "Tracks"],
         groups,
-        signals: TRACKS.iter().enumerate().map(|(at, (name, _))| if at < 2 { on(name) } else { off(name) }).collect(),
+        signals: TRACKS
+            .iter()
+            .enumerate()
+            .map(|(at, (name, _))| if at < tracks { on(name) } else { off(name) })
+            .collect(),
         lines,
     }
+}
+
+/// Theorem 3's intervals around Track II; none if no point has one.
+fn theorem3(series: &RunSeries) -> Vec<Option<(f64, f64)>> {
+    let ends: Vec<Option<(f64, f64)>> = series.points.iter().map(SeriesPoint::theorem3).collect();
+    if ends.iter().all(Option::is_none) { Vec::new() } else { ends }
 }
 
 /// The noise floors of both tracks as lines without slope.
@@ -194,7 +220,6 @@ pub(super) fn surface(conditions: &[Condition]) -> Chart {
         id: "surface",
         x_title: GENERATION,
         whole: true,
-        whiskers: false,
         y_title: "scaled to [0, 1] over the run".to_owned(),
         scales: &["linear"],
         zero: true,
@@ -233,7 +258,6 @@ pub(super) fn buckets(conditions: &[Condition]) -> Option<Chart> {
         id: "buckets",
         x_title: GENERATION,
         whole: true,
-        whiskers: false,
         y_title: DRIFT.to_owned(),
         scales: &["linear", "symlog"],
         zero: true,
@@ -255,8 +279,8 @@ pub(super) fn alpha(sweep: &AlphaSweep) -> Chart {
             let ends =
                 |point: &AlphaPoint| band(point.band(sweep.generation).map_or(&[], std::slice::from_ref), signal);
             let points = curve.points.iter().map(place).collect();
-            let band = curve.points.iter().map(|point| ends(point).into_iter().next().flatten()).collect();
-            lines.push(Line { group: groups.len(), signal, points, band });
+            let whiskers = curve.points.iter().map(|point| ends(point).into_iter().next().flatten()).collect();
+            lines.push(Line { group: groups.len(), signal, points, band: Vec::new(), whiskers });
         }
         groups.push(on(&curve.label()));
     }
@@ -268,7 +292,7 @@ pub(super) fn alpha(sweep: &AlphaSweep) -> Chart {
             });
             let points: Vec<(Place, Option<f64>)> = dots.collect();
             if !points.is_empty() {
-                lines.push(Line { group: groups.len(), signal, points, band: Vec::new() });
+                lines.push(Line { group: groups.len(), signal, points, band: Vec::new(), whiskers: Vec::new() });
             }
         }
         if lines.iter().any(|line| line.group == groups.len()) {
@@ -279,7 +303,6 @@ pub(super) fn alpha(sweep: &AlphaSweep) -> Chart {
         id: "alpha",
         x_title: "real fraction α",
         whole: false,
-        whiskers: true,
         y_title: format!("drift at generation {} (nats)", sweep.generation),
         scales: &["linear", "symlog"],
         zero: true,
@@ -315,7 +338,6 @@ pub(super) fn spectrum_ends(conditions: &[Condition]) -> Chart {
         id: "spectrum",
         x_title: GENERATION,
         whole: true,
-        whiskers: false,
         y_title: "eigenvalue of G_A".to_owned(),
         scales: &["log", "linear"],
         zero: false,
@@ -329,5 +351,5 @@ pub(super) fn spectrum_ends(conditions: &[Condition]) -> Chart {
 
 /// Where lines of several groups would cover each other, a reader begins with one.
 fn first_on(names: impl Iterator<Item = String>) -> Vec<Switch> {
-    names.enumerate().map(|(at, name)| Switch { name, on: at == 0, dots: false, colour: None }).collect()
+    names.enumerate().map(|(at, name)| if at == 0 { on(&name) } else { off(&name) }).collect()
 }

@@ -1,38 +1,50 @@
-// Draws the eigenvalues of a run, one curve for each generation from the first to the last colour of a ramp, with a cursor that reads the
-// nearest point off. Several runs are shown one at a time, on one scale.
+// Draws the eigenvalues of a run, or their powers of ten against generation 0, one curve for each generation from the first to the last
+// colour of a ramp, with a cursor that reads the nearest point off. Several runs are shown one at a time, on one scale.
+const SPECTRUM_VIEWS = [
+  { name: "eigenvalues", title: "log10 of eigenvalue \u03bb of G_A", powers: true, heights: (curve) => curve.eigenvalues.map((value) => (value > 0 ? Math.log10(value) : null)) },
+  { name: "relative to t = 0", title: "log10 of \u03bb at t / \u03bb at 0", powers: false, heights: (curve) => curve.log_ratios },
+];
 
 class SpectrumPicture {
   constructor(host, spectra) {
     this.spectra = spectra;
     this.chosen = 0;
     this.title = host.getAttribute("aria-label");
-    if (spectra.length > 1) {
-      const controls = element(host, "div", { class: "controls" });
+    this.view = SPECTRUM_VIEWS[0];
+    const controls = element(host, "div", { class: "controls" });
+    const choose = (name, key, labels, chosen) => {
       const set = element(controls, "fieldset", {});
-      element(set, "legend", {}, "Run");
-      spectra.forEach((spectrum, index) => {
+      element(set, "legend", {}, name);
+      labels.forEach((text, index) => {
         const label = element(set, "label", {});
-        const box = element(label, "input", { type: "radio", name: "spectrum-run" });
+        const box = element(label, "input", { type: "radio", name: "spectrum-" + key });
         box.checked = index === 0;
         box.addEventListener("change", () => {
-          this.chosen = index;
+          chosen(index);
           this.draw();
         });
-        element(label, "span", {}, spectrum.label);
+        element(label, "span", {}, text);
       });
-    }
-    const values = spectra.flatMap((one) => one.curves.flatMap((curve) => curve.eigenvalues)).filter((value) => value > 0);
-    this.low = Math.log10(values.reduce((a, b) => Math.min(a, b), Infinity));
-    this.high = Math.log10(values.reduce((a, b) => Math.max(a, b), 0));
-    if (!Number.isFinite(this.low) || !Number.isFinite(this.high)) [this.low, this.high] = [0, 1];
-    const air = Math.max(0.04 * (this.high - this.low), 0.05);
-    [this.low, this.high] = [this.low - air, this.high + air];
+    };
+    if (spectra.length > 1) choose("Run", "run", spectra.map((one) => one.label), (index) => (this.chosen = index));
+    const related = spectra.some((one) => one.curves.slice(1).some((curve) => curve.log_ratios.some((ratio) => ratio !== null)));
+    if (related) choose("Shown", "view", SPECTRUM_VIEWS.map((view) => view.name), (index) => (this.view = SPECTRUM_VIEWS[index]));
     this.plot = element(host, "div", { class: "plot" });
     this.width = 0;
     new ResizeObserver(() => {
       if (this.plot.clientWidth !== this.width) this.draw();
     }).observe(this.plot);
     this.draw();
+  }
+
+  // One scale for all runs, with zero where it means "as at t = 0".
+  range() {
+    const heights = this.spectra.flatMap((one) => one.curves.flatMap(this.view.heights)).filter((height) => height !== null);
+    if (!this.view.powers) heights.push(0);
+    if (heights.length === 0) return [0, 1];
+    const [low, high] = [heights.reduce((a, b) => Math.min(a, b)), heights.reduce((a, b) => Math.max(a, b))];
+    const air = Math.max(0.04 * (high - low), 0.05);
+    return [low - air, high + air];
   }
 
   colour(share) {
@@ -47,18 +59,19 @@ class SpectrumPicture {
     if (this.width === 0) return;
     this.plot.replaceChildren();
     const spectrum = this.spectra[this.chosen];
+    const [low, high] = this.range();
     const height = Math.max(310, Math.min(430, Math.round(0.5 * this.width)));
-    const yTicks = powerTicks("log", this.low, this.high) || roundTicks(this.low, this.high, 4, false).map((tick) => ({ at: tick.at, label: shown(Math.pow(10, tick.at)) }));
+    const yTicks = (this.view.powers && powerTicks("log", low, high)) || roundTicks(low, high, 6, false);
     const left = 34 + 7.2 * yTicks.reduce((widest, tick) => Math.max(widest, tick.label.length), 1);
     const [right, top, bottom] = [this.width - 92, 10, height - 44];
     const ends = Math.max(2, spectrum.dimension);
     const x = (place) => left + 6 + ((place - 1) / (ends - 1)) * (right - left - 12);
-    const y = (value) => (value > 0 ? bottom - ((Math.log10(value) - this.low) / (this.high - this.low)) * (bottom - top) : null);
+    const y = (at) => bottom - ((at - low) / (high - low)) * (bottom - top);
     const svg = shape(this.plot, "svg", { height, viewBox: "0 0 " + this.width + " " + height, role: "img" });
     svg.setAttribute("aria-label", this.title + ", " + spectrum.label);
     for (const tick of yTicks) {
-      const at = y(Math.pow(10, tick.at));
-      shape(svg, "line", { class: "grid", x1: left, x2: right, y1: at, y2: at });
+      const at = y(tick.at);
+      shape(svg, "line", { class: !this.view.powers && tick.at === 0 ? "axis" : "grid", x1: left, x2: right, y1: at, y2: at });
       shape(svg, "text", { x: left - 8, y: at + 4, "text-anchor": "end" }, tick.label);
     }
     for (const tick of roundTicks(1, ends, this.width < 500 ? 4 : 8, true)) {
@@ -69,20 +82,21 @@ class SpectrumPicture {
     shape(svg, "text", { x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, "index i, descending");
     const middle = (top + bottom) / 2;
     const turned = { x: 14, y: middle, "text-anchor": "middle", transform: "rotate(-90 14 " + middle + ")" };
-    shape(svg, "text", turned, "eigenvalue \u03bb of G_A, log");
+    shape(svg, "text", turned, this.view.powers && powerTicks("log", low, high) ? "eigenvalue \u03bb of G_A, log" : this.view.title);
     const last = Math.max(1, spectrum.curves.reduce((most, curve) => Math.max(most, curve.generation), 0));
     const points = [];
     for (const curve of spectrum.curves) {
       let path = "";
       let pen = "M";
-      curve.eigenvalues.forEach((value, index) => {
-        const at = y(value);
-        if (at === null) pen = "M";
-        else {
-          path += pen + x(spectrum.places[index]).toFixed(1) + " " + at.toFixed(1);
-          pen = "L";
-          points.push({ x: x(spectrum.places[index]), y: at, t: curve.generation, i: spectrum.places[index], value });
+      this.view.heights(curve).forEach((height, index) => {
+        if (height === null) {
+          pen = "M";
+          return;
         }
+        const place = spectrum.places[index];
+        path += pen + x(place).toFixed(1) + " " + y(height).toFixed(1);
+        pen = "L";
+        points.push({ x: x(place), y: y(height), t: curve.generation, i: place, value: curve.eigenvalues[index], ratio: curve.log_ratios[index] });
       });
       shape(svg, "path", { class: "curve", d: path }).style.stroke = this.colour(curve.generation / last);
     }
@@ -122,9 +136,11 @@ class SpectrumPicture {
       ring.style.stroke = this.colour(nearest.t / last);
       tip.replaceChildren();
       element(tip, "strong", {}, "generation " + nearest.t + ", i = " + nearest.i);
-      const row = element(tip, "div", {});
-      element(row, "span", {}, "\u03bb");
-      element(row, "b", {}, shown(nearest.value));
+      for (const [name, value] of [["\u03bb", nearest.value], ["log10 of \u03bb / \u03bb at t = 0", nearest.ratio]]) {
+        const row = element(tip, "div", {});
+        element(row, "span", {}, name);
+        element(row, "b", {}, shown(value));
+      }
       const aside = nearest.x > this.width / 2 ? nearest.x - 14 - tip.offsetWidth : nearest.x + 14;
       tip.style.left = Math.max(0, Math.min(this.width - tip.offsetWidth, aside)) + "px";
     };

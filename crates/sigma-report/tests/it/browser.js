@@ -12,6 +12,11 @@
     return tip.hidden ? null : tip.textContent;
   };
   try {
+    outcome.folds = Array.from(document.querySelectorAll(".controls details.fold")).map((fold) => ({
+      name: fold.querySelector("summary").textContent,
+      open: fold.open,
+      on: fold.querySelectorAll("input:checked").length,
+    }));
     for (const details of document.querySelectorAll("details")) details.open = true;
     for (const host of document.querySelectorAll("[data-chart]")) {
       const result = { lines: seen(host, "path.line").length, labels: labels(host) };
@@ -37,6 +42,15 @@
       }
       outcome.charts[host.getAttribute("data-chart")] = result;
     }
+    const fold = document.querySelector('[data-chart="two-tracks"] .fold');
+    if (fold) {
+      const lines = () => seen(document.querySelector('[data-chart="two-tracks"]'), "path.line").length;
+      const [all, none] = fold.querySelectorAll("button");
+      if (all) all.click();
+      outcome.unfolded = lines();
+      if (none) none.click();
+      outcome.refolded = lines();
+    }
     const heat = document.querySelector("[data-heat-map]");
     if (heat) {
       const cell = heat.querySelector("rect.cell").getBoundingClientRect();
@@ -46,13 +60,21 @@
     }
     const spectrum = document.querySelector("[data-spectrum]");
     if (spectrum) {
-      const radios = Array.from(spectrum.querySelectorAll("input[type=radio]"));
+      const radios = Array.from(spectrum.querySelectorAll("input[name=spectrum-run]"));
       const drawn = () => seen(spectrum, "path.curve").map((curve) => curve.getAttribute("d")).join();
       const first = drawn();
       outcome.spectrum = { curves: seen(spectrum, "path.curve").length, tip: point(spectrum, 0.0, 0.0), runs: radios.length };
       if (radios.length > 1) {
         radios[radios.length - 1].click();
         outcome.spectrum.changed = drawn() !== first;
+        radios[0].click();
+      }
+      const views = Array.from(spectrum.querySelectorAll("input[name=spectrum-view]"));
+      if (views.length > 1) {
+        views[1].click();
+        outcome.spectrum.relative = { changed: drawn() !== first, tip: point(spectrum, 0.5, 1.0), labels: labels(spectrum) };
+        views[0].click();
+        outcome.spectrum.restored = drawn() === first;
       }
     }
     const chooser = document.querySelectorAll(".choose select")[1];

@@ -155,11 +155,31 @@ fn the_page_draws_and_answers_in_a_browser_without_a_word_on_the_console() {
     let tip = outcome["heat"]["tip"].as_str().unwrap();
     assert!(tip.starts_with("S1, α = 0, generation 1") && tip.contains(&shown(points[1].du_cov.unwrap())), "{tip}");
     assert_eq!((&outcome["spectrum"]["curves"], &outcome["spectrum"]["runs"]), (&json!(6), &json!(3)));
-    assert_eq!(outcome["spectrum"]["changed"], true);
+    assert_eq!((&outcome["spectrum"]["changed"], &outcome["spectrum"]["restored"]), (&json!(true), &json!(true)));
+    assert_eq!(outcome["spectrum"]["relative"]["changed"], true);
+    assert!(outcome["spectrum"]["relative"]["labels"].to_string().contains("log10 of λ at t"));
     let tip = outcome["spectrum"]["tip"].as_str().unwrap();
     assert!(tip.contains("i = 1λ64.000"), "{tip}");
     let answers: Vec<String> = (0..6).map(|t| format!("answer 1 of {t}")).collect();
     assert_eq!(outcome["answers"], json!(answers));
+}
+
+#[test]
+fn single_seeds_of_many_conditions_are_folded_away_and_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut runs = Vec::new();
+    for setting in [Setting::S1, Setting::S2] {
+        for alpha in [0.0, 0.1, 0.25, 0.5, 0.75, 1.0] {
+            runs.extend((1..=3).map(|seed| run(folder.path(), setting, alpha, seed)));
+        }
+    }
+    let Some(outcome) = outcome(&runs, 1200) else { return };
+    assert_eq!((&outcome["errors"], &outcome["wide"]), (&json!([]), &json!(0)));
+    assert_eq!(outcome["folds"], json!([{ "name": "single seeds (36)", "open": false, "on": 0 }]));
+    // Track II of 12 means, and with a click on "all" those of 36 seeds too.
+    assert_eq!(outcome["charts"]["two-tracks"]["lines"], 12);
+    assert_eq!(outcome["unfolded"], 12 + 36);
+    assert_eq!(outcome["refolded"], 12);
 }
 
 #[test]

@@ -164,3 +164,27 @@ fn extreme_series_are_drawn_inside_the_picture() {
         }
     }
 }
+
+#[test]
+fn a_single_run_has_whiskers_of_theorem_3_and_the_legend_names_them() {
+    let mut run = series(Setting::S2, (0..9).map(|t| (-20.0 * f64::from(t), 0.0)));
+    let without = svg(&[run.clone()]);
+    assert!(!texts(&without).contains(&"Theorem 3"));
+    let half = |t: usize| if t == 4 { 0.0 } else { 3.0 + t as f64 };
+    run.points.iter_mut().enumerate().for_each(|(t, point)| point.theorem3_half_width = Some(half(t)));
+    let with = svg(&[run.clone()]);
+    assert!(texts(&with).contains(&"Theorem 3"), "{:?}", texts(&with));
+    let all = polylines(&with, BLUE);
+    let line = all.iter().find(|line| line.len() == 9).unwrap();
+    let y_per_nat = (line[8].1 - line[0].1) / -160.0;
+    for (t, (x, y)) in line.iter().enumerate() {
+        let upright = |points: &&Vec<(f64, f64)>| points.len() == 2 && points[0].0 == *x && points[1].0 == *x;
+        let found: Vec<_> = all.iter().filter(upright).collect();
+        // A width of zero means that nothing was left out, and is no interval.
+        assert_eq!(found.len(), usize::from(t != 4), "generation {t}");
+        for [low, high] in found.iter().map(|ends| [ends[0].1, ends[1].1]) {
+            assert!((low - y + y_per_nat * half(t)).abs() <= 2.0 || (low - y - y_per_nat * -half(t)).abs() <= 2.0);
+            assert!((low - high).abs() - (2.0 * y_per_nat * half(t)).abs() <= 2.0, "generation {t}");
+        }
+    }
+}

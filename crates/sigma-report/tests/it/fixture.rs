@@ -40,6 +40,7 @@ pub(crate) fn series(setting: Setting, points: impl IntoIterator<Item = (f64, f6
         distinct_2: Some(0.73 - 0.008 * t as f64 + 0.02 * noise(t + 7)),
         hhi: Some(1e-4 * (1.0 + (t as f64 / 9.0).exp() + 2.0 * noise(t + 3).abs())),
         loss: (t > 0).then_some(3.5),
+        theorem3_half_width: None,
     };
     let points = points.into_iter().enumerate().map(point).collect();
     RunSeries { name: "fin".into(), domain: "fin".into(), setting, points }

@@ -112,6 +112,17 @@ fn check_line(table: &CsvTable, line: usize, limits: [f64; 4], values: [Vec<f64>
 }
 
 #[test]
+fn the_figure_names_the_noise_of_the_base_and_only_where_there_is_one() {
+    let named = |count: usize| {
+        let reported = reported(&[42], count);
+        let figure = reported.out.join("figures/fin_s2_two_tracks.svg");
+        std::fs::read_to_string(figure).unwrap().contains("noise of the base, 95 %")
+    };
+    assert!(named(6));
+    assert!(!named(0));
+}
+
+#[test]
 fn onsets_of_one_run_follow_from_its_exported_files() {
     let reported = reported(&[42], 6);
     let table = reported.csv("tables/tab_fin_onset.csv");

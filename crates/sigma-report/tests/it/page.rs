@@ -9,7 +9,7 @@ use sigma_report::{
     CsvTable, Manifest, Published, ReportError, ReportOptions, Run, Setting, generation_dir_name, write_report_with,
 };
 
-use crate::fixture::{noise, run_folder, seeded_run};
+use crate::fixture::{noise, run_folder, seeded_run, write_record};
 
 /// What a browser would take for markup, in every way that ends or opens something.
 const HOSTILE: &str =
@@ -265,7 +265,7 @@ fn the_interval_of_a_mean_over_seeds_is_drawn_as_it_is_exported() {
     let data = payload(&fs::read_to_string(out.join("index.html")).unwrap());
     let chart = &data["charts"][0];
     assert_eq!(chart["groups"][0]["name"], "S1, mean of 3 seeds");
-    assert_eq!(chart["groups"][3], json!({ "name": "S1, seed 3", "on": false }));
+    assert_eq!(chart["groups"][3], json!({ "name": "S1, seed 3", "on": false, "colour": 0, "fold": "single seeds" }));
     let points = CsvTable::read(&out.join("tables/fin_s1_two_tracks_points.csv")).unwrap();
     for (signal, track) in ["delta_u_cov", "delta_g_kf"].into_iter().enumerate() {
         let line = &chart["lines"][signal];
@@ -276,6 +276,40 @@ fn the_interval_of_a_mean_over_seeds_is_drawn_as_it_is_exported() {
             assert_eq!(drawn, points.numbers(&format!("{track}_{suffix}")).unwrap(), "{track} {suffix}");
         }
     }
+}
+
+#[test]
+fn theorem_3_is_drawn_and_exported_for_a_single_run_and_its_mean_for_seeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |seed: u64| {
+        let dir = seeded_run(folder.path(), (Setting::S1, seed), "", &tracks());
+        let mut records = Run::open(&dir).unwrap().records;
+        for record in &mut records {
+            record.sigma.as_mut().unwrap().theorem3_half_width = Some(seed as f64 + f64::from(record.generation));
+            write_record(&dir, record);
+        }
+        Run::open(&dir).unwrap()
+    };
+    let (one, two) = (run(1), run(3));
+    let out = folder.path().join("report");
+    let first_line = |runs: &[Run]| {
+        write_report_with(runs, &out, &ReportOptions::new("fin")).unwrap();
+        payload(&fs::read_to_string(out.join("index.html")).unwrap())["charts"][0]["lines"][0].clone()
+    };
+    let points = |column: &str| -> Vec<f64> {
+        let table = CsvTable::read(&out.join("tables/fin_s1_two_tracks_points.csv")).unwrap();
+        table.numbers(column).unwrap().into_iter().map(Option::unwrap).collect()
+    };
+    let line = first_line(std::slice::from_ref(&one));
+    let half = points("theorem3_half_width");
+    assert_eq!(half, (0..half.len()).map(|t| 1.0 + t as f64).collect::<Vec<_>>());
+    for (t, (drift, half)) in points("delta_u_cov").into_iter().zip(half).enumerate() {
+        assert_eq!(line["whiskers"][t], json!([drift - half, drift + half]));
+    }
+    assert!(line.get("band").is_none());
+    let mean = first_line(&[one, two]);
+    assert!(mean.get("whiskers").is_none() && mean.get("band").is_some());
+    assert_eq!(points("theorem3_half_width")[0], 2.0);
 }
 
 #[test]

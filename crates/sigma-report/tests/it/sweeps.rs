@@ -101,6 +101,10 @@ fn every_plotted_eigenvalue_is_exported_and_is_that_of_the_file() {
     for ((t, i), lambda) in generations.iter().zip(&places).zip(&eigenvalues) {
         assert_eq!(*lambda, value(*t as u32, *i as usize));
     }
+    for ((t, i), ratio) in generations.iter().zip(&places).zip(column("log10_ratio")) {
+        let expected = (value(*t as u32, *i as usize) / value(0, *i as usize)).log10();
+        assert!((ratio - expected).abs() < 1e-12, "generation {t}, i = {i}: {ratio} and {expected}");
+    }
     for (values, last) in [(&generations, 50.0), (&places, 384.0)] {
         assert!(values.contains(&last));
     }
@@ -108,6 +112,25 @@ fn every_plotted_eigenvalue_is_exported_and_is_that_of_the_file() {
     assert!(out.join("figures/fin_s2_spectrum.png").exists());
     let page = fs::read_to_string(out.join("index.html")).unwrap();
     assert!(page.contains("data-spectrum") && !page.contains("data-chart=\"spectrum\""));
+}
+
+#[test]
+fn an_eigenvalue_that_is_zero_up_to_rounding_has_no_ratio() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = run(folder.path(), (Setting::S2, 1), 0.0, "replace", 2);
+    write_spectrum(&run, 0, "i,lambda\n1,100\n2,1\n3,1e-15\n4,-1e-18\n");
+    write_spectrum(&run, 1, "i,lambda\n1,1000\n2,1e-12\n3,1e-13\n4,1e-14\n");
+    let out = folder.path().join("report");
+    write_report(std::slice::from_ref(&run), &out, "fin").unwrap();
+    let none = [None, None, None];
+    let expected = [vec![Some(0.0), Some(0.0), None, None], vec![Some(1.0)], none.to_vec()].concat();
+    assert_eq!(numbers(&out, "fin_s2_spectrum", "log10_ratio"), expected);
+    // Without a spectrum of t = 0 there is nothing to set anything beside.
+    fs::remove_file(run.dir.join(generation_dir_name(0)).join("spectrum.csv")).unwrap();
+    write_report(&[run], &out, "fin").unwrap();
+    assert_eq!(numbers(&out, "fin_s2_spectrum", "log10_ratio"), [None; 4]);
+    let svg = fs::read_to_string(out.join("figures/fin_s2_spectrum.svg")).unwrap();
+    assert!(!svg.contains("λ at 0"), "an empty panel");
 }
 
 #[test]
