@@ -158,7 +158,9 @@ impl Corpus {
                 );
             }
         }
-        let hash = hash_bytes(format!("{} {}", hash_blocks(&contexts), hash_blocks(&spare)).as_bytes());
+        // what only the perplexity reads is not what the run is made from
+        let fresh = if needed > 0 { &spare[..] } else { &[] };
+        let hash = hash_bytes(format!("{} {}", hash_blocks(&contexts), hash_blocks(fresh)).as_bytes());
         Ok(Self { documents: documents.len(), contexts, spare, revision, hash })
     }
 }

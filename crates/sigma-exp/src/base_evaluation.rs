@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use sigma_data::hash::{hash_bytes, hash_file};
+use sigma_data::hash::{hash_blocks, hash_bytes, hash_file};
 use sigma_report::FileEntry;
 
 use crate::driver::RunContext;
@@ -46,7 +46,7 @@ pub fn inputs(run: RunContext<'_>) -> Result<BTreeMap<String, String>> {
         ("encoder", assets.encoder.hash.clone()),
         ("evaluation", serde_json::to_string(&evaluation)?),
         // the perplexity is taken on what the corpus has beyond the contexts in use
-        ("held_out", if evaluation.perplexity { assets.corpus.hash.clone() } else { String::new() }),
+        ("held_out", if evaluation.perplexity { hash_blocks(&assets.corpus.spare) } else { String::new() }),
         ("encoding", serde_json::to_string(&encoder)?),
         ("sigma", serde_json::to_string(&experiment.sigma)?),
         ("surface", serde_json::to_string(&experiment.surface)?),

@@ -356,6 +356,9 @@ fn commit(run: RunContext<'_>, made: Made, evaluation: Evaluation) -> Result<()>
         ("encoder".to_string(), assets.encoder.hash.clone()),
         ("base".to_string(), assets.base.hash.clone()),
     ]);
+    if experiment.evaluation.perplexity {
+        inputs.insert("held_out".to_string(), hash_blocks(&assets.corpus.spare));
+    }
     if let Some(hash) = made.blocks_hash {
         inputs.insert("training_blocks".to_string(), hash);
     }

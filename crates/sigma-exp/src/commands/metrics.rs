@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sigma_data::documents::read_documents;
 use sigma_data::seeds::{Seeds, Stage};
 use sigma_metrics::{

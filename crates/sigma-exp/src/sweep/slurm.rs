@@ -17,6 +17,7 @@ use crate::results;
 const DEFAULT_SIGNAL_SECONDS: u32 = 120;
 const DEFAULT_MAX_REQUEUES: u32 = 20;
 const JOB: &str = "job.json";
+const REPORT_JOB: &str = "report.json";
 const SCRIPT: &str = "job.sh";
 const LIST: &str = "runs.txt";
 
@@ -159,7 +160,16 @@ pub fn submit(folder: &SweepFolder, retry_failed: bool, offline: bool) -> Result
     let script = folder.slurm_folder().join("report.sh");
     results::replace(&script, &report_script(folder, &name)?)?;
     let after = ids.iter().map(u64::to_string).collect::<Vec<_>>().join(":");
+    // the one of an earlier submission would write its report in the middle of this one
+    let earlier = folder.slurm_folder().join(REPORT_JOB);
+    if let Some(Job { id, name, .. }) =
+        fs::read_to_string(&earlier).ok().and_then(|text| serde_json::from_str(&text).ok())
+    {
+        slurm_client::cancel_pending(id, &name)?;
+    }
     let id = slurm_client::sbatch(&script, &[format!("--dependency=afterany:{after}")])?;
+    let job = Job { id, name: format!("{name}-report"), runs: Vec::new() };
+    results::replace(&earlier, &format!("{}\n", serde_json::to_string_pretty(&job)?))?;
     tracing::info!("job {id}: the report, once all of them have ended");
     tracing::info!("`sigma-exp status {}` shows how far they are", folder.path().display());
     Ok(())

@@ -97,6 +97,11 @@ fn parse(line: &str) -> Option<Element> {
     })
 }
 
+/// Cancels a job that still waits, if it is the one of this name; a job that is gone is no error.
+pub fn cancel_pending(job: u64, name: &str) -> Result<()> {
+    run(Command::new("scancel").args(["--state=PENDING", "--name", name, &job.to_string()])).map(|_| ())
+}
+
 /// Puts a running element back into the queue; Slurm then ends it.
 pub fn requeue(element: &str) -> Result<()> {
     run(Command::new("scontrol").args(["requeue", element])).map(|_| ())

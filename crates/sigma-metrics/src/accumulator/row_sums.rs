@@ -55,7 +55,7 @@ impl RowSums {
         for (index, row) in rows.chunks_exact(self.unit_sum.len()).enumerate() {
             let energy = energy(row);
             // not `energy > limit`, which NaN is not
-            if !(energy <= limit) {
+            if energy.is_nan() || energy > limit {
                 return Some((index, energy));
             }
             self.energy += energy;
