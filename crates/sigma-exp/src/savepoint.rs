@@ -10,7 +10,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -237,11 +236,8 @@ impl Savepoint {
 }
 
 fn sync(path: &Path) -> Result<()> {
-    File::options()
-        .write(true)
-        .open(path)
-        .and_then(|mut file| file.flush().and_then(|()| file.sync_all()))
-        .with_context(|| format!("{} can not be flushed", path.display()))
+    let flushed = File::open(path).and_then(|file| file.sync_all());
+    flushed.with_context(|| format!("{} can not be flushed", path.display()))
 }
 
 #[cfg(test)]
