@@ -31,10 +31,7 @@ impl RowSums {
     /// Takes in rows, of which the first has the number `first`.
     pub(super) fn add(&mut self, rows: &[f32], first: u64, precision: Precision) -> Result<(), MetricsError> {
         let d = self.unit_sum.len();
-        let bad = pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || self.add_until_bad(rows, precision),
-        );
+        let bad = self.add_until_bad(rows, precision);
         let Some((index, energy)) = bad else { return Ok(()) };
         let row = usize::try_from(first).unwrap_or(usize::MAX).saturating_add(index);
         let values = &rows[index * d..][..d];
@@ -45,7 +42,6 @@ impl RowSums {
     }
 
     /// The index and energy of the first row that cannot be taken in, if there is one.
-    #[inline(always)]
     fn add_until_bad(&mut self, rows: &[f32], precision: Precision) -> Option<(usize, f64)> {
         let limit = match precision {
             Precision::Single => SINGLE_ENERGY_LIMIT,
@@ -62,9 +58,7 @@ impl RowSums {
             self.largest_energy = self.largest_energy.max(energy);
             if energy > 0.0 {
                 let inverse_norm = energy.sqrt().recip();
-                for (sum, &value) in self.unit_sum.iter_mut().zip(row) {
-                    *sum += f64::from(value) * inverse_norm;
-                }
+                add_scaled(&mut self.unit_sum, row, inverse_norm);
                 self.unit_rows += 1;
             }
         }
@@ -92,15 +86,31 @@ impl RowSums {
 }
 
 /// ||v||^2.
-#[inline(always)]
 fn energy(row: &[f32]) -> f64 {
-    let mut lanes = [0f64; LANES];
-    let chunks = row.chunks_exact(LANES);
-    let tail: f64 = chunks.remainder().iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-    for values in chunks {
-        for i in 0..LANES {
-            lanes[i] += f64::from(values[i]) * f64::from(values[i]);
-        }
-    }
-    lanes.iter().sum::<f64>() + tail
+    // small closures: one that is too large for the compiler to inline would be compiled for the oldest CPU
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let mut lanes = [0f64; LANES];
+            let (chunks, tail) = row.as_chunks::<LANES>();
+            for values in chunks {
+                for (lane, &value) in lanes.iter_mut().zip(values) {
+                    *lane += f64::from(value) * f64::from(value);
+                }
+            }
+            lanes.iter().sum::<f64>() + tail.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
+        },
+    )
+}
+
+/// sum += factor * row.
+fn add_scaled(sum: &mut [f64], row: &[f32], factor: f64) {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (sum, &value) in sum.iter_mut().zip(row) {
+                *sum += f64::from(value) * factor;
+            }
+        },
+    );
 }
