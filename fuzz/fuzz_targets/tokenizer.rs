@@ -26,9 +26,9 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let path = sigma_fuzz::file(broken, content);
-    if let Ok(tokenizer) = Tokenizer::load(path.parent().expect("a folder")) {
-        if let Ok(ids) = tokenizer.encode("Rates rose.\u{0} \u{1f600}</s>") {
-            let _ = tokenizer.decode(&ids);
-        }
+    if let Ok(tokenizer) = Tokenizer::load(path.parent().expect("a folder"))
+        && let Ok(ids) = tokenizer.encode("Rates rose.\u{0} \u{1f600}</s>")
+    {
+        let _ = tokenizer.decode(&ids);
     }
 });
