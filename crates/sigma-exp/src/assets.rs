@@ -268,7 +268,7 @@ fn check_lengths(experiment: &Experiment, bank: &Path, model: &Opt, prompts: &[T
     }
     let new = experiment.evaluation.max_new_tokens;
     for prompt in prompts {
-        let needed = prompt.tokens.len() + new.saturating_sub(1);
+        let needed = prompt.tokens.len().saturating_add(new.saturating_sub(1));
         if needed > max {
             bail!(
                 "{}: prompt `{}` has {} tokens; with evaluation.max_new_tokens {new} it needs {needed} positions, but the \

@@ -11,10 +11,23 @@ const FAILURE: u8 = 2;
 /// A check that was asked for found something.
 const CHECK_FAILED: u8 = 1;
 
+/// Of one cause, in characters: an error may repeat what a file holds.
+const LONGEST: usize = 2000;
+
 /// The command did what it should, and what it found is bad news.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct CheckFailed(pub String);
+
+/// Panics within the Parquet library are caught where it is called, and told as errors; nobody needs to read them twice.
+pub fn install() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.location().is_some_and(|place| place.file().contains("/parquet-")) {
+            usual(panic);
+        }
+    }));
+}
 
 /// Prints the chain of `error` to stderr.
 pub fn report(error: &anyhow::Error) -> ExitCode {
@@ -51,5 +64,9 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 fn first_lines(error: &(dyn std::error::Error + 'static)) -> String {
     let text = error.to_string();
     let end = text.find("\n   0: ").unwrap_or(text.len());
-    text[..end].trim_end().to_string()
+    let text = text[..end].trim_end();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{} ...", &text[..end]),
+        None => text.to_string(),
+    }
 }

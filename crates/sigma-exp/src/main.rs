@@ -41,6 +41,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     sigma_kernels::threads::leave_parallelism_to_rayon();
+    diagnostics::install();
     log::install();
     let arguments = cli::Arguments::parse();
     let hub = hub::Hub { offline: arguments.offline };

@@ -15,7 +15,7 @@ pub fn load<T: DeserializeOwned>(path: &Path, overrides: &[String]) -> Result<T>
         let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
         anyhow!("{}: line {line} is not UTF-8 text", path.display())
     })?;
-    if text.trim().is_empty() {
+    if text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#')) {
         bail!("{}: the config is empty", path.display());
     }
     if overrides.is_empty() {

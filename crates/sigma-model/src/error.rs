@@ -16,10 +16,20 @@ pub enum ModelError {
     NoWeights { folder: PathBuf },
     #[error("{path}: the weights can not be read: {reason}; the file is probably truncated or damaged, fetch it again")]
     Damaged { path: PathBuf, reason: String },
+    #[error(
+        "{path}: the file calls `{function}`, which weights do not need; it was not run, and nothing else of the file is used: \
+         take the weights from somewhere you trust, best as model.safetensors"
+    )]
+    Forbidden { path: PathBuf, function: String },
     #[error("{index}: shard name `{name}` is not a plain file name in that folder")]
     ShardName { index: PathBuf, name: String },
     #[error("{path}: tensor `{name}` is missing; tensors there: {found}")]
     MissingTensor { path: PathBuf, name: String, found: String },
+    #[error(
+        "{path}: `num_hidden_layers` is {layers}, but the {tensors} tensors of {weights} can not be so many layers; \
+         config.json and the weights belong to different models"
+    )]
+    Layers { path: PathBuf, layers: usize, weights: PathBuf, tensors: usize },
     #[error("{path}: tensor `{name}` has shape {got:?}, but config.json asks for {expected:?}")]
     Shape { path: PathBuf, name: String, expected: Vec<usize>, got: Vec<usize> },
     #[error("{path}: tensor `{name}` holds NaN or infinite values (first at element {element})")]

@@ -1,6 +1,9 @@
 //! The named tensors of a Hugging Face folder, from safetensors, sharded safetensors or PyTorch's zip format, as f32 on
 //! the CPU. It checks that files are whole and values finite; what the names mean is the models' business.
 
+mod pickle;
+mod torch;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -82,6 +85,15 @@ impl Weights {
         Ok(tensor)
     }
 
+    /// How many have not been taken.
+    pub fn len(&self) -> usize {
+        self.tensors.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
     /// What has not been taken.
     pub fn remaining(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
@@ -137,13 +149,7 @@ fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Tensor>, ModelError>
 }
 
 fn read_pickle(path: &Path) -> Result<BTreeMap<String, Tensor>, ModelError> {
-    // candle's reader only parses tensors, and runs no code from the file
-    let tensors = candle_core::pickle::read_all(path).map_err(|e| damaged(path, &e))?;
-    if tensors.is_empty() {
-        let reason = "no tensors in it (files of PyTorch before 1.6 are not supported)".to_string();
-        return Err(ModelError::Damaged { path: path.to_path_buf(), reason });
-    }
-    to_f32(path, tensors)
+    to_f32(path, torch::read(path)?)
 }
 
 fn damaged(path: &Path, error: &candle_core::Error) -> ModelError {

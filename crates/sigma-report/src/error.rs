@@ -27,6 +27,9 @@ pub enum ReportError {
     #[error("{}: `{field}` is {got}, expected {expected}; the file does not belong here or was edited, restore it or start the run afresh", path.display())]
     Inconsistent { path: PathBuf, field: &'static str, expected: String, got: String },
 
+    #[error("{} is no run folder ({problem}); name a folder that `sigma-exp run` has made", dir.display())]
+    NotARun { dir: PathBuf, problem: &'static str },
+
     #[error("{} is missing although {} exists; restore it, or delete the later generations and go on from the gap", missing.display(), later.display())]
     Gap { missing: PathBuf, later: PathBuf },
 

@@ -31,6 +31,7 @@ pub fn generation_dir_name(generation: u32) -> String {
 impl Run {
     /// Reads a run folder. A last generation folder without a record is an interrupted one and is left out.
     pub fn open(dir: &Path) -> Result<Run> {
+        Run::expect(dir)?;
         let config_path = dir.join(CONFIG_FILE_NAME);
         let config = fs::read_to_string(&config_path).map_err(ReportError::read(&config_path))?;
         let manifest = Manifest::read(&dir.join(manifest::FILE_NAME))?;
@@ -46,6 +47,18 @@ impl Run {
             records.push(record);
         }
         Ok(Run { dir: dir.to_path_buf(), config, manifest, records })
+    }
+
+    /// Refuses a folder that is not a run's at all, rather than one that is damaged.
+    pub fn expect(dir: &Path) -> Result<()> {
+        let not_a_run = |problem| Err(ReportError::NotARun { dir: dir.to_path_buf(), problem });
+        if !fs::metadata(dir).map_err(ReportError::read(dir))?.is_dir() {
+            return not_a_run("it is not a folder");
+        }
+        if [CONFIG_FILE_NAME, manifest::FILE_NAME].iter().all(|name| !dir.join(name).exists()) {
+            return not_a_run("it has no manifest.json");
+        }
+        Ok(())
     }
 
     /// The run's measurements over generations, with drifts against t = 0.

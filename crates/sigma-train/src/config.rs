@@ -67,6 +67,9 @@ pub enum Precision {
     Bf16,
 }
 
+/// More epochs, or rows in a batch, are a slip of the keyboard; plans multiply them.
+const MOST: usize = 1_000_000;
+
 impl TrainingConfig {
     /// Checks ranges; the error names the field.
     pub fn validate(&self) -> Result<(), TrainError> {
@@ -74,6 +77,9 @@ impl TrainingConfig {
         for (field, count) in [("epochs", self.epochs), ("batch_size", self.batch_size)] {
             if count == 0 {
                 return wrong(field, 0.0, "it must be at least 1");
+            }
+            if count > MOST {
+                return wrong(field, count as f64, "it must be at most 1000000");
             }
         }
         let rates = [

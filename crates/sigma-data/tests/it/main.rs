@@ -4,11 +4,13 @@
 
 mod answers;
 mod blocks;
+mod broken_bytes;
 mod bundled;
 mod config;
 mod documents;
 mod hash;
 mod jsonl;
+mod mutations;
 mod parquet;
 mod prompts;
 mod shards;

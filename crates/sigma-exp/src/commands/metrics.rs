@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 use sigma_data::documents::read_documents;
 use sigma_data::seeds::{Seeds, Stage};
@@ -46,6 +46,14 @@ pub fn execute(hub: Hub, arguments: &cli::Metrics) -> Result<()> {
     }
     for path in &arguments.embeddings {
         let sigma = measure_file(path, arguments.total, &config)?;
+        if let Some(base) = baseline.as_ref().filter(|base| base.d != sigma.d) {
+            bail!(
+                "{} has rows of width {}, but those of the baseline have width {}: a drift needs two sets of the same encoder",
+                path.display(),
+                sigma.d,
+                base.d
+            );
+        }
         show(path, &sigma, baseline.as_ref(), Value::Null, arguments.json)?;
     }
     Ok(())

@@ -35,11 +35,13 @@ pub fn execute(dir: &Path, verify: bool) -> Result<()> {
 
 /// Reads every file of a run, or of all runs of a sweep, and names what is damaged.
 fn verified(dir: &Path) -> Result<()> {
-    let mut runs = vec![dir.to_path_buf()];
-    if SweepFolder::is_one(dir) {
+    let runs = if SweepFolder::is_one(dir) {
         let folder = SweepFolder::open(dir)?;
-        runs = folder.runs().iter().map(|run| folder.run(run)).filter(|run| run.exists()).collect();
-    }
+        folder.runs().iter().map(|run| folder.run(run)).filter(|run| run.exists()).collect()
+    } else {
+        Run::expect(dir)?;
+        vec![dir.to_path_buf()]
+    };
     let mut damaged = 0;
     for run in &runs {
         let damages = integrity::verify(run)?;

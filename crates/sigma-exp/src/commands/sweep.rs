@@ -77,6 +77,9 @@ pub fn execute_run(hub: Hub, arguments: &cli::SweepRun) -> Result<()> {
         (None, Some(list), Some(index)) => element(list, index)?,
         _ => bail!("sweep-run needs --run NAME, or --list FILE --index N"),
     };
+    if !folder.runs().contains(&run) {
+        bail!("{} has no run `{run}`; `sigma-exp status {0}` lists its runs", arguments.dir.display());
+    }
     folder.forget_failure(&run)?;
     let overrides = arguments.device.iter().map(|device| format!("device={device}")).collect::<Vec<_>>();
     let result = Experiment::load(&folder.config(&run), &overrides).and_then(|experiment| {

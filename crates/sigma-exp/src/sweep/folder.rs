@@ -24,7 +24,7 @@ use sigma_report::Run;
 use super::members::Member;
 use super::spec::SlurmSpec;
 use crate::run_folder::{self, RunFolder};
-use crate::{guard, results};
+use crate::{guard, results, spec};
 
 const INDEX: &str = "sweep.json";
 const SCHEMA: u32 = 1;
@@ -122,6 +122,11 @@ impl SweepFolder {
                 file.display(),
                 index.schema
             );
+        }
+        for run in &index.runs {
+            // the names become paths
+            spec::check_folder_name("a name in `runs`", run)
+                .with_context(|| format!("{} is damaged", file.display()))?;
         }
         Ok(Self { path: path.to_path_buf(), index })
     }

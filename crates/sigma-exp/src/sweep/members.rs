@@ -19,6 +19,9 @@ pub struct Member {
 /// Short names of keys that sweeps vary.
 const ALIASES: [(&str, &str); 1] = [("alpha", "mixture.real_fraction")];
 
+/// Each is a folder with a config, and its config is read and checked before the first run starts.
+const MOST_RUNS: usize = 10_000;
+
 /// Keys and the values they take in one run, in the order of the file.
 type Point = Vec<(String, Value)>;
 
@@ -74,6 +77,11 @@ fn grid(grid: &Mapping) -> Result<Vec<Point>> {
         };
         if values.is_empty() {
             bail!("grid: the list of `{title}` is empty");
+        }
+        if points.len().saturating_mul(values.len()) > MOST_RUNS {
+            bail!(
+                "grid: its values make more than {MOST_RUNS} runs; a sweep has at most that many, so vary fewer keys or values"
+            );
         }
         let mut next = Vec::with_capacity(points.len() * values.len());
         for point in &points {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::fake::{COMMIT, FakeHub};
+use crate::fake::{COMMIT, FakeHub, Response};
 use crate::{read, results, root};
 
 /// The repository `org/tiny` with the bundled model and, as a data set, the bundled texts under other column names.
@@ -41,6 +41,8 @@ sigma: { observed: 8 }
 device: cpu
 ";
 
+const TOKEN: &str = "hf_do_not_print_me";
+
 struct User {
     folder: tempfile::TempDir,
 }
@@ -63,7 +65,10 @@ impl User {
             .current_dir(self.folder.path())
             .env("HF_ENDPOINT", hub.url())
             .env("HF_HOME", self.path("cache"))
-            .env("HF_TOKEN", "hf_do_not_print_me")
+            .env("HF_TOKEN", TOKEN)
+            // with everything that libraries say of themselves
+            .env("RUST_LOG", "trace")
+            .env("RUST_BACKTRACE", "full")
             .env_remove("HF_HUB_OFFLINE")
             .output()
             .unwrap()
@@ -98,7 +103,7 @@ fn a_run_takes_everything_from_the_hub_and_pins_the_commits() {
         assert!(entry["source"] == place || entry["path"] == place, "{name}: {entry}");
     }
     for name in ["manifest.json", "config.yaml", "log.jsonl"] {
-        assert!(!read(&user.path("first").join(name)).contains("hf_do_not_print_me"), "{name} holds the token");
+        assert!(!read(&user.path("first").join(name)).contains(TOKEN), "{name} holds the token");
     }
 
     // with the hub gone everything comes from the cache, and gives the same numbers
@@ -130,7 +135,56 @@ fn what_the_hub_lacks_is_said_before_anything_is_written() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{more:?}\n{stderr}");
         assert!(expected.iter().all(|text| stderr.contains(text)), "{more:?}\n{stderr}");
-        assert!(!stderr.contains("hf_do_not_print_me") && !stderr.contains("panicked"), "{stderr}");
+        assert!(!stderr.contains(TOKEN) && !stderr.contains("panicked"), "{stderr}");
         assert!(!user.path("out").exists(), "{more:?} left a folder");
     }
+}
+
+/// Every file below `folder`, by path and content.
+fn every_file(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(every_file(&path));
+        } else {
+            files.push((path.clone(), fs::read(&path).unwrap()));
+        }
+    }
+    files
+}
+
+#[test]
+fn the_token_is_in_no_message_and_no_file_whether_a_run_succeeds_or_fails() {
+    let (hub, user) = (bundled(), User::new());
+    let silent = |output: &Output, what: &str| {
+        for said in [&output.stdout, &output.stderr] {
+            assert!(!String::from_utf8_lossy(said).contains(TOKEN), "{what}: {}", String::from_utf8_lossy(said));
+        }
+        for (path, content) in every_file(user.folder.path()) {
+            let found = content.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes());
+            assert!(!found, "{what}: {} holds the token", path.display());
+        }
+    };
+    let done = user.run(&hub, "done", &[]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let sent = hub.requests().iter().any(|request| request.authorization.as_ref().is_some_and(|a| a.contains(TOKEN)));
+    assert!(sent, "the token is in use, or this test would prove nothing");
+    silent(&done, "a run that succeeds");
+    assert!(user.path("done/report/index.html").exists() && user.path("done/log.jsonl").exists());
+
+    let hot = ["--set", "training.learning_rate=1e30", "--set", "training.clip_norm=0"];
+    let failed = user.run(&hub, "failed", &hot);
+    assert_eq!(failed.status.code(), Some(2), "{}", String::from_utf8_lossy(&failed.stderr));
+    assert!(user.path("failed/log.jsonl").exists(), "it fails after it began");
+    silent(&failed, "a run that fails at work");
+
+    // a server that repeats what it was told
+    hub.intercept(|request| {
+        let told = request.authorization.clone().unwrap_or_default();
+        Some(Response::new(403, told.clone()).header("X-Error-Message", told.clone()).header("X-Error-Code", told))
+    });
+    let refused = user.run(&hub, "refused", &["--set", "model.source=org/tiny@other"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
+    silent(&refused, "a run that the hub refuses");
 }

@@ -2,6 +2,7 @@
 //! is wrong.
 #![allow(clippy::unwrap_used)]
 
+mod bad_input;
 mod commands;
 mod disk;
 mod errors;

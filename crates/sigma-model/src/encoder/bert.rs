@@ -33,6 +33,15 @@ impl BertEncoder {
     pub fn load(folder: &Path, max_tokens: Option<usize>, device: &Device) -> Result<Self, ModelError> {
         let config_path = folder.join("config.json");
         let config: Config = read_json(&config_path)?;
+        // candle-transformers divides without asking
+        if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
+            return Err(ModelError::Unsupported {
+                path: config_path,
+                field: "num_attention_heads",
+                value: format!("{} with hidden_size {}", config.num_attention_heads, config.hidden_size),
+                supported: "it must be at least 1 and divide hidden_size",
+            });
+        }
         check_pooling(&folder.join("1_Pooling").join("config.json"))?;
         let max_tokens = max_tokens.or(declared_max_tokens(folder)?).unwrap_or(config.max_position_embeddings);
         if max_tokens > config.max_position_embeddings || max_tokens < 3 {

@@ -136,6 +136,11 @@ impl OptConfig {
         if let Some((field, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
             return unsupported(field, "0".to_string(), "it must be at least 1");
         }
+        // positions are followed by two more rows
+        if self.max_position_embeddings > usize::MAX - POSITION_OFFSET {
+            let value = self.max_position_embeddings.to_string();
+            return unsupported("max_position_embeddings", value, "no file holds as many");
+        }
         if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             let value = format!("{} with hidden_size {}", self.num_attention_heads, self.hidden_size);
             return unsupported("num_attention_heads", value, "it must divide hidden_size");

@@ -19,6 +19,15 @@ impl Opt {
             Some(rest) => format!("model.decoder.{rest}"),
             None => name.to_string(),
         });
+        // a layer has sixteen tensors; more layers than tensors are not even worth naming, and a config.json may claim billions
+        if config.num_hidden_layers > weights.len() {
+            return Err(ModelError::Layers {
+                path: folder.join("config.json"),
+                layers: config.num_hidden_layers,
+                weights: weights.origin().to_path_buf(),
+                tensors: weights.len(),
+            });
+        }
         let parameters = Parameters::build(&config, |name, shape| {
             let tied = name.ends_with("embed_tokens.weight") && !weights.contains(name);
             let source = if tied && weights.contains("lm_head.weight") { "lm_head.weight" } else { name };

@@ -2,9 +2,13 @@
 //! pass, and model folders in every layout.
 #![allow(clippy::unwrap_used)]
 
+mod broken_bytes;
 mod decoding;
 mod folders;
 mod golden;
+// damaged copies of files, as sigma-data's tests make them
+#[path = "../../../sigma-data/tests/it/mutations.rs"]
+mod mutations;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -1,12 +1,16 @@
 //! Claims about the crate as its users see it. Run folders are made in `fixture`; everything else is one theme per file.
 #![allow(clippy::unwrap_used)]
 
+mod broken_bytes;
 mod browser;
 mod buckets;
 mod csv_files;
 mod figures;
 mod fixture;
 mod latex;
+// damaged copies of files, as sigma-data's tests make them
+#[path = "../../../sigma-data/tests/it/mutations.rs"]
+mod mutations;
 mod onsets;
 mod page;
 mod published;

@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Runs every fuzz target for a while, from a small corpus made of the repository's own files.
+#
+#   scripts/fuzz.sh [SECONDS PER TARGET] [TARGET...]        60 seconds and all targets by default
+#
+# It needs the stable toolchain of the project, a C++ compiler (libFuzzer is compiled from libfuzzer-sys) and python3 for the seeds,
+# and neither nightly nor cargo-fuzz: fuzz/rustc.sh gives the project's crates coverage, without sanitizers (the project has no unsafe
+# code on these paths). With nightly, `cargo fuzz run TARGET` works too, with sanitizers. An input that crashes, takes over 10 seconds
+# or over 1 GiB stays in fuzz/artifacts/TARGET; `fuzz/target/release/TARGET FILE` runs it again. Exit code 1 if there was any.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+readonly SECONDS_EACH=${1:-60}
+shift || true
+readonly ALL=(documents tokenizer weights model_config npy results config)
+targets=("$@")
+[[ ${#targets[@]} -gt 0 ]] || targets=("${ALL[@]}")
+
+# a small run, for its files
+if [[ ! -e fuzz/target/run/metrics.csv ]]; then
+    cargo run --quiet --release -p sigma-exp -- run configs/demo_s2.yaml --out fuzz/target/run --set generations=1 \
+        --set corpus.max_contexts=24 --set prompts.max_per_bucket=2 --set evaluation.max_new_tokens=80 --set sigma.observed=12 \
+        --set evaluation.noise_replicates=2 >/dev/null 2>&1
+fi
+
+# Files of the repository, cut to a size that mutates well, with the byte before them by which a target chooses the format.
+python3 - <<'PYTHON'
+import json, pathlib, struct
+
+corpus = pathlib.Path("fuzz/corpus")
+data = pathlib.Path("data")
+goldens = pathlib.Path("crates")
+
+def seed(target, name, content, kind=None):
+    folder = corpus / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes((b"" if kind is None else bytes([kind])) + content)
+
+first = lambda name, n: b"".join((data / "fin" / name).read_bytes().splitlines(True)[:n])
+seed("documents", "corpus", first("corpus.jsonl", 1), 0)
+seed("documents", "prompts", first("prompts.jsonl", 3), 0)
+seed("documents", "plain", b"Why do rates rise?\nWhat if they fall?\n", 1)
+seed("documents", "parquet", (goldens / "sigma-data/tests/goldens/parquet/pyarrow.parquet").read_bytes(), 2)
+
+# a tokenizer of the 256 bytes and one merge
+tiny = data / "models/opt-tiny"
+full = json.loads((tiny / "tokenizer.json").read_text())
+letters = {t: i for t, i in full["model"]["vocab"].items() if len(t) == 1 or t in ("</s>", "<pad>", "<s>", "<unk>")}
+full["model"].update(vocab=letters, merges=[])
+seed("tokenizer", "tokenizer", json.dumps(full).encode(), 0)
+seed("tokenizer", "vocab", json.dumps(letters).encode(), 1)
+seed("tokenizer", "merges", b"".join((tiny / "merges.txt").read_bytes().splitlines(True)[:30]), 2)
+seed("tokenizer", "config", (tiny / "tokenizer_config.json").read_bytes(), 3)
+seed("tokenizer", "special", (tiny / "special_tokens_map.json").read_bytes(), 4)
+
+header = json.dumps({"w": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}).encode()
+seed("weights", "safetensors", struct.pack("<Q", len(header)) + header + bytes(16), 0)
+torch = (goldens / "sigma-model/tests/goldens/opt_bin/pytorch_model.bin").read_bytes()
+seed("weights", "zip", torch, 1)
+start = torch.index(b"\x80\x02")
+seed("weights", "pickle", torch[start:start + 3616], 2)
+seed("weights", "small_pickle", b"\x80\x02}(X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\n"
+     b"X\x01\0\0\x000X\x03\0\0\0cpuK\x10tQK\0K\x04K\x04\x86K\x04K\x01\x86\x89NtRu.", 2)
+
+seed("model_config", "opt", (tiny / "config.json").read_bytes())
+npy = b"\x93NUMPY\x01\x00" + struct.pack("<H", 60) + b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), } ".ljust(59) + b"\n"
+seed("npy", "rows", npy + bytes(16))
+
+run = pathlib.Path("fuzz/target/run")
+for number, name in enumerate(["gen-001/record.json", "manifest.json", "metrics.csv", "buckets.csv"]):
+    seed("results", name.replace("/", "_"), (run / name).read_bytes(), number)
+
+sections = (pathlib.Path("configs/demo_s2.yaml").read_text()).splitlines()
+for number, line in enumerate(sections):
+    if "{" in line:
+        seed("config", f"section{number}", line.split(":", 1)[1].strip().encode())
+seed("config", "training", b"epochs: 2\nbatch_size: 8\nlearning_rate: 1e-4\nprecision: bf16\nschedule: linear\nwarmup_steps: 3\n")
+seed("config", "evaluation", b"temperature: 0.7\ntop_p: 0.9\nmax_new_tokens: 10\nwindow_tokens: 5\nstride_tokens: 5\n")
+PYTHON
+
+export RUSTC_WRAPPER=$PWD/fuzz/rustc.sh
+(cd fuzz && cargo build --release --bins)
+unset RUSTC_WRAPPER
+
+failed=0
+for target in "${targets[@]}"; do
+    mkdir -p "fuzz/artifacts/$target"
+    echo "fuzz: $target for $SECONDS_EACH s"
+    # what a library says of each input would only fill the screen
+    fuzz/target/release/"$target" -max_total_time="$SECONDS_EACH" -max_len=65536 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024 \
+        -print_final_stats=1 -artifact_prefix="fuzz/artifacts/$target/" "fuzz/corpus/$target" >"fuzz/artifacts/$target.log" 2>&1 || {
+        failed=1
+        echo "fuzz: $target FAILED:"
+        grep -aE "panicked|ERROR|Test unit" -A2 "fuzz/artifacts/$target.log" | head -20
+    }
+    grep -aE "stat::(number_of_executed_units|average_exec_per_sec|peak_rss_mb)" "fuzz/artifacts/$target.log" || true
+done
+rm -rf /dev/shm/sigma-fuzz-* "${TMPDIR:-/tmp}"/sigma-fuzz-*
+exit "$failed"
