@@ -23,10 +23,13 @@ const TIME: Duration = Duration::from_secs(30);
 const MEMORY: u64 = 8_000_000;
 const MOST_LINES: usize = 20;
 
+/// Makes an input in an empty folder and gives the arguments that name it.
+type Make = Box<dyn Fn(&Path) -> Vec<String>>;
+
 /// A broken input: its name, what makes it in an empty folder and gives the arguments, and what the message must hold.
 struct Case {
     name: &'static str,
-    make: Box<dyn Fn(&Path) -> Vec<String>>,
+    make: Make,
     words: &'static [&'static str],
 }
 
