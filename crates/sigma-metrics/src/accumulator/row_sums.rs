@@ -87,20 +87,33 @@ impl RowSums {
 
 /// ||v||^2.
 fn energy(row: &[f32]) -> f64 {
-    // small closures: one that is too large for the compiler to inline would be compiled for the oldest CPU
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let mut lanes = [0f64; LANES];
-            let (chunks, tail) = row.as_chunks::<LANES>();
-            for values in chunks {
-                for (lane, &value) in lanes.iter_mut().zip(values) {
-                    *lane += f64::from(value) * f64::from(value);
-                }
+    pulp::Arch::new().dispatch(Energy(row))
+}
+
+// A struct and not a closure, which the compiler may leave out of line, compiled for the oldest CPU.
+struct Energy<'a>(&'a [f32]);
+
+impl pulp::NullaryFnOnce for Energy<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call(self) -> f64 {
+        let mut lanes = [0f64; LANES];
+        let (chunks, tail) = self.0.as_chunks::<LANES>();
+        for values in chunks {
+            for i in 0..LANES {
+                lanes[i] += f64::from(values[i]) * f64::from(values[i]);
             }
-            lanes.iter().sum::<f64>() + tail.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
-        },
-    )
+        }
+        let mut sum = 0.0;
+        for lane in lanes {
+            sum += lane;
+        }
+        for &value in tail {
+            sum += f64::from(value) * f64::from(value);
+        }
+        sum
+    }
 }
 
 /// sum += factor * row.
