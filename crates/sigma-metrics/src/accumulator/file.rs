@@ -1,12 +1,10 @@
 //! Accumulators as files: safetensors with the lower triangle of G row by row, the sum of unit rows and a few scalars, all float64, so
 //! that a shard's sums can be computed on one machine and merged on another. Which rows went in is not recorded.
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
 
-use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::row_sums::RowSums;
@@ -35,36 +33,40 @@ impl GramAccumulator {
         let sums = &complete.sums;
         let unit_sum = bytes(&sums.unit_sum);
         let scalars = bytes(&[sums.energy, sums.largest_energy, complete.single_energy]);
-        let wrong = |reason: String| MetricsError::GramFile { path: path.to_path_buf(), reason };
-        let view = |shape: usize, data| {
-            TensorView::new(Dtype::F64, vec![shape], data).map_err(|e| wrong(format!("cannot be written: {e}")))
-        };
-        let tensors = [
-            ("lower", view(d * (d + 1) / 2, &triangle)?),
-            ("unit_sum", view(d, &unit_sum)?),
-            ("energy_largest_single", view(3, &scalars)?),
-        ];
         let precision = match complete.precision {
             Precision::Single => "float32",
             Precision::Double => "float64",
         };
-        let metadata = [
-            ("format", FORMAT.to_string()),
-            ("version", VERSION.to_string()),
-            ("d", d.to_string()),
-            ("n", complete.n.to_string()),
-            ("unit_rows", sums.unit_rows.to_string()),
-            ("products", precision.to_string()),
-        ];
-        let metadata: HashMap<String, String> = metadata.map(|(key, value)| (key.to_string(), value)).into();
-        let content =
-            safetensors::serialize(tensors, Some(metadata)).map_err(|e| wrong(format!("cannot be written: {e}")))?;
+        // written by hand: the crate's own order of metadata is another one each time, and equal sums should be equal files
+        let mut header = format!(
+            r#"{{"__metadata__":{{"format":"{FORMAT}","version":"{VERSION}","d":"{d}","n":"{}","unit_rows":"{}","products":"{precision}"}}"#,
+            complete.n, sums.unit_rows
+        );
+        let mut content = Vec::new();
+        for (name, data) in [("lower", triangle), ("unit_sum", unit_sum), ("energy_largest_single", scalars)] {
+            let (begin, end) = (content.len(), content.len() + data.len());
+            let shape = data.len() / size_of::<f64>();
+            header += &format!(r#","{name}":{{"dtype":"F64","shape":[{shape}],"data_offsets":[{begin},{end}]}}"#);
+            content.extend(data);
+        }
+        header.push('}');
+        // the format wants its data aligned
+        header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+        let wrong = |e: std::io::Error| MetricsError::GramFile {
+            path: path.to_path_buf(),
+            reason: format!("cannot be written: {e}"),
+        };
         let mut partial = path.as_os_str().to_os_string();
         partial.push(".partial");
         let written = File::create(&partial)
-            .and_then(|mut file| file.write_all(&content).and_then(|()| file.sync_all()))
+            .and_then(|mut file| {
+                file.write_all(&(header.len() as u64).to_le_bytes())?;
+                file.write_all(header.as_bytes())?;
+                file.write_all(&content)?;
+                file.sync_all()
+            })
             .and_then(|()| fs::rename(&partial, path));
-        written.map_err(|e| wrong(format!("cannot be written: {e}")))
+        written.map_err(wrong)
     }
 
     /// Reads what [`Self::save`] wrote.

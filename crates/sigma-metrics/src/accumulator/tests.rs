@@ -200,6 +200,9 @@ fn a_saved_accumulator_is_loaded_whole_and_goes_on() {
     let lower = |gram: &GramAccumulator| gram.complete().unwrap().gram().lower().clone();
     assert_eq!((loaded.n(), loaded.d(), lower(&loaded)), (5000, 20, lower(&gram)));
     assert_eq!(loaded.sums, gram.complete().unwrap().sums);
+    let again = dir.path().join("again.gram");
+    loaded.save(&again).unwrap();
+    assert!(std::fs::read(&path).unwrap() == std::fs::read(&again).unwrap(), "equal sums are equal files");
     let mut doubled = loaded.clone();
     doubled.merge(&gram).unwrap();
     assert_eq!(doubled.n(), 10_000);
