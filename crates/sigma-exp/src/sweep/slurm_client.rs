@@ -76,7 +76,7 @@ pub fn elements(jobs: &[u64]) -> Result<Vec<Element>> {
     match run(&mut command) {
         Ok(output) => Ok(output.lines().filter_map(parse).collect()),
         // the answer for a single id that is forgotten
-        Err(error) if format!("{error:#}").contains("Invalid job id") => Ok(Vec::new()),
+        Err(error) if is_forgotten(&error) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }
@@ -99,7 +99,15 @@ fn parse(line: &str) -> Option<Element> {
 
 /// Cancels a job that still waits, if it is the one of this name; a job that is gone is no error.
 pub fn cancel_pending(job: u64, name: &str) -> Result<()> {
-    run(Command::new("scancel").args(["--state=PENDING", "--name", name, &job.to_string()])).map(|_| ())
+    match run(Command::new("scancel").args(["--state=PENDING", "--name", name, &job.to_string()])) {
+        Err(error) if !is_forgotten(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether Slurm does not know the job, or does not know it any more.
+fn is_forgotten(error: &anyhow::Error) -> bool {
+    format!("{error:#}").contains("Invalid job id")
 }
 
 /// Puts a running element back into the queue; Slurm then ends it.
