@@ -1,6 +1,6 @@
 //! The product y = x W^T of [`mod@crate::linear`] for a weight that is used many times on few rows, as at every step of decoding.
 //! There the time goes into reading the weight, which a general product also rearranges each time; here it is rearranged
-//! once. Every result is the sum over the inputs in their order, in pieces of [`INNER`], so its bits depend neither on the
+//! once. Every result is the sum over the inputs in their order, in pieces of `INNER`, so its bits depend neither on the
 //! other rows nor on threads, and are those of [`crate::linear::forward`].
 
 use pulp::{Simd, WithSimd};

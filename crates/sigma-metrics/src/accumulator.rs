@@ -1,8 +1,8 @@
 //! The Gram matrix of embeddings that do not fit into memory: rows are pushed block by block and forgotten, and the sums of shards
 //! computed anywhere are merged. What it keeps is d x d; where rows come from and how many are still to come it does not know.
 //!
-//! Rows are taken in groups of [`GROUP`]. A group is multiplied in pieces of [`product::PIECE`] rows, each piece in float32 and the
-//! pieces added in float64 ([`product`]); groups are added in their order. The cut depends on the row's number alone, so the result has
+//! Rows are taken in groups of `GROUP`. A group is multiplied in pieces of `product::PIECE` rows, each piece in float32 and the
+//! pieces added in float64 (`product`); groups are added in their order. The cut depends on the row's number alone, so the result has
 //! the same bytes for every number of threads and however the rows are split into blocks.
 
 mod file;
