@@ -155,7 +155,7 @@ fn a_killed_run_is_told_from_one_that_went_wrong() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let run = out.join("runs/epochs800_seed1");
+    let run = out.join("runs/epochs2000_seed1");
     let started = Instant::now();
     while !run.join("gen-000/record.json").exists() {
         assert!(started.elapsed() < Duration::from_secs(300));
