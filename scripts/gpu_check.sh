@@ -44,6 +44,14 @@ say "# $(date -u +%F): $([ "$device" = cuda ] && nvidia-smi --query-gpu=name,dri
 say "$("$program" --version)"
 say ""
 say "## Checks"
+# every kernel, product, recorded step and draw, in every precision, against the CPU
+"$program" selftest --device "$device" > "$out/selftest.txt" 2>&1 && say "- holds: sigma-exp selftest" || {
+  failed=$((failed + 1))
+  say "- **fails**: sigma-exp selftest"
+}
+say '```'
+tee -a "$report" < "$out/selftest.txt"
+say '```'
 check "the demo runs in f32 on the CPU" demo "$out/cpu" --device cpu
 check "the demo runs in f32 on $device" demo "$out/f32" --device "$device" --set training.precision=fp32
 check "the demo runs in f16 on $device" demo "$out/f16" --device "$device" --set training.precision=fp16

@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use candle_core::Device;
 use sigma_data::TextFile;
 use sigma_data::Tokenizer;
 use sigma_data::blocks::{Block, slice};
@@ -13,7 +12,7 @@ use sigma_data::hash::{hash_blocks, hash_bytes, hash_file};
 use sigma_data::hub::Wanted;
 use sigma_data::prompts::{Prompt, read_prompts};
 use sigma_data::source::Source;
-use sigma_model::{Encoder, ModelError, Opt};
+use sigma_model::{Device, Encoder, ModelError, Opt};
 use sigma_report::manifest::{CorpusSource, ModelSource, PromptsSource, SourcesEntry};
 
 use crate::hub::{Hub, LocalText};

@@ -53,7 +53,7 @@ pub fn inputs(run: RunContext<'_>) -> Result<BTreeMap<String, String>> {
         ("seed", experiment.seed.to_string()),
         ("domain", experiment.domain.clone()),
         ("precision", format!("{:?}", experiment.training.precision.dtype(device))),
-        ("device", if device.is_cuda() { "cuda".to_string() } else { device::describe(device) }),
+        ("device", device::gpu_name(device).unwrap_or_else(|| device::describe(device))),
         ("arithmetic", arithmetic),
         ("program", format!("{} {}", program.version, program.commit.unwrap_or_default())),
     ];

@@ -1,7 +1,7 @@
 //! The loop: pool -> blocks -> weights -> answers -> embeddings -> metrics -> record, generation after generation.
 //!
 //! What is measured of generation t does not feed generation t + 1, so where there is room the measuring of t runs beside
-//! the making of t + 1: on a second device all of it, on one CUDA device the CPU's part. The numbers are the same.
+//! the making of t + 1: on a second device all of it, on one GPU the CPU's part. The numbers are the same.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,12 +10,11 @@ use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
-use candle_core::Device;
 use sigma_data::blocks::Block;
 use sigma_data::hash::{hash_blocks, hash_bytes, hash_file};
 use sigma_data::jsonl;
 use sigma_data::seeds::Seeds;
-use sigma_model::Opt;
+use sigma_model::{Device, Opt};
 use sigma_report::record::{self, MixtureRecord, RegenerationRecord, TrainingRecord};
 use sigma_report::{Record, Setting};
 
@@ -319,7 +318,7 @@ fn evaluate<'scope, 'run: 'scope>(
         return Ok(None);
     }
     if let Some(name) = second_device {
-        // a CUDA device belongs to the thread that opened it, so the model crosses over by way of the CPU
+        // from one GPU to another by way of the CPU
         let model = checkpoint.model.to_device(&Device::Cpu)?;
         let seeds = seeds.clone();
         return Ok(Some(scope.spawn(move || {
@@ -337,7 +336,7 @@ fn evaluate<'scope, 'run: 'scope>(
         let evaluation = evaluation::measure(experiment, &made.draft, &answered)?;
         commit(run, made, evaluation)
     };
-    if device.is_cuda() {
+    if device.is_gpu() {
         return Ok(Some(scope.spawn(finish)));
     }
     finish()?;

@@ -7,9 +7,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use candle_core::Device;
 use sigma_data::hash::{hash_bytes, hash_file};
-use sigma_model::Opt;
+use sigma_model::{Device, Opt};
 use sigma_report::record::FILE_NAME as RECORD;
 use sigma_report::{Manifest, Record, generation_dir_name, manifest, stale_metrics};
 

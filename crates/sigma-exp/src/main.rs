@@ -25,6 +25,7 @@ mod progress;
 mod results;
 mod run_folder;
 mod savepoint;
+mod selftest;
 mod shard_stream;
 mod spec;
 mod stage;

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use candle_core::Device;
 use sigma_data::seeds::{Seeds, Stage};
 use sigma_generate::{Options, Request, generate};
+use sigma_model::Device;
 use sigma_train::{Streams, TrainingConfig, finetune, total_steps};
 
 use crate::assets::Assets;
@@ -190,7 +190,7 @@ fn measure(experiment: &Experiment, assets: &Assets) -> Result<Speed> {
         stop_at_eos: false,
         batch_size: Some(rows),
     };
-    let model = assets.base.model.for_inference(experiment.training.precision.dtype(assets.base.model.device()))?;
+    let model = assets.base.model.for_inference(experiment.training.precision.dtype(&assets.base.model.device()))?;
     let started = Instant::now();
     generate(&model, requests.collect(), &options, |_| ControlFlow::Continue(()))?;
     let decode = started.elapsed().as_secs_f64() / (rows * new_tokens) as f64;

@@ -225,7 +225,7 @@ pub fn queue(folder: &SweepFolder, retry_failed: bool) -> Result<Vec<String>> {
 
 /// The GPUs that the runs of a sweep may use: none where the configs ask for the CPU, or the program knows no CUDA.
 pub fn gpus(devices: &[&str]) -> Vec<String> {
-    if !cfg!(feature = "cuda") || devices.iter().all(|name| *name == "cpu") {
+    if !device::built_with_cuda() || devices.iter().all(|name| *name == "cpu") {
         return Vec::new();
     }
     device::visible_gpus()

@@ -5,6 +5,7 @@
 mod bad_input;
 mod commands;
 mod disk;
+mod emulated;
 mod errors;
 // the hub that sigma-data's tests use
 #[allow(dead_code)]

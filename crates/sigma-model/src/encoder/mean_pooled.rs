@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use sigma_data::Tokenizer;
 
-use crate::{ModelError, Opt};
+use crate::{Device, ModelError, Opt};
 
 /// Default cut: the 256 tokens of all-MiniLM-L6-v2.
 const MAX_TOKENS: usize = 256;

@@ -8,9 +8,7 @@ mod mean_pooled;
 use std::fs;
 use std::path::Path;
 
-use candle_core::Device;
-
-use crate::ModelError;
+use crate::{Device, ModelError};
 pub use bert::BertEncoder;
 pub use mean_pooled::OptEncoder;
 

@@ -3,11 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use candle_core::Device;
-
 use super::parameters::Parameters;
 use super::{Opt, OptConfig};
-use crate::ModelError;
+use crate::{Device, ModelError};
 use crate::weights::{TensorBytes, Weights, save_safetensors};
 
 impl Opt {

@@ -88,13 +88,7 @@ impl HostTraining {
         dropout: Option<Dropout<'_>>,
     ) -> Result<f32, ModelError> {
         let config = &self.config;
-        config.check_ids(inputs)?;
-        config.check_ids(labels)?;
-        let time = inputs.len() / batch.max(1);
-        config.check_length(time)?;
-        if labels.len() != inputs.len() || time * batch != inputs.len() || inputs.is_empty() {
-            return Err(ModelError::Batch { inputs: inputs.len(), labels: labels.len(), rows: batch });
-        }
+        let time = config.check_batch(inputs, labels, batch)?;
         let sizes = Sizes { batch, time, width: config.hidden_size, heads: config.num_attention_heads };
         let masks: Vec<Option<Mask>> = match dropout {
             Some(Dropout { p, stream }) if p > 0.0 => {
