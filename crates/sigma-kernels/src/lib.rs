@@ -10,7 +10,7 @@
 //!
 //! Reading order: [`lanes`] (vectors), [`mod@linear`], [`packed`], [`bias`], [`mod@relu`], [`mod@dropout`], [`residual`],
 //! [`mod@layer_norm`], [`mod@embedding`], [`attention`], [`mod@cached_attention`], [`cross_entropy`], then the
-//! optimizer's [`mod@adamw`] and [`norm`].
+//! optimizer's [`mod@adamw`] and [`norm`]. [`gpu`] runs the same operations, written in CUDA (`cuda/`), on a GPU.
 
 pub mod adamw;
 pub mod attention;
@@ -19,6 +19,7 @@ pub mod cached_attention;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
+pub mod gpu;
 pub mod lanes;
 pub mod layer_norm;
 pub mod linear;

@@ -2,6 +2,8 @@
 //! not depend on batch or threads.
 #![allow(clippy::unwrap_used)]
 
+mod emulator;
+mod gpu;
 mod invariance;
 mod oracle;
 

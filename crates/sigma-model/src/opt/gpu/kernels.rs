@@ -77,7 +77,7 @@ impl Kernels<'_> {
     /// f32 to the precision of products.
     pub(super) fn cast(&self, to: View<'_>, from: View<'_>) -> Done {
         let grid = blocks(from.len(), BLOCK).min(UPDATE_BLOCKS);
-        let args = [to.into(), from.into(), Arg::U64(from.len() as u64)];
+        let args = [to.into(), from.into(), count(from.len())];
         self.gpu.launch(&self.typed("cast"), (grid, 1), BLOCK, 0, &args)
     }
 
