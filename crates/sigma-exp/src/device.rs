@@ -35,7 +35,7 @@ pub fn open(text: &str) -> Result<Device> {
                 Ok(Device::Cpu)
             }
         },
-        EMULATED => Ok(Device::Gpu(Gpu::emulated()?)),
+        EMULATED => Ok(Device::Gpu(Gpu::open_emulated()?)),
         _ if !built_with_cuda() => {
             bail!("device `{text}`: this program was built without CUDA; build it with --features cuda (docs/gpu.md)")
         }

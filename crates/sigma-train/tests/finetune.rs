@@ -26,7 +26,7 @@ fn tiny() -> Opt {
 
 /// The same on a GPU whose kernels the CPU runs.
 fn on_gpu() -> Opt {
-    tiny().to_device(&Device::Gpu(Gpu::emulated().unwrap())).unwrap()
+    tiny().to_device(&Device::Gpu(Gpu::emulated())).unwrap()
 }
 
 fn flat(t: &Tensor) -> Vec<f32> {

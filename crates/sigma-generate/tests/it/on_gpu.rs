@@ -11,7 +11,7 @@ use sigma_model::{Device, Opt};
 use crate::decoding::{model, options, requests};
 
 fn on_gpu() -> Opt {
-    model().to_device(&Device::Gpu(Gpu::emulated().unwrap())).unwrap().for_inference(DType::F32).unwrap()
+    model().to_device(&Device::Gpu(Gpu::emulated())).unwrap().for_inference(DType::F32).unwrap()
 }
 
 fn run(model: &Opt, requests: Vec<Request>, options: &Options) -> Vec<Completion> {

@@ -9,6 +9,7 @@ use super::{Arg, Gemm, GemmBatched, GpuError};
 pub(super) trait Device: Debug + Send + Sync {
     fn name(&self) -> String;
     fn index(&self) -> usize;
+    fn is_emulated(&self) -> bool;
     /// Zeroed memory; `bytes` > 0.
     fn alloc(&self, bytes: usize) -> Result<u64, GpuError>;
     /// Never fails: what goes wrong is reported by what comes next.

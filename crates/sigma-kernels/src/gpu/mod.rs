@@ -80,6 +80,18 @@ impl Gpu {
         Gpu::new(Box::new(emulated::EmulatedDevice::new()))
     }
 
+    /// The same where the feature may be missing, which is [`GpuError::NotBuiltIn`] then.
+    pub fn open_emulated() -> Result<Gpu, GpuError> {
+        #[cfg(feature = "emulator")]
+        return Ok(Gpu::emulated());
+        #[cfg(not(feature = "emulator"))]
+        Err(GpuError::NotBuiltIn)
+    }
+
+    pub fn is_emulated(&self) -> bool {
+        self.shared.device.is_emulated()
+    }
+
     #[cfg(any(feature = "cuda", feature = "emulator"))]
     fn new(device: Box<dyn Device>) -> Gpu {
         Gpu { shared: Arc::new(Shared { device, recorder: Mutex::new(None) }) }

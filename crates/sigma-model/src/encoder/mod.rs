@@ -28,7 +28,7 @@ impl Encoder {
         }
         let kind: Kind = read_json(&folder.join("config.json"))?;
         match kind.model_type.as_str() {
-            "bert" => Ok(Encoder::Bert(Box::new(BertEncoder::load(folder, max_tokens, device)?))),
+            "bert" => Ok(Encoder::Bert(Box::new(BertEncoder::load(folder, max_tokens, &candle_core::Device::Cpu)?))),
             "opt" => Ok(Encoder::Opt(Box::new(OptEncoder::load(folder, max_tokens, device)?))),
             _ => Err(ModelError::Unsupported {
                 path: folder.join("config.json"),

@@ -28,7 +28,7 @@ fn model(name: &str) -> Opt {
 
 /// A GPU whose kernels the CPU runs.
 fn emulated() -> Device {
-    Device::Gpu(Gpu::emulated().unwrap())
+    Device::Gpu(Gpu::emulated())
 }
 
 /// The tensors of `<name>.safetensors`.

@@ -149,6 +149,10 @@ impl Device for EmulatedDevice {
         "emulated GPU".to_owned()
     }
 
+    fn is_emulated(&self) -> bool {
+        true
+    }
+
     fn index(&self) -> usize {
         0
     }
