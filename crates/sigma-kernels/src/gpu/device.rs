@@ -34,7 +34,8 @@ pub(super) trait Replay: Debug + Send + Sync {
     fn launch(&self) -> Result<(), GpuError>;
 }
 
-/// A launch with valid sizes.
+/// A launch with valid sizes. In a program without any device nobody reads it.
+#[cfg_attr(not(any(feature = "cuda", feature = "emulator")), allow(dead_code))]
 pub(super) struct Launch<'a> {
     pub(super) kernel: &'a str,
     pub(super) grid: (u32, u32),

@@ -28,7 +28,8 @@ pub struct Operand<'a> {
 }
 
 /// `count` such products; the matrices begin at the addresses in device arrays of u64, which must hold when the product
-/// is made.
+/// is made. With operands of 16 bits every matrix, c too, must begin at a multiple of 16 bytes if k is a multiple of 8, and at
+/// a multiple of 4 bytes if k is even: cuBLAS does not look at the addresses before it chooses how to read.
 #[derive(Debug, Clone, Copy)]
 pub struct GemmBatched<'a> {
     pub count: usize,

@@ -13,6 +13,7 @@ mod emulated;
 mod error;
 mod gemm;
 mod memory;
+#[cfg(any(feature = "cuda", feature = "emulator"))]
 mod signature;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -211,6 +212,22 @@ impl Graph {
     pub fn launch(&self) -> Result<(), GpuError> {
         self.gpu.not_recording("a graph")?;
         self.replay.launch()
+    }
+}
+
+impl Arg<'_> {
+    /// The value as it lies in memory, padded with zeros.
+    #[cfg(any(feature = "cuda", feature = "emulator"))]
+    fn bits(&self) -> u64 {
+        let padded = |[a, b, c, d]: [u8; 4]| u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]);
+        match *self {
+            Arg::View(view) => view.address(),
+            Arg::Null => 0,
+            Arg::U32(value) => padded(value.to_ne_bytes()),
+            Arg::U64(value) => value,
+            Arg::F32(value) => padded(value.to_ne_bytes()),
+            Arg::F64(value) => value.to_bits(),
+        }
     }
 }
 

@@ -92,3 +92,34 @@ pub(super) fn from_ptx(ptx: &str) -> std::collections::HashMap<String, Vec<Param
     });
     kernels.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_read_from_ptx_of_old_and_new_compilers() {
+        let ptx = "\
+.visible .entry cast_f16(
+\t.param .u64 cast_f16_param_0,
+\t.param .u32 cast_f16_param_1
+)
+.maxntid 512, 1, 1
+{ }
+.visible .entry scale(
+\t.param .u64 .ptr .align 1 scale_param_0,
+\t.param .f32 scale_param_1,
+\t.param .f64 scale_param_2,
+\t.param .u64 scale_param_3
+)
+{ }
+.visible .entry nothing()
+{ }";
+        let kernels = from_ptx(ptx);
+        assert_eq!(kernels.len(), 3);
+        assert_eq!(kernels["cast_f16"], [Parameter::PointerOrU64, Parameter::Value(Dtype::U32)]);
+        let (f32, f64) = (Parameter::Value(Dtype::F32), Parameter::Value(Dtype::F64));
+        assert_eq!(kernels["scale"], [Parameter::Pointer(None), f32, f64, Parameter::PointerOrU64]);
+        assert_eq!(kernels["nothing"], []);
+    }
+}

@@ -193,6 +193,33 @@ fn batched_products_find_their_matrices_by_address() {
 }
 
 #[test]
+fn batches_that_cublas_would_read_across_alignment_are_refused() {
+    let gpu = Gpu::emulated();
+    for (first, k, fine) in [(4, 8, false), (8, 8, true), (4, 12, true), (1, 12, false), (1, 3, true)] {
+        let (x, c) = (gpu.alloc(Dtype::F16, 64).unwrap(), gpu.alloc(Dtype::F32, 1).unwrap());
+        let (shifted, whole) =
+            (gpu.upload(&[x.slice(first..64).address()]).unwrap(), gpu.upload(&[x.view().address()]).unwrap());
+        let results = gpu.upload(&[c.view().address()]).unwrap();
+        let row = BatchedOperand { addresses: shifted.view(), dtype: Dtype::F16, stride: k, transposed: false };
+        let column = BatchedOperand { addresses: whole.view(), transposed: true, ..row };
+        let outcome = gpu.gemm_batched(&GemmBatched {
+            count: 1,
+            m: 1,
+            n: 1,
+            k,
+            a: row,
+            b: column,
+            c: results.view(),
+            c_dtype: Dtype::F32,
+            c_stride: 1,
+            scale: 1.0,
+            accumulate: false,
+        });
+        assert_eq!(outcome.is_ok(), fine, "from element {first}, k = {k}");
+    }
+}
+
+#[test]
 fn a_graph_runs_again_on_what_memory_holds_then() {
     let gpu = Gpu::emulated();
     let (x, y, z) =
@@ -283,9 +310,11 @@ fn wrong_names_arguments_and_sizes_are_errors_that_say_so() {
 }
 
 #[test]
-fn without_cuda_there_is_a_reason_and_no_panic() {
-    let error = Gpu::open(0).map(|gpu| gpu.name());
-    if let Err(error) = error {
-        assert!(!error.to_string().is_empty());
-    }
+fn a_gpu_that_is_not_there_is_an_error_with_the_reason() {
+    let error = Gpu::open(9999).map(|gpu| gpu.name()).unwrap_err();
+    let reasons = matches!(
+        error,
+        GpuError::NotBuiltIn | GpuError::NoDriver { .. } | GpuError::NoLibrary { .. } | GpuError::NoDevice { .. }
+    );
+    assert!(reasons, "{error}");
 }

@@ -71,17 +71,7 @@ impl Kernel {
 
     /// Runs all blocks. The arguments must fit the parameters, and what they point to must be the kernel's to use.
     pub(super) fn run(self, grid: (u32, u32), block: u32, shared_bytes: u32, args: &[Arg<'_>]) -> Result<(), String> {
-        let values: Vec<u64> = args
-            .iter()
-            .map(|arg| match *arg {
-                Arg::View(view) => view.address(),
-                Arg::Null => 0,
-                Arg::U32(value) => u64::from_ne_bytes(padded(value.to_ne_bytes())),
-                Arg::U64(value) => value,
-                Arg::F32(value) => u64::from_ne_bytes(padded(value.to_ne_bytes())),
-                Arg::F64(value) => value.to_bits(),
-            })
-            .collect();
+        let values: Vec<u64> = args.iter().map(Arg::bits).collect();
         let blocks = u64::from(grid.0) * u64::from(grid.1);
         let ranges = blocks.min(4 * rayon::current_num_threads() as u64);
         let run = |range: u64| {
@@ -115,9 +105,4 @@ impl Kernel {
         let failures: Vec<Option<String>> = (0..ranges).into_par_iter().map(run).collect();
         failures.into_iter().flatten().next().map_or(Ok(()), Err)
     }
-}
-
-fn padded(bytes: [u8; 4]) -> [u8; 8] {
-    let [a, b, c, d] = bytes;
-    [a, b, c, d, 0, 0, 0, 0]
 }

@@ -96,6 +96,11 @@ impl State {
                 }
                 let products = product::Product::of_batch(g);
                 products.iter().try_for_each(|product| self.in_memory(product))?;
+                if !products.iter().all(product::Product::is_aligned) {
+                    let text = "in f16 and bf16 all matrices begin at multiples of 16 bytes where k is a multiple of 8, of 4 where \
+                                it is even";
+                    return Err(GpuError::Blas { what: "a batched product", text: text.to_owned() });
+                }
                 product::run_all(&products);
                 Ok(())
             }
@@ -232,6 +237,12 @@ impl Device for EmulatedDevice {
     fn memory(&self) -> Result<(u64, u64), GpuError> {
         Ok(lock(&self.state.memory).free_and_total())
     }
+}
+
+/// What a kernel takes, if there is one of this name.
+#[cfg(all(test, feature = "cuda"))]
+pub(super) fn parameters(kernel: &str) -> Option<&'static [signature::Parameter]> {
+    Kernel::by_name(kernel).map(Kernel::parameters)
 }
 
 fn recorded(arg: &Arg<'_>) -> Arg<'static> {
