@@ -146,6 +146,10 @@ impl Device for CudaDevice {
         self.context.ordinal()
     }
 
+    fn is_emulated(&self) -> bool {
+        false
+    }
+
     fn alloc(&self, bytes: usize) -> Result<u64, GpuError> {
         self.bind()?;
         // SAFETY: zeroed before anyone sees it, and used on this stream alone
