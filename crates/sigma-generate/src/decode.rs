@@ -128,7 +128,11 @@ struct Seen<F> {
 impl<F: FnMut(Progress<'_>) -> ControlFlow<()>> Observer<F> {
     /// A step drew `tokens` and finished `written`, which leave `saved` tokens of the budget unused.
     pub(crate) fn report(
-        &self, written: &[(usize, Completion)], tokens: usize, saved: usize) -> Result<(), GenerateError> {
+        &self,
+        written: &[(usize, Completion)],
+        tokens: usize,
+        saved: usize,
+    ) -> Result<(), GenerateError> {
         let seen = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
         seen.finished += written.len();
         seen.spent += tokens + saved;

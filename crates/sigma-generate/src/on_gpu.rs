@@ -8,8 +8,8 @@ use sigma_data::answers::FinishReason;
 use sigma_model::Opt;
 use sigma_model::opt::{RowState, Sampling, Slot};
 
-use crate::decode::{Completion, Observer, Options, Progress, Request};
 use crate::GenerateError;
+use crate::decode::{Completion, Observer, Options, Progress, Request};
 
 /// Rows of a step by default. It does not follow from the number of requests: a product of another shape may round in another way, and
 /// a run that goes on has fewer texts to write than one from the start.

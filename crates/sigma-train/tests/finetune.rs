@@ -56,8 +56,11 @@ fn twenty_steps_follow_pytorch_under_both_schedules() {
     let batches: Vec<i64> = tensors["batches"].flatten_all().unwrap().to_vec1().unwrap();
     for (name, schedule) in [("constant", Schedule::Constant), ("linear", Schedule::Linear)] {
         let config = TrainingConfig { learning_rate: 1e-3, schedule, ..TrainingConfig::default() };
-        let engines =
-            [Trainee::new(&tiny(), DType::F32), Trainee::on_tape(&tiny(), DType::F32), Trainee::new(&on_gpu(), DType::F32)];
+        let engines = [
+            Trainee::new(&tiny(), DType::F32),
+            Trainee::on_tape(&tiny(), DType::F32),
+            Trainee::new(&on_gpu(), DType::F32),
+        ];
         for trainee in engines {
             let mut trainee = trainee.unwrap();
             for (step, batch) in batches.chunks(4 * 16).enumerate() {

@@ -11,7 +11,9 @@ use crate::{cli, device};
 pub fn execute(arguments: &cli::Selftest) -> Result<()> {
     let device = device::open(&arguments.device)?;
     if device.is_cpu() {
-        bail!("there is no GPU to compare with the CPU; name one by --device, and build with --features cuda (docs/gpu.md)");
+        bail!(
+            "there is no GPU to compare with the CPU; name one by --device, and build with --features cuda (docs/gpu.md)"
+        );
     }
     let folder = &arguments.model;
     let model = Opt::load(folder, &Device::Cpu)?;

@@ -30,7 +30,11 @@ fn a_gpu_draws_the_cpu_s_tokens_from_the_same_streams() {
     for (temperature, top_p) in [(0.0, 0.95), (0.7, 0.5), (1.5, 1.0), (1.0, 1e-6)] {
         let nucleus = Nucleus::new("test", temperature, top_p).unwrap();
         let options = Options { nucleus, max_new_tokens: 12, stop_at_eos: true, batch_size: Some(8) };
-        assert_eq!(run(&on_gpu(), requests(8), &options), run(&model(), requests(8), &options), "{temperature} {top_p}");
+        assert_eq!(
+            run(&on_gpu(), requests(8), &options),
+            run(&model(), requests(8), &options),
+            "{temperature} {top_p}"
+        );
     }
 }
 

@@ -1,5 +1,6 @@
 // One block of threads on one thread of the operating system. Threads run one after another until each ends or waits for
 // others, and go on when those have come: so a kernel without barriers is a plain loop, and the order is always the same.
+// In every other block the last thread starts first, so that a missing barrier shows whichever thread depends on which.
 // A wait that cannot end is an error that says who waits where.
 
 #pragma once
@@ -67,6 +68,7 @@ struct Block {
     void (*kernel)(const void* const*);
     const void* const* arguments;
     unsigned threads, started, ended, at_barrier;
+    bool backwards;  // the last thread starts first
     State state[MOST_THREADS];
     Place place[MOST_THREADS];
     Warp warps[MOST_THREADS / LANES];
@@ -273,7 +275,7 @@ inline void run_threads() {
             block->idle.push_back(block->running);
             switch_to(block->fiber_of[next_ready()]);
         } else if (block->started < block->threads) {
-            const unsigned thread = block->started++;
+            const unsigned place = block->started++, thread = block->backwards ? block->threads - 1 - place : place;
             threadIdx.x = thread;
             block->kernel(block->arguments);
             end_thread(thread);
@@ -314,6 +316,7 @@ inline void* shared_memory(Shared& shared, size_t size) {
 inline bool run_block() {
     Block& b = *block;
     b.started = b.ended = b.at_barrier = b.ready_first = b.ready_count = 0;
+    b.backwards = (blockIdx.x + blockIdx.y) % 2 == 1;
     b.touched = nullptr;
     b.number++;
     b.failed = false;

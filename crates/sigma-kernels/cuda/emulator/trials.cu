@@ -45,6 +45,13 @@ KERNEL(test_unwritten_shared, (float* y), (y)) {
     never[threadIdx.x % 4] = neither[threadIdx.x % 4] = 1.0f;
 }
 
+// A barrier is missing: what a thread reads depends on who came first.
+KERNEL(test_race, (unsigned* y), (y)) {
+    SHARED(unsigned, row, [64]);
+    row[threadIdx.x] = threadIdx.x;
+    y[blockIdx.x * blockDim.x + threadIdx.x] = row[threadIdx.x ^ 1];
+}
+
 KERNEL(test_write, (float* y, unsigned long long at), (y, at)) { y[at] = 1.0f; }
 
 KERNEL(test_arguments, (double* y, unsigned a, unsigned long long b, float c, double d), (y, a, b, c, d)) {

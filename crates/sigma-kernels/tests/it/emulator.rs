@@ -87,6 +87,21 @@ fn shared_memory_that_nobody_wrote_is_nan_in_every_block() {
 }
 
 #[test]
+fn a_missing_barrier_shows_in_one_block_or_the_other() {
+    let gpu = Gpu::emulated();
+    let y = gpu.alloc(Dtype::U32, 128).unwrap();
+    gpu.launch("test_race", (2, 1), 64, 0, &[(&y).into()]).unwrap();
+    let y = y.read::<u32>(0..128).unwrap();
+    for (block, y) in y.chunks(64).enumerate() {
+        for (i, &y) in y.iter().enumerate() {
+            // of each pair the one that runs first finds nothing yet
+            let first = i % 2 == block;
+            assert_eq!(y, if first { u32::MAX } else { i as u32 ^ 1 }, "block {block}, thread {i}");
+        }
+    }
+}
+
+#[test]
 fn a_write_outside_of_a_buffer_is_found() {
     for (at, side) in [(10u64, "past the end"), (u64::MAX, "before the start"), (60, "past the end")] {
         let gpu = Gpu::emulated();

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::parameters::Parameters;
 use super::{Opt, OptConfig};
-use crate::{Device, ModelError};
 use crate::weights::{TensorBytes, Weights, save_safetensors};
+use crate::{Device, ModelError};
 
 impl Opt {
     /// Loads `folder` (config.json and weights in any supported format) as f32 onto `device`.

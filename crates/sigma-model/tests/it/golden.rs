@@ -85,7 +85,8 @@ fn loss_and_every_gradient_equal_pytorch() {
         let gpu_loss = gpu.loss_and_gradients(&inputs, &labels, 3, None, 1.0).unwrap();
         let gpu: BTreeMap<String, Vec<f32>> = gpu.named_gradients().unwrap().into_iter().collect();
 
-        for (engine, loss, gradients) in [("host", host_loss, host), ("tape", tape_loss, tape), ("gpu", gpu_loss, gpu)] {
+        for (engine, loss, gradients) in [("host", host_loss, host), ("tape", tape_loss, tape), ("gpu", gpu_loss, gpu)]
+        {
             let expected = golden["loss"].to_scalar::<f32>().unwrap();
             assert!((loss / expected - 1.0).abs() < 1e-5, "{name} {engine}: {loss}");
             let mut total = 0f64;

@@ -46,12 +46,7 @@ pub(super) struct Gradients {
 }
 
 impl Gradients {
-    pub(super) fn new(
-        gpu: &Gpu,
-        config: &OptConfig,
-        sequences: &Sequences,
-        dtype: Dtype,
-    ) -> Result<Self, GpuError> {
+    pub(super) fn new(gpu: &Gpu, config: &OptConfig, sequences: &Sequences, dtype: Dtype) -> Result<Self, GpuError> {
         let (batch, time) = (sequences.batch, sequences.time);
         let (r, d, ffn, width) = (batch * time, config.hidden_size, config.ffn_dim, config.embedding_width());
         let (heads, head_rows) = (config.num_attention_heads, HEAD_ROWS.min(r));
@@ -60,7 +55,8 @@ impl Gradients {
         let dscores = gpu.alloc(dtype, sequences.scores.len())?;
         let mut addresses = Vec::new();
         let bytes = dtype.size();
-        for (buffer, stride, from) in [(&dqkv, 3 * d, 0), (&dqkv, 3 * d, d), (&dqkv, 3 * d, 2 * d), (&dattended, d, 0)] {
+        for (buffer, stride, from) in [(&dqkv, 3 * d, 0), (&dqkv, 3 * d, d), (&dqkv, 3 * d, 2 * d), (&dattended, d, 0)]
+        {
             let at = |pair: usize| pair / heads * time * stride + from + pair % heads * (d / heads);
             addresses.extend((0..batch * heads).map(|pair| buffer.view().address() + (at(pair) * bytes) as u64));
         }
@@ -98,7 +94,8 @@ impl Gradients {
         labels: &[u32],
         scale: f64,
     ) -> Result<(), GpuError> {
-        let mut order: Vec<u32> = (0..inputs.len() as u32).filter(|i| inputs[*i as usize] != config.pad_token_id).collect();
+        let mut order: Vec<u32> =
+            (0..inputs.len() as u32).filter(|i| inputs[*i as usize] != config.pad_token_id).collect();
         order.sort_by_key(|i| inputs[*i as usize]);
         let (mut ids, mut starts) = (Vec::new(), Vec::new());
         for (place, i) in order.iter().enumerate() {

@@ -3,7 +3,7 @@
 //! row that is finished idles until another text takes its place. So all products have one shape, and a row's numbers do not
 //! depend on what the other rows hold. It knows nothing of why texts are written.
 
-use sigma_kernels::gpu::{Arg, Buffer, Dtype, Graph, GpuError};
+use sigma_kernels::gpu::{Arg, Buffer, Dtype, GpuError, Graph};
 
 use super::kernels::Kernels;
 use super::{GpuParameters, Weights as Operands};
@@ -138,13 +138,10 @@ impl Opt {
     ///
     /// # Errors
     /// Prompts and new tokens that exceed the model's positions, a GPU without memory for one row, or a model on the CPU.
-    pub fn gpu_decoder(
-        &self,
-        rows: usize,
-        longest: usize,
-        sampling: Sampling,
-    ) -> Result<GpuDecoder<'_>, ModelError> {
-        let Weights::Gpu(parameters) = &self.weights else { return Err(ModelError::OnCpu { what: "a decoder of the GPU" }) };
+    pub fn gpu_decoder(&self, rows: usize, longest: usize, sampling: Sampling) -> Result<GpuDecoder<'_>, ModelError> {
+        let Weights::Gpu(parameters) = &self.weights else {
+            return Err(ModelError::OnCpu { what: "a decoder of the GPU" });
+        };
         let config = &self.config;
         // the last token that is drawn is not fed
         let fed = longest + sampling.max_new_tokens.saturating_sub(1);
@@ -280,8 +277,7 @@ impl GpuDecoder<'_> {
         }
         let State { lens, next, states, prompts, prompt_lens, .. } = state;
         let (rows, longest) = (Arg::U32(self.rows as u32), Arg::U32(self.longest as u32));
-        let args =
-            [lens.into(), next.into(), states.into(), prompts.into(), prompt_lens.into(), rows, longest];
+        let args = [lens.into(), next.into(), states.into(), prompts.into(), prompt_lens.into(), rows, longest];
         kernels.each("advance", self.rows, &args)
     }
 

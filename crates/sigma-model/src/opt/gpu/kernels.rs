@@ -106,8 +106,7 @@ impl Kernels<'_> {
         width: usize,
     ) -> Done {
         let rows = dy.len() / width;
-        let args =
-            [gradient.into(), dy.into(), ids.into(), starts.into(), order.into(), distinct.into(), count(width)];
+        let args = [gradient.into(), dy.into(), ids.into(), starts.into(), order.into(), distinct.into(), count(width)];
         self.each_block("embedding_backward", rows, &args)
     }
 
@@ -118,8 +117,7 @@ impl Kernels<'_> {
         (batch, time): (usize, usize),
         d: usize,
     ) -> Done {
-        let args =
-            [gradient.into(), dy.into(), count(batch), count(time), count(POSITION_OFFSET), count(d)];
+        let args = [gradient.into(), dy.into(), count(batch), count(time), count(POSITION_OFFSET), count(d)];
         self.each_block("position_backward", time, &args)
     }
 
@@ -133,8 +131,7 @@ impl Kernels<'_> {
     ) -> Done {
         let (d, eps) = (weight.len(), Arg::F32(NORM_EPS as f32));
         let rows = x.len() / d;
-        let args =
-            [y.into(), optional(exact), x.into(), weight.into(), bias.into(), count(rows), count(d), eps];
+        let args = [y.into(), optional(exact), x.into(), weight.into(), bias.into(), count(rows), count(d), eps];
         self.each_row(&self.typed("layer_norm"), rows, 0, &args)
     }
 
@@ -151,21 +148,12 @@ impl Kernels<'_> {
         let rows = x.len() / d;
         let accumulate = Arg::U32(u32::from(accumulate));
         let (n, width) = (count(rows), count(d));
-        let args =
-            [dx.into(), moments.into(), dy.into(), x.into(), weight.into(), n, width, eps, accumulate];
+        let args = [dx.into(), moments.into(), dy.into(), x.into(), weight.into(), n, width, eps, accumulate];
         self.each_row("layer_norm_backward", rows, 0, &args)?;
         let pieces = rows.div_ceil(PIECE);
         let (weight_parts, bias_parts) = (parts.slice(0..pieces * d), parts.slice(pieces * d..2 * pieces * d));
-        let args = [
-            weight_parts.into(),
-            bias_parts.into(),
-            moments.into(),
-            dy.into(),
-            x.into(),
-            n,
-            width,
-            count(PIECE),
-        ];
+        let args =
+            [weight_parts.into(), bias_parts.into(), moments.into(), dy.into(), x.into(), n, width, count(PIECE)];
         let grid = (blocks(d, BLOCK), blocks(rows, PIECE as u32));
         self.gpu.launch("layer_norm_parameters", grid, BLOCK, 0, &args)?;
         self.column_sums_finish(gradient.slice(0..d), weight_parts)?;
@@ -211,8 +199,7 @@ impl Kernels<'_> {
         dropped: Option<Dropped<'_>>,
     ) -> Done {
         let (n, key, p) = (y.len(), optional(dropped.map(|d| d.key)), dropped.map_or(0.0, |d| d.p));
-        let args =
-            [out.into(), x.into(), y.into(), bias.into(), count(n), count(bias.len()), key, Arg::F64(p)];
+        let args = [out.into(), x.into(), y.into(), bias.into(), count(n), count(bias.len()), key, Arg::F64(p)];
         self.each("residual", n.div_ceil(2), &args)
     }
 

@@ -47,11 +47,7 @@ struct Plan {
 
 impl GpuTraining {
     /// A copy of `parameters` to be trained with products in `dtype`.
-    pub(in crate::opt) fn new(
-        config: OptConfig,
-        parameters: &GpuParameters,
-        dtype: Dtype,
-    ) -> Result<Self, ModelError> {
+    pub(in crate::opt) fn new(config: OptConfig, parameters: &GpuParameters, dtype: Dtype) -> Result<Self, ModelError> {
         let gpu = &parameters.gpu;
         let n = parameters.values.len();
         let values = gpu.alloc(Dtype::F32, n)?;
