@@ -111,10 +111,10 @@ impl Kernels<'_> {
         &self,
         gradient: View<'_>,
         dy: View<'_>,
-        (batch, time): (usize, usize),
+        (batch, time, offset): (usize, usize, usize),
         d: usize,
     ) -> Done {
-        let args = [gradient.into(), dy.into(), count(batch), count(time), count(POSITION_OFFSET), count(d)];
+        let args = [gradient.into(), dy.into(), count(batch), count(time), count(offset), count(d)];
         self.each_block("position_backward", time, &args)
     }
 
@@ -217,15 +217,21 @@ impl Kernels<'_> {
         self.each("accumulate", y.len(), &[y.into(), x.into(), count(y.len())])
     }
 
-    pub(crate) fn causal_softmax(&self, p: View<'_>, scores: View<'_>, time: usize) -> Done {
-        let rows = p.len() / time;
-        let args = [p.into(), scores.into(), count(rows), count(time)];
+    /// Rows of `time` scores, `stride` apart.
+    pub(crate) fn causal_softmax(&self, p: View<'_>, scores: View<'_>, (time, stride): (usize, usize)) -> Done {
+        let rows = p.len() / stride;
+        let args = [p.into(), scores.into(), count(rows), count(time), count(stride)];
         self.each_row(&self.typed("causal_softmax"), rows, 0, &args)
     }
 
-    pub(crate) fn causal_softmax_backward(&self, ds: View<'_>, p: View<'_>, dp: View<'_>, time: usize) -> Done {
-        let rows = p.len() / time;
-        let args = [ds.into(), p.into(), dp.into(), count(rows), count(time)];
+    pub(crate) fn causal_softmax_backward(
+        &self,
+        ds: View<'_>,
+        (p, dp): (View<'_>, View<'_>),
+        (time, stride): (usize, usize),
+    ) -> Done {
+        let rows = p.len() / stride;
+        let args = [ds.into(), p.into(), dp.into(), count(rows), count(time), count(stride)];
         self.each_row(&self.typed("causal_softmax_backward"), rows, 0, &args)
     }
 

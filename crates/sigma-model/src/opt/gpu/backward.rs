@@ -61,7 +61,8 @@ impl Gradients {
             let at = |pair: usize| pair / heads * time * stride + from + pair % heads * (d / heads);
             addresses.extend((0..batch * heads).map(|pair| buffer.view().address() + (at(pair) * bytes) as u64));
         }
-        addresses.extend((0..batch * heads).map(|pair| dscores.view().address() + (pair * time * time * bytes) as u64));
+        let square = time * sequences.stride * bytes;
+        addresses.extend((0..batch * heads).map(|pair| dscores.view().address() + (pair * square) as u64));
         Ok(Self {
             labels: gpu.alloc(Dtype::U32, r)?,
             scale: gpu.alloc(Dtype::F32, 1)?,
@@ -246,7 +247,7 @@ impl Gradients {
         sequences: &Sequences,
         layer: usize,
     ) -> Result<(), GpuError> {
-        let (d, t, dtype) = (config.hidden_size, sequences.time, kernels.dtype);
+        let (d, t, stride, dtype) = (config.hidden_size, sequences.time, sequences.stride, kernels.dtype);
         let head = d / config.num_attention_heads;
         let scale = 1.0 / (head as f32).sqrt();
         let count = sequences.pairs.count();
@@ -255,13 +256,14 @@ impl Gradients {
         let operand = |addresses, stride, transposed| BatchedOperand { addresses, dtype, stride, transposed };
         let kept = |role: Role| sequences.pairs.of(role);
         let products = |dims, a, b, c, scale| sequences.batched(weights, dims, a, b, c, scale);
-        let (p, dout_rows) = (operand(kept(Role::Probabilities(layer)), t, true), operand(dout, d, false));
+        let (p, dout_rows) = (operand(kept(Role::Probabilities(layer)), stride, true), operand(dout, d, false));
         products((t, head, t), p, dout_rows, (dv, dtype, 3 * d), 1.0)?;
         let v = operand(kept(Role::Value(layer)), 3 * d, true);
-        products((t, t, head), dout_rows, v, (kept(Role::Scores), Dtype::F32, t), 1.0)?;
-        kernels.causal_softmax_backward(self.dscores.view(), sequences.p[layer].view(), sequences.scores.view(), t)?;
+        products((t, t, head), dout_rows, v, (kept(Role::Scores), Dtype::F32, stride), 1.0)?;
+        let what = (sequences.p[layer].view(), sequences.scores.view());
+        kernels.causal_softmax_backward(self.dscores.view(), what, (t, stride))?;
         let (k, q) = (operand(kept(Role::Key(layer)), 3 * d, false), operand(kept(Role::Query(layer)), 3 * d, false));
-        products((t, head, t), operand(ds, t, false), k, (dq, dtype, 3 * d), scale)?;
-        products((t, head, t), operand(ds, t, true), q, (dk, dtype, 3 * d), scale)
+        products((t, head, t), operand(ds, stride, false), k, (dq, dtype, 3 * d), scale)?;
+        products((t, head, t), operand(ds, stride, true), q, (dk, dtype, 3 * d), scale)
     }
 }

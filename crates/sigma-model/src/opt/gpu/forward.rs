@@ -14,12 +14,19 @@ use crate::padding::pad_right;
 /// Tokens of one pass where nothing is kept for a backward pass.
 const TOKENS: usize = 16_384;
 
+/// Elements from one row of scores to the next.
+pub(super) fn row_stride(time: usize) -> usize {
+    time.next_multiple_of(8)
+}
+
 /// Everything that a pass over `batch` sequences of `time` tokens computes in. Where nothing is kept for a backward pass, all
 /// layers share the same buffers.
 #[derive(Debug)]
 pub(super) struct Sequences {
     pub(super) batch: usize,
     pub(super) time: usize,
+    /// From one row of a pair's scores to the next: products of half precision want every matrix to begin at 16 bytes.
+    pub(super) stride: usize,
     /// Token ids `[R]`.
     pub(super) ids: Buffer,
     positions: Buffer,
@@ -31,7 +38,7 @@ pub(super) struct Sequences {
     /// n in f32, where norms come after and n is the base of the next state.
     exact: Vec<Arc<Buffer>>,
     pub(super) qkv: Vec<Arc<Buffer>>,
-    /// Attention probabilities `[batch, heads, time, time]`.
+    /// Attention probabilities `[batch, heads, time, stride]`.
     pub(super) p: Vec<Arc<Buffer>>,
     pub(super) attended: Vec<Arc<Buffer>>,
     pub(super) inner: Vec<Arc<Buffer>>,
@@ -79,9 +86,10 @@ impl Pairs {
             let at = |pair: usize| pair / heads * time * stride + from + pair % heads * head;
             all.extend((0..count).map(|pair| buffer.view().address() + (at(pair) * bytes) as u64));
         };
+        let stride = row_stride(time);
         let squares = |all: &mut Vec<u64>, buffer: &Buffer| {
             let bytes = buffer.dtype().size();
-            all.extend((0..count).map(|pair| buffer.view().address() + (pair * time * time * bytes) as u64));
+            all.extend((0..count).map(|pair| buffer.view().address() + (pair * time * stride * bytes) as u64));
         };
         for ((qkv, attended), p) in sequences.qkv.iter().zip(sequences.attended).zip(sequences.p) {
             rows(&mut all, qkv, 3 * d, 0);
@@ -129,7 +137,7 @@ impl Sequences {
         keep: bool,
     ) -> Result<Self, GpuError> {
         let (r, d, layers) = (batch * time, config.hidden_size, config.num_hidden_layers);
-        let squares = batch * config.num_attention_heads * time * time;
+        let squares = batch * config.num_attention_heads * time * row_stride(time);
         let buffers = |count: usize, dtype: Dtype, len: usize| -> Result<Vec<Arc<Buffer>>, GpuError> {
             if keep {
                 return (0..count).map(|_| Ok(Arc::new(gpu.alloc(dtype, len)?))).collect();
@@ -148,6 +156,7 @@ impl Sequences {
         Ok(Self {
             batch,
             time,
+            stride: row_stride(time),
             ids: gpu.alloc(Dtype::U32, r)?,
             positions: gpu.upload(&positions)?,
             tokens: projected(r * width)?,
@@ -273,7 +282,7 @@ impl Sequences {
         config: &OptConfig,
         layer: usize,
     ) -> Result<(), GpuError> {
-        let (d, t, dtype) = (config.hidden_size, self.time, kernels.dtype);
+        let (d, t, stride, dtype) = (config.hidden_size, self.time, self.stride, kernels.dtype);
         let head = d / config.num_attention_heads;
         let scale = 1.0 / (head as f32).sqrt();
         let operand = |role: Role, stride: usize, transposed: bool| BatchedOperand {
@@ -283,9 +292,9 @@ impl Sequences {
             transposed,
         };
         let (q, k) = (operand(Role::Query(layer), 3 * d, false), operand(Role::Key(layer), 3 * d, true));
-        self.batched(weights, (t, t, head), q, k, (self.pairs.of(Role::Scores), Dtype::F32, t), scale)?;
-        kernels.causal_softmax(self.p[layer].view(), self.scores.view(), t)?;
-        let (p, v) = (operand(Role::Probabilities(layer), t, false), operand(Role::Value(layer), 3 * d, false));
+        self.batched(weights, (t, t, head), q, k, (self.pairs.of(Role::Scores), Dtype::F32, stride), scale)?;
+        kernels.causal_softmax(self.p[layer].view(), self.scores.view(), (t, stride))?;
+        let (p, v) = (operand(Role::Probabilities(layer), stride, false), operand(Role::Value(layer), 3 * d, false));
         self.batched(weights, (t, head, t), p, v, (self.pairs.of(Role::Attended(layer)), dtype, d), 1.0)
     }
 }

@@ -28,6 +28,8 @@ pub struct GpuTraining {
     outcome: Buffer,
     /// By rows and time steps of a batch; the last batch of an epoch may be smaller.
     plans: HashMap<(usize, usize), Plan>,
+    /// Time steps of the last batch.
+    time: usize,
     norm: f64,
 }
 
@@ -61,6 +63,7 @@ impl GpuTraining {
             outcome: gpu.alloc(Dtype::F64, 2)?,
             parameters: own.in_precision(dtype)?,
             plans: HashMap::new(),
+            time: 0,
             norm: f64::NAN,
             config,
         })
@@ -84,16 +87,18 @@ impl GpuTraining {
             }
             _ => (None, vec![0; 2 * config.num_hidden_layers]),
         };
-        let Self { parameters, gradients, outcome, norm_parts, plans, .. } = self;
+        let Self { parameters, gradients, outcome, norm_parts, plans, time: last_time, .. } = self;
         let (gpu, weights) = (&parameters.gpu, parameters.weights());
         let plan = match plans.entry((batch, time)) {
             std::collections::hash_map::Entry::Occupied(plan) => plan.into_mut(),
             std::collections::hash_map::Entry::Vacant(place) => {
-                // rows of the position table that this shape does not reach get no gradient
-                gradients.clear()?;
                 place.insert(Plan::new(gpu, config, weights.kernels().dtype, (batch, time), p)?)
             }
         };
+        // rows of the position table that no time step reaches get no gradient, and nobody writes there
+        if std::mem::replace(last_time, time) != time {
+            gradients.clear()?;
+        }
         if plan.p != p {
             (plan.p, plan.graph, plan.steps) = (p, None, 0);
         }
