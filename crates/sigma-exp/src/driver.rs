@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
 use sigma_data::blocks::Block;
-use sigma_data::hash::{hash_blocks, hash_bytes, hash_file};
+use sigma_data::hash::{hash_blocks, hash_bytes};
 use sigma_data::jsonl;
 use sigma_data::seeds::Seeds;
 use sigma_model::{Device, Opt};
@@ -22,10 +23,10 @@ use crate::assets::Assets;
 use crate::base_evaluation::{self, SharedEvaluation};
 use crate::evaluation::{self, Evaluation, Means, inference_dtype};
 use crate::mixture::{Mixture, RealText, mix};
-use crate::run_folder::{self, Draft, RunFolder};
+use crate::run_folder::{Draft, RunFolder};
 use crate::savepoint::Trained;
 use crate::spec::Experiment;
-use crate::{device, interrupt, results, stage};
+use crate::{device, integrity, interrupt, results, stage, whole_folder};
 
 const SYNTHETIC: &str = "synthetic.jsonl";
 const CURVE: &str = "training.csv";
@@ -67,18 +68,19 @@ struct Made {
     regeneration: Option<RegenerationRecord>,
 }
 
-/// Runs every generation that the folder does not have yet, and returns the records of all.
-pub fn run(run: RunContext<'_>) -> Result<Vec<Record>> {
+/// Runs every generation that is not among `records`, and returns the records of all.
+pub fn run(run: RunContext<'_>, records: Vec<Record>) -> Result<Vec<Record>> {
     let RunContext { experiment, folder, .. } = run;
     let seeds = Seeds::new(experiment.seed, &experiment.domain);
     let second_device = experiment.evaluation_device.as_deref().filter(|text| *text != experiment.device);
     let base = Checkpoint::base(run.assets);
-    let present = run_folder::generations(folder.path())?;
-    let mut checkpoint = resume(run, present.last().copied(), &base)?;
+    let last = records.last().map(|record| record.generation);
+    let mut checkpoint = resume(run, last, &base)?;
     // generation 0 can be missing alone: nothing that follows rests on the evaluation of the base
-    let next = present.last().map_or(1, |last| last + 1).max(1);
-    let missing_base = (!present.contains(&0)).then_some(0);
+    let next = last.map_or(1, |last| last + 1).max(1);
+    let missing_base = records.first().is_none_or(|first| first.generation > 0).then_some(0);
     let mut pools = read_pools(run, next)?;
+    let records = Records(Mutex::new(records));
 
     std::thread::scope(|scope| -> Result<()> {
         let mut measuring: Option<ScopedJoinHandle<'_, Result<()>>> = None;
@@ -86,22 +88,47 @@ pub fn run(run: RunContext<'_>) -> Result<Vec<Record>> {
             if interrupt::requested() {
                 bail!(interrupt::Interrupted);
             }
+            let of_generation = || format!("generation {generation}");
             let (made, of) = if generation == 0 {
                 (evaluation_of_base(run, &base)?, &base)
             } else {
-                let (trained, made) = make(run, &seeds, &checkpoint, generation, &mut pools)?;
+                let made = make(run, &seeds, &checkpoint, generation, &mut pools).with_context(of_generation);
+                // what it rests on may still be in the making of its record
+                wait(measuring.take())?;
+                let (trained, made) = made.inspect_err(|error| records.note_trouble(folder, generation, error))?;
                 checkpoint = trained;
                 (made, &checkpoint)
             };
-            wait(measuring.take())?;
-            measuring = evaluate(scope, run, &seeds, of, made, second_device)
-                .with_context(|| format!("generation {generation}"))?;
+            measuring = evaluate(scope, run, &records, &seeds, of, made, second_device)
+                .with_context(of_generation)
+                .inspect_err(|error| records.note_trouble(folder, generation, error))?;
         }
         wait(measuring)
     })?;
-    let records = folder.records()?;
+    let records = records.all();
     results::write(folder, &records)?;
     Ok(records)
+}
+
+/// The records of all complete generations, in order; the thread that measures adds to them.
+struct Records(Mutex<Vec<Record>>);
+
+impl Records {
+    fn add(&self, record: Record) {
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        records.push(record);
+        records.sort_by_key(|record| record.generation);
+    }
+
+    fn all(&self) -> Vec<Record> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_trouble(&self, folder: &RunFolder, generation: u32, error: &anyhow::Error) {
+        if let Err(error) = results::note_trouble(folder, &self.all(), generation, error) {
+            tracing::warn!("metrics.csv does not say why generation {generation} could not be made: {error:#}");
+        }
+    }
 }
 
 fn wait(measuring: Option<ScopedJoinHandle<'_, Result<()>>>) -> Result<()> {
@@ -184,7 +211,6 @@ fn make(
     pools: &mut Vec<Vec<Block>>,
 ) -> Result<(Checkpoint, Made)> {
     let RunContext { experiment, assets, folder, device, .. } = run;
-    let of_generation = || format!("generation {generation}");
     let n = assets.corpus.contexts.len();
     let start = match experiment.setting {
         Setting::S1 => (&assets.base.model, "base".to_string(), &assets.base.hash),
@@ -202,8 +228,7 @@ fn make(
                 let contexts = &assets.corpus.contexts;
                 let save = Some(&mut draft.save);
                 let (pool, record) =
-                    stage::regenerate(&writer, contexts, &experiment.regeneration, seeds, Some(generation), save)
-                        .with_context(of_generation)?;
+                    stage::regenerate(&writer, contexts, &experiment.regeneration, seeds, Some(generation), save)?;
                 write_pool(&path, &pool, assets)?;
                 draft.save.save_pool(&path, &record)?;
                 (pool, record)
@@ -229,15 +254,15 @@ fn make(
         None => {
             let save = Some(&mut draft.save);
             let (model, curve, record) =
-                stage::train(start.0, &mixture.blocks, &experiment.training, seeds, Some(generation), save)
-                    .with_context(of_generation)?;
-            let curve = stage::curve_csv(&curve);
-            fs::write(draft.file(CURVE), &curve).with_context(of_generation)?;
+                stage::train(start.0, &mixture.blocks, &experiment.training, seeds, Some(generation), save)?;
+            let path = draft.file(CURVE);
+            fs::write(&path, stage::curve_csv(&curve))
+                .with_context(|| format!("{} can not be written", path.display()))?;
             let saved = draft.model()?;
             model.save(&saved)?;
             assets.base.tokenizer.save(&saved)?;
-            draft.flush()?;
-            let trained = Trained { weights: model.hash()?, curve: hash_bytes(curve.as_bytes()), record };
+            whole_folder::flush(draft.path())?;
+            let trained = Trained { weights: model.hash()?, files: draft.files()?, record };
             draft.save.save_trained(trained.clone())?;
             (model, trained)
         }
@@ -260,13 +285,18 @@ fn make(
 /// The weights that an earlier process trained for this draft, if they are there as it left them.
 fn trained_before(run: RunContext<'_>, draft: &Draft) -> Option<(Opt, Trained)> {
     let trained = draft.save.trained()?.clone();
-    let model = Opt::load(&draft.model_path(), run.device).ok()?;
-    let curve = hash_file(&draft.file(CURVE)).ok()?;
-    if model.hash().ok()? != trained.weights || curve != trained.curve {
-        tracing::warn!("{} is damaged; training begins again", draft.model_path().display());
+    let damage = integrity::damaged_file(draft.path(), &trained.files);
+    let model = match damage {
+        None => Opt::load(&draft.model_path(), run.device).ok(),
+        Some(_) => None,
+    };
+    let hash = model.as_ref().and_then(|model| model.hash().ok());
+    if hash.as_ref() != Some(&trained.weights) {
+        let what = damage.unwrap_or_else(|| "the weights are not those that were trained".to_string());
+        tracing::warn!("{}: {what}; training begins again", draft.path().display());
         return None;
     }
-    Some((model, trained))
+    Some((model?, trained))
 }
 
 fn mixture_record(experiment: &Experiment, mixture: &Mixture) -> MixtureRecord {
@@ -296,6 +326,7 @@ fn write_pool(path: &Path, pool: &[Block], assets: &Assets) -> Result<()> {
 fn evaluate<'scope, 'run: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     run: RunContext<'run>,
+    records: &'run Records,
     seeds: &Seeds,
     checkpoint: &Checkpoint,
     mut made: Made,
@@ -314,7 +345,7 @@ fn evaluate<'scope, 'run: 'scope>(
                 evaluation
             }
         };
-        commit(run, made, evaluation)?;
+        commit(run, records, made, evaluation)?;
         return Ok(None);
     }
     if let Some(name) = second_device {
@@ -328,13 +359,13 @@ fn evaluate<'scope, 'run: 'scope>(
             let means = Means { experiment, assets, seeds: &seeds, encoder, device };
             let answered = evaluation::answer(means, &model, &mut made.draft, made.generation)?;
             let evaluation = evaluation::measure(experiment, &made.draft, &answered)?;
-            commit(run, made, evaluation)
+            commit(run, records, made, evaluation)
         })));
     }
     let answered = evaluation::answer(means, &checkpoint.model, &mut made.draft, made.generation)?;
     let finish = move || {
         let evaluation = evaluation::measure(experiment, &made.draft, &answered)?;
-        commit(run, made, evaluation)
+        commit(run, records, made, evaluation)
     };
     if device.is_gpu() {
         return Ok(Some(scope.spawn(finish)));
@@ -344,7 +375,7 @@ fn evaluate<'scope, 'run: 'scope>(
 }
 
 /// Writes the record. With it the generation appears.
-fn commit(run: RunContext<'_>, made: Made, evaluation: Evaluation) -> Result<()> {
+fn commit(run: RunContext<'_>, records: &Records, made: Made, evaluation: Evaluation) -> Result<()> {
     let RunContext { experiment, assets, folder, .. } = run;
     let Evaluation { evaluation, embedding, measured, noise, perplexity } = evaluation;
     let mut inputs = BTreeMap::from([
@@ -389,7 +420,8 @@ fn commit(run: RunContext<'_>, made: Made, evaluation: Evaluation) -> Result<()>
     };
     made.draft.commit(&record)?;
     folder.retain(experiment.checkpoints.keep, record.generation)?;
-    let records = folder.records()?;
+    records.add(record);
+    let records = records.all();
     results::write(folder, &records)?;
     results::refresh_page(folder, &results::report_options(experiment, assets));
     results::announce(&records);

@@ -30,6 +30,7 @@ mod shard_stream;
 mod spec;
 mod stage;
 mod sweep;
+mod whole_folder;
 mod yaml;
 
 use std::process::ExitCode;

@@ -9,7 +9,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,10 +18,11 @@ use serde::{Deserialize, Serialize};
 use sigma_data::answers::FinishReason;
 use sigma_data::hash::{hash_bytes, hash_file};
 use sigma_generate::Completion;
-use sigma_report::record::{RegenerationRecord, TrainingRecord};
+use sigma_report::record::{FileEntry, RegenerationRecord, TrainingRecord};
 use sigma_train::TrainingState;
 
 use crate::results;
+use crate::whole_folder::sync;
 
 const STATE: &str = "state.json";
 
@@ -59,8 +60,8 @@ struct Training {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Trained {
     pub weights: String,
-    /// Hash of the loss curve's file.
-    pub curve: String,
+    /// Everything that the generation has written so far.
+    pub files: BTreeMap<String, FileEntry>,
     pub record: TrainingRecord,
 }
 
@@ -187,7 +188,7 @@ impl Savepoint {
         self.state.trained.as_ref()
     }
 
-    /// The weights are on the disk, and so is the loss curve.
+    /// The weights are on the disk, and so is everything else that was written.
     pub fn save_trained(&mut self, trained: Trained) -> Result<()> {
         self.state.trained = Some(trained);
         let before = self.state.training.take();
@@ -233,11 +234,6 @@ impl Savepoint {
     fn texts_path(&self, stage: &str) -> PathBuf {
         self.folder.join(format!("{stage}.jsonl"))
     }
-}
-
-fn sync(path: &Path) -> Result<()> {
-    let flushed = File::open(path).and_then(|file| file.sync_all());
-    flushed.with_context(|| format!("{} can not be flushed", path.display()))
 }
 
 #[cfg(test)]

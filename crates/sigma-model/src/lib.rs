@@ -8,6 +8,7 @@ pub mod device;
 pub mod encoder;
 mod error;
 pub mod opt;
+mod launches;
 mod padding;
 pub mod weights;
 

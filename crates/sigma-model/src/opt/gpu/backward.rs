@@ -4,9 +4,10 @@ use sigma_kernels::gpu::{BatchedOperand, Buffer, Dtype, Gpu, GpuError, View};
 
 use super::Weights;
 use super::forward::{Role, Sequences};
-use super::kernels::{Dropped, Kernels, PIECE};
-use crate::opt::OptConfig;
+use crate::launches::{Dropped, Kernels, PIECE};
+use crate::opt::config::POSITION_OFFSET;
 use crate::opt::parameters::Affine;
+use crate::opt::{NORM_EPS, OptConfig};
 
 /// Rows of logits that exist at a time.
 const HEAD_ROWS: usize = 512;
@@ -159,7 +160,7 @@ impl Gradients {
             // a norm's bias lies behind its weight
             let gradient = gradients.slice(norm.weight.start..norm.bias.end);
             let spaces = (self.parts.view(), self.moments.view());
-            kernels.layer_norm_backward(dx, gradient, (dy, x, weights.value(&norm.weight)), spaces)
+            kernels.layer_norm_backward(dx, gradient, (dy, x, weights.value(&norm.weight), NORM_EPS), spaces)
         };
         let dlast = match &layout.projections {
             Some((_, project_out)) => {
@@ -207,7 +208,7 @@ impl Gradients {
             }
         }
         let positions = gradients.slice(layout.embed_positions.clone());
-        kernels.position_backward(positions, ds, (sequences.batch, sequences.time), d)?;
+        kernels.position_backward(positions, ds, (sequences.batch, sequences.time, POSITION_OFFSET), d)?;
         let dtokens = match (&layout.projections, &sequences.tokens, &self.dtokens) {
             (Some((project_in, _)), Some(tokens), Some(dtokens)) => {
                 kernels.cast(dy, ds)?;

@@ -5,9 +5,10 @@
 
 use sigma_kernels::gpu::{Arg, Buffer, Dtype, GpuError, Graph};
 
-use super::kernels::Kernels;
 use super::{GpuParameters, Weights as Operands};
 use crate::ModelError;
+use crate::launches::Kernels;
+use crate::opt::config::POSITION_OFFSET;
 use crate::opt::{Opt, OptConfig, Weights};
 
 /// A cache's capacity is a multiple of this many tokens, which its keys lie in groups of.
@@ -235,9 +236,8 @@ impl GpuDecoder<'_> {
             kernels.cast(normed, stream)?;
         }
         for (layer, (keys, values)) in layout.layers.iter().zip(&s.caches) {
-            let attention_norm = &layer.self_attn_layer_norm;
-            let attention_norm = (weights.value(&attention_norm.weight), weights.value(&attention_norm.bias));
-            let norm = (weights.value(&layer.final_layer_norm.weight), weights.value(&layer.final_layer_norm.bias));
+            let (attention_norm, norm) =
+                (weights.norm(&layer.self_attn_layer_norm), weights.norm(&layer.final_layer_norm));
             if pre {
                 kernels.layer_norm(normed, None, stream, attention_norm)?;
             }
@@ -260,10 +260,7 @@ impl GpuDecoder<'_> {
         }
         if draws {
             match &layout.final_layer_norm {
-                Some(norm) => {
-                    let norm = (weights.value(&norm.weight), weights.value(&norm.bias));
-                    kernels.layer_norm(normed, None, stream, norm)?;
-                }
+                Some(norm) => kernels.layer_norm(normed, None, stream, weights.norm(norm))?,
                 None => kernels.cast(normed, stream)?,
             }
             let mut hidden = normed;
@@ -284,7 +281,7 @@ impl GpuDecoder<'_> {
     fn embed(&self, weights: &Operands<'_>, kernels: &Kernels<'_>) -> Result<(), GpuError> {
         let (s, state, layout, d) = (&self.space, &self.state, weights.layout, self.config.hidden_size);
         let (table, positions) = (weights.value(&layout.embed_tokens), weights.value(&layout.embed_positions));
-        let ids = (state.next.view(), state.lens.view());
+        let ids = (state.next.view(), state.lens.view(), POSITION_OFFSET);
         match (&layout.projections, &s.tokens) {
             (Some((project_in, _)), Some(tokens)) => {
                 let width = self.config.embedding_width();

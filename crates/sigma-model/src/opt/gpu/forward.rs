@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use sigma_kernels::gpu::{BatchedOperand, Buffer, Dtype, GemmBatched, Gpu, GpuError, View};
 
-use super::kernels::{Dropped, Kernels};
+use crate::launches::{Dropped, Kernels};
 use super::{GpuParameters, Weights};
 use crate::opt::OptConfig;
+use crate::opt::config::POSITION_OFFSET;
 use crate::padding::pad_right;
 
 /// Tokens of one pass where nothing is kept for a backward pass.
@@ -191,7 +192,7 @@ impl Sequences {
         let kernels = weights.kernels();
         let (d, layout) = (config.hidden_size, weights.layout);
         let positions = weights.value(&layout.embed_positions);
-        let ids = (self.ids.view(), self.positions.view());
+        let ids = (self.ids.view(), self.positions.view(), POSITION_OFFSET);
         let table = weights.value(&layout.embed_tokens);
         match (&layout.projections, &self.tokens) {
             (Some((project_in, _)), Some(tokens)) => {
@@ -209,7 +210,7 @@ impl Sequences {
         for (j, dropped) in dropped.iter().enumerate() {
             let layer = &layout.layers[j / 2];
             let norm = if j % 2 == 0 { &layer.self_attn_layer_norm } else { &layer.final_layer_norm };
-            let norm = (weights.value(&norm.weight), weights.value(&norm.bias));
+            let norm = weights.norm(norm);
             if config.do_layer_norm_before {
                 kernels.layer_norm(self.n[j].view(), None, self.s[j].view(), norm)?;
             }
@@ -238,8 +239,8 @@ impl Sequences {
         let last = self.last(config).view();
         match &layout.final_layer_norm {
             Some(norm) => {
-                let norm = (weights.value(&norm.weight), weights.value(&norm.bias));
-                kernels.layer_norm(self.normed.view(), self.exact_normed.as_ref().map(Buffer::view), last, norm)?;
+                let exact = self.exact_normed.as_ref().map(Buffer::view);
+                kernels.layer_norm(self.normed.view(), exact, last, weights.norm(norm))?;
             }
             None => {
                 kernels.cast(self.normed.view(), last)?;

@@ -7,7 +7,6 @@
 mod backward;
 mod decoding;
 mod forward;
-mod kernels;
 mod training;
 
 use std::ops::Range;
@@ -20,8 +19,9 @@ pub use decoding::{GpuDecoder, RowState, Sampling, Slot};
 pub(super) use forward::{head, hidden_states};
 pub use training::GpuTraining;
 
-use super::parameters::{Layout, Parameters};
-use kernels::Kernels;
+use super::parameters::{Affine, Layout, Parameters};
+use crate::launches::Kernels;
+use crate::opt::NORM_EPS;
 
 /// The precision of products by candle's name for it; what is no half precision is f32.
 pub(super) fn dtype(compute: DType) -> Dtype {
@@ -93,6 +93,11 @@ impl<'a> Weights<'a> {
     /// In f32: embeddings, biases, norms.
     fn value(&self, range: &Range<usize>) -> View<'a> {
         self.values.slice(range.clone())
+    }
+
+    /// Weight, bias and epsilon of a layer norm.
+    fn norm(&self, norm: &Affine) -> (View<'a>, View<'a>, f64) {
+        (self.value(&norm.weight), self.value(&norm.bias), NORM_EPS)
     }
 
     /// In the precision of products: matrices.

@@ -8,9 +8,9 @@ use sigma_kernels::gpu::{Buffer, Dtype, Gpu, Graph};
 
 use super::backward::Gradients;
 use super::forward::Sequences;
-use super::kernels::{Dropped, Kernels};
 use super::{GpuParameters, Weights};
 use crate::ModelError;
+use crate::launches::{Dropped, Kernels};
 use crate::opt::parameters::{Layout, named};
 use crate::opt::{Dropout, Opt, OptConfig};
 

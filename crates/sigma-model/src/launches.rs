@@ -1,10 +1,7 @@
-//! The kernels and products of OPT with the sizes of their launches, one function each; what they compute is said in
+//! The GPU's kernels and products with the sizes of their launches, one function each; what they compute is said in
 //! `sigma-kernels/cuda`.
 
 use sigma_kernels::gpu::{Arg, Dtype, Gemm, Gpu, GpuError, Operand, View};
-
-use crate::opt::NORM_EPS;
-use crate::opt::config::POSITION_OFFSET;
 
 type Done = Result<(), GpuError>;
 
@@ -15,7 +12,7 @@ const WARPS: u32 = 4;
 /// Threads of a block that handles one row of logits.
 const LOGITS_BLOCK: u32 = 512;
 /// Rows whose sums over columns one thread makes.
-pub(super) const PIECE: usize = 32;
+pub(crate) const PIECE: usize = 32;
 /// Gradients whose squares one block adds.
 const SQUARES: usize = 1 << 16;
 /// Blocks that go through all parameters together.
@@ -23,16 +20,16 @@ const UPDATE_BLOCKS: u32 = 2048;
 
 /// Dropout of one sub-block: where its key stands in device memory, and the probability.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Dropped<'a> {
-    pub(super) key: View<'a>,
-    pub(super) p: f64,
+pub(crate) struct Dropped<'a> {
+    pub(crate) key: View<'a>,
+    pub(crate) p: f64,
 }
 
 /// Launches on `gpu`, with products in `dtype`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Kernels<'a> {
-    pub(super) gpu: &'a Gpu,
-    pub(super) dtype: Dtype,
+pub(crate) struct Kernels<'a> {
+    pub(crate) gpu: &'a Gpu,
+    pub(crate) dtype: Dtype,
 }
 
 /// Sizes come from buffers that exist; kernels count their elements in 32 bits.
@@ -54,7 +51,7 @@ impl Kernels<'_> {
     }
 
     /// A thread for each of `n` elements.
-    pub(super) fn each(&self, kernel: &str, n: usize, args: &[Arg<'_>]) -> Done {
+    pub(crate) fn each(&self, kernel: &str, n: usize, args: &[Arg<'_>]) -> Done {
         self.gpu.launch(kernel, (blocks(n, BLOCK), 1), BLOCK, 0, args)
     }
 
@@ -70,35 +67,35 @@ impl Kernels<'_> {
     }
 
     /// A block for each of `n` rows of logits.
-    pub(super) fn each_row_of_logits(&self, kernel: &str, n: usize, args: &[Arg<'_>]) -> Done {
+    pub(crate) fn each_row_of_logits(&self, kernel: &str, n: usize, args: &[Arg<'_>]) -> Done {
         self.gpu.launch(kernel, (blocks(n, 1), 1), LOGITS_BLOCK, 0, args)
     }
 
     /// f32 to the precision of products.
-    pub(super) fn cast(&self, to: View<'_>, from: View<'_>) -> Done {
+    pub(crate) fn cast(&self, to: View<'_>, from: View<'_>) -> Done {
         let grid = blocks(from.len(), BLOCK).min(UPDATE_BLOCKS);
         let args = [to.into(), from.into(), count(from.len())];
         self.gpu.launch(&self.typed("cast"), (grid, 1), BLOCK, 0, &args)
     }
 
-    /// Token and position embeddings; where `tokens` is missing, `stream` holds the token embeddings already.
-    pub(super) fn embed(
+    /// Token and position embeddings, positions looked up `offset` rows further down; where `tokens` is missing, `stream` holds the token embeddings already.
+    pub(crate) fn embed(
         &self,
         stream: View<'_>,
         (tokens, positions): (Option<View<'_>>, View<'_>),
-        (ids, at): (View<'_>, View<'_>),
+        (ids, at, offset): (View<'_>, View<'_>, usize),
         d: usize,
     ) -> Done {
-        let offset = count(POSITION_OFFSET);
+        let offset = count(offset);
         let args = [stream.into(), optional(tokens), positions.into(), ids.into(), at.into(), offset, count(d)];
         self.each_block("embed", stream.len() / d, &args)
     }
 
-    pub(super) fn gather(&self, y: View<'_>, table: View<'_>, ids: View<'_>, width: usize) -> Done {
+    pub(crate) fn gather(&self, y: View<'_>, table: View<'_>, ids: View<'_>, width: usize) -> Done {
         self.each_block(&self.typed("gather"), ids.len(), &[y.into(), table.into(), ids.into(), count(width)])
     }
 
-    pub(super) fn embedding_backward(
+    pub(crate) fn embedding_backward(
         &self,
         gradient: View<'_>,
         dy: View<'_>,
@@ -110,7 +107,7 @@ impl Kernels<'_> {
         self.each_block("embedding_backward", rows, &args)
     }
 
-    pub(super) fn position_backward(
+    pub(crate) fn position_backward(
         &self,
         gradient: View<'_>,
         dy: View<'_>,
@@ -121,15 +118,15 @@ impl Kernels<'_> {
         self.each_block("position_backward", time, &args)
     }
 
-    /// `norm` is its weight and bias; `exact` gets the result in f32 too.
-    pub(super) fn layer_norm(
+    /// `exact` gets the result in f32 too.
+    pub(crate) fn layer_norm(
         &self,
         y: View<'_>,
         exact: Option<View<'_>>,
         x: View<'_>,
-        (weight, bias): (View<'_>, View<'_>),
+        (weight, bias, eps): (View<'_>, View<'_>, f64),
     ) -> Done {
-        let (d, eps) = (weight.len(), Arg::F32(NORM_EPS as f32));
+        let (d, eps) = (weight.len(), Arg::F32(eps as f32));
         let rows = x.len() / d;
         let args = [y.into(), optional(exact), x.into(), weight.into(), bias.into(), count(rows), count(d), eps];
         self.each_row(&self.typed("layer_norm"), rows, 0, &args)
@@ -137,14 +134,14 @@ impl Kernels<'_> {
 
     /// `gradient` is that of weight and bias, which lie side by side; `parts` has room for their sums over pieces of rows, and
     /// `moments` for two numbers of each row.
-    pub(super) fn layer_norm_backward(
+    pub(crate) fn layer_norm_backward(
         &self,
         (dx, accumulate): (View<'_>, bool),
         gradient: View<'_>,
-        (dy, x, weight): (View<'_>, View<'_>, View<'_>),
+        (dy, x, weight, eps): (View<'_>, View<'_>, View<'_>, f64),
         (parts, moments): (View<'_>, View<'_>),
     ) -> Done {
-        let (d, eps) = (weight.len(), Arg::F32(NORM_EPS as f32));
+        let (d, eps) = (weight.len(), Arg::F32(eps as f32));
         let rows = x.len() / d;
         let accumulate = Arg::U32(u32::from(accumulate));
         let (n, width) = (count(rows), count(d));
@@ -161,7 +158,7 @@ impl Kernels<'_> {
     }
 
     /// total = the sums of x over its rows, with `total.len()` columns.
-    pub(super) fn column_sums(&self, total: View<'_>, x: View<'_>, parts: View<'_>) -> Done {
+    pub(crate) fn column_sums(&self, total: View<'_>, x: View<'_>, parts: View<'_>) -> Done {
         let columns = total.len();
         let rows = x.len() / columns;
         let parts = parts.slice(0..rows.div_ceil(PIECE) * columns);
@@ -177,21 +174,26 @@ impl Kernels<'_> {
         self.each("column_sums_finish", columns, &args)
     }
 
-    pub(super) fn bias(&self, y: View<'_>, bias: View<'_>) -> Done {
+    pub(crate) fn bias(&self, y: View<'_>, bias: View<'_>) -> Done {
         let args = [y.into(), bias.into(), count(y.len()), count(bias.len())];
         self.each(&self.typed("bias"), y.len(), &args)
     }
 
-    pub(super) fn bias_relu(&self, y: View<'_>, bias: View<'_>) -> Done {
+    pub(crate) fn bias_gelu(&self, y: View<'_>, bias: View<'_>) -> Done {
+        let args = [y.into(), bias.into(), count(y.len()), count(bias.len())];
+        self.each(&self.typed("bias_gelu"), y.len(), &args)
+    }
+
+    pub(crate) fn bias_relu(&self, y: View<'_>, bias: View<'_>) -> Done {
         let args = [y.into(), bias.into(), count(y.len()), count(bias.len())];
         self.each(&self.typed("bias_relu"), y.len(), &args)
     }
 
-    pub(super) fn relu_backward(&self, dy: View<'_>, y: View<'_>) -> Done {
+    pub(crate) fn relu_backward(&self, dy: View<'_>, y: View<'_>) -> Done {
         self.each(&self.typed("relu_backward"), y.len(), &[dy.into(), y.into(), count(y.len())])
     }
 
-    pub(super) fn residual(
+    pub(crate) fn residual(
         &self,
         out: View<'_>,
         (x, y): (View<'_>, View<'_>),
@@ -204,31 +206,31 @@ impl Kernels<'_> {
     }
 
     /// The gradient of a sub-block's result, in the precision of products, from that of the stream.
-    pub(super) fn residual_backward(&self, dy: View<'_>, ds: View<'_>, dropped: Option<Dropped<'_>>) -> Done {
+    pub(crate) fn residual_backward(&self, dy: View<'_>, ds: View<'_>, dropped: Option<Dropped<'_>>) -> Done {
         let (n, key, p) = (ds.len(), optional(dropped.map(|d| d.key)), dropped.map_or(0.0, |d| d.p));
         let args = [dy.into(), ds.into(), count(n), key, Arg::F64(p)];
         self.each(&self.typed("residual_backward"), n.div_ceil(2), &args)
     }
 
     /// y += x.
-    pub(super) fn accumulate(&self, y: View<'_>, x: View<'_>) -> Done {
+    pub(crate) fn accumulate(&self, y: View<'_>, x: View<'_>) -> Done {
         self.each("accumulate", y.len(), &[y.into(), x.into(), count(y.len())])
     }
 
-    pub(super) fn causal_softmax(&self, p: View<'_>, scores: View<'_>, time: usize) -> Done {
+    pub(crate) fn causal_softmax(&self, p: View<'_>, scores: View<'_>, time: usize) -> Done {
         let rows = p.len() / time;
         let args = [p.into(), scores.into(), count(rows), count(time)];
         self.each_row(&self.typed("causal_softmax"), rows, 0, &args)
     }
 
-    pub(super) fn causal_softmax_backward(&self, ds: View<'_>, p: View<'_>, dp: View<'_>, time: usize) -> Done {
+    pub(crate) fn causal_softmax_backward(&self, ds: View<'_>, p: View<'_>, dp: View<'_>, time: usize) -> Done {
         let rows = p.len() / time;
         let args = [ds.into(), p.into(), dp.into(), count(rows), count(time)];
         self.each_row(&self.typed("causal_softmax_backward"), rows, 0, &args)
     }
 
     /// Attention of one new token per row; `keys` and `values` hold `capacity` tokens of each.
-    pub(super) fn cached_attention(
+    pub(crate) fn cached_attention(
         &self,
         out: View<'_>,
         (keys, values): (View<'_>, View<'_>),
@@ -251,7 +253,28 @@ impl Kernels<'_> {
         self.each_row(&self.typed("cached_attention"), rows * heads, capacity + width, &args)
     }
 
-    pub(super) fn cross_entropy(
+    /// Attention in which every token of a text sees every other; the text of token i are the tokens begins[i] .. ends[i].
+    pub(crate) fn full_attention(
+        &self,
+        out: View<'_>,
+        qkv: View<'_>,
+        (begins, ends): (View<'_>, View<'_>),
+        (heads, longest): (usize, usize),
+    ) -> Done {
+        let tokens = begins.len();
+        let width = count(out.len() / tokens / heads);
+        let (n, heads_arg, most) = (count(tokens), count(heads), count(longest));
+        let args = [out.into(), qkv.into(), begins.into(), ends.into(), n, heads_arg, width, most];
+        self.each_row(&self.typed("full_attention"), tokens * heads, longest, &args)
+    }
+
+    /// The mean of the states of each text, which begin at starts[i] and end at starts[i + 1].
+    pub(crate) fn mean_pool(&self, pooled: View<'_>, states: View<'_>, starts: View<'_>, d: usize) -> Done {
+        let args = [pooled.into(), states.into(), starts.into(), count(d)];
+        self.each_block("mean_pool", starts.len() - 1, &args)
+    }
+
+    pub(crate) fn cross_entropy(
         &self,
         losses: View<'_>,
         gradient: View<'_>,
@@ -264,24 +287,24 @@ impl Kernels<'_> {
     }
 
     /// The mean of x, to the f64 at `mean`.
-    pub(super) fn mean(&self, mean: View<'_>, x: View<'_>) -> Done {
+    pub(crate) fn mean(&self, mean: View<'_>, x: View<'_>) -> Done {
         self.gpu.launch("mean", (1, 1), LOGITS_BLOCK, 0, &[mean.into(), x.into(), count(x.len())])
     }
 
     /// The numbers of f64 that [`Self::norm`] needs for `n` gradients.
-    pub(super) fn norm_parts(n: usize) -> usize {
+    pub(crate) fn norm_parts(n: usize) -> usize {
         n.div_ceil(SQUARES)
     }
 
     /// The L2 norm of x, to the f64 at `norm`.
-    pub(super) fn norm(&self, norm: View<'_>, x: View<'_>, parts: View<'_>) -> Done {
+    pub(crate) fn norm(&self, norm: View<'_>, x: View<'_>, parts: View<'_>) -> Done {
         let args = [parts.into(), x.into(), Arg::U64(x.len() as u64), count(SQUARES)];
         self.gpu.launch("squares", (blocks(x.len(), SQUARES as u32), 1), LOGITS_BLOCK, 0, &args)?;
         self.gpu.launch("norm_finish", (1, 1), LOGITS_BLOCK, 0, &[norm.into(), parts.into(), count(parts.len())])
     }
 
     /// One step of AdamW; `copy` gets the new parameters in the precision of products, where that is not f32.
-    pub(super) fn adamw(
+    pub(crate) fn adamw(
         &self,
         (theta, copy): (View<'_>, Option<View<'_>>),
         gradient: View<'_>,
@@ -311,7 +334,7 @@ impl Kernels<'_> {
     }
 
     /// y `[rows, outputs]` = x `[rows, inputs]` times the transpose of weight `[outputs, inputs]`.
-    pub(super) fn product(&self, y: View<'_>, x: View<'_>, weight: View<'_>, inputs: usize) -> Done {
+    pub(crate) fn product(&self, y: View<'_>, x: View<'_>, weight: View<'_>, inputs: usize) -> Done {
         let (rows, outputs) = (x.len() / inputs, weight.len() / inputs);
         self.gpu.gemm(&Gemm {
             m: rows,
@@ -327,7 +350,7 @@ impl Kernels<'_> {
     }
 
     /// dx `[rows, inputs]` = dy `[rows, outputs]` times weight `[outputs, inputs]`.
-    pub(super) fn product_input(&self, dx: View<'_>, dy: View<'_>, weight: View<'_>, inputs: usize) -> Done {
+    pub(crate) fn product_input(&self, dx: View<'_>, dy: View<'_>, weight: View<'_>, inputs: usize) -> Done {
         let outputs = weight.len() / inputs;
         self.gpu.gemm(&Gemm {
             m: dy.len() / outputs,
@@ -343,7 +366,7 @@ impl Kernels<'_> {
     }
 
     /// dweight `[outputs, inputs]` = (or +=) the transpose of dy `[rows, outputs]` times x `[rows, inputs]`.
-    pub(super) fn product_weight(
+    pub(crate) fn product_weight(
         &self,
         (dweight, accumulate): (View<'_>, bool),
         dy: View<'_>,
