@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, SystemTime};
@@ -23,7 +23,7 @@ use crate::assets::Assets;
 use crate::base_evaluation::{self, SharedEvaluation};
 use crate::evaluation::{self, Evaluation, Means, inference_dtype};
 use crate::mixture::{Mixture, RealText, mix};
-use crate::run_folder::{Draft, RunFolder};
+use crate::run_folder::{self, Draft, MODEL, RunFolder};
 use crate::savepoint::Trained;
 use crate::spec::Experiment;
 use crate::{device, integrity, interrupt, results, stage, whole_folder};
@@ -57,9 +57,11 @@ impl Checkpoint {
 }
 
 /// A generation that has its weights and awaits its measurement.
-struct Made {
+struct Made<'scope> {
     generation: u32,
     draft: Draft,
+    /// The thread that brings the weights to the disk, while they are already in use.
+    writing: Option<ScopedJoinHandle<'scope, Result<()>>>,
     starting: Option<(String, String)>,
     weights: String,
     blocks_hash: Option<String>,
@@ -92,7 +94,7 @@ pub fn run(run: RunContext<'_>, records: Vec<Record>) -> Result<Vec<Record>> {
             let (made, of) = if generation == 0 {
                 (evaluation_of_base(run, &base)?, &base)
             } else {
-                let made = make(run, &seeds, &checkpoint, generation, &mut pools).with_context(of_generation);
+                let made = make(scope, run, &seeds, &checkpoint, generation, &mut pools).with_context(of_generation);
                 // what it rests on may still be in the making of its record
                 wait(measuring.take())?;
                 let (trained, made) = made.inspect_err(|error| records.note_trouble(folder, generation, error))?;
@@ -185,7 +187,7 @@ fn savepoint_key(generation: u32, writer: &str, start: &str) -> String {
 }
 
 /// Generation 0: the base checkpoint itself.
-fn evaluation_of_base(run: RunContext<'_>, checkpoint: &Checkpoint) -> Result<Made> {
+fn evaluation_of_base<'scope>(run: RunContext<'_>, checkpoint: &Checkpoint) -> Result<Made<'scope>> {
     Ok(Made {
         generation: 0,
         draft: run.folder.begin(
@@ -193,6 +195,7 @@ fn evaluation_of_base(run: RunContext<'_>, checkpoint: &Checkpoint) -> Result<Ma
             &savepoint_key(0, &checkpoint.hash, &checkpoint.hash),
             save_every(run.experiment),
         )?,
+        writing: None,
         starting: None,
         weights: checkpoint.hash.clone(),
         blocks_hash: None,
@@ -203,13 +206,14 @@ fn evaluation_of_base(run: RunContext<'_>, checkpoint: &Checkpoint) -> Result<Ma
 }
 
 /// Generation t: the pool that generation t - 1 writes, the blocks chosen from it, and the weights trained on them.
-fn make(
-    run: RunContext<'_>,
+fn make<'scope, 'run: 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    run: RunContext<'run>,
     seeds: &Seeds,
     previous: &Checkpoint,
     generation: u32,
     pools: &mut Vec<Vec<Block>>,
-) -> Result<(Checkpoint, Made)> {
+) -> Result<(Checkpoint, Made<'scope>)> {
     let RunContext { experiment, assets, folder, device, .. } = run;
     let n = assets.corpus.contexts.len();
     let start = match experiment.setting {
@@ -249,8 +253,8 @@ fn make(
         used.clear();
     }
 
-    let (model, trained) = match trained_before(run, &draft) {
-        Some(found) => found,
+    let (model, hash, training, writing) = match trained_before(run, &draft) {
+        Some((model, trained)) => (model, trained.weights, trained.record, None),
         None => {
             let save = Some(&mut draft.save);
             let (model, curve, record) =
@@ -258,20 +262,19 @@ fn make(
             let path = draft.file(CURVE);
             fs::write(&path, stage::curve_csv(&curve))
                 .with_context(|| format!("{} can not be written", path.display()))?;
-            let saved = draft.model()?;
-            model.save(&saved)?;
-            assets.base.tokenizer.save(&saved)?;
-            whole_folder::flush(draft.path())?;
-            let trained = Trained { weights: model.hash()?, files: draft.files()?, record };
-            draft.save.save_trained(trained.clone())?;
-            (model, trained)
+            // what is written is on the host, so that the thread does not need the device
+            let written = model.to_device(&Device::Cpu)?;
+            let hash = written.hash()?;
+            let trained = Trained { weights: hash.clone(), files: BTreeMap::new(), record: record.clone() };
+            let writing = write_weights(scope, assets, &draft, written, trained)?;
+            (model, hash, record, Some(writing))
         }
     };
-    let Trained { weights: hash, record: training, .. } = trained;
 
     let made = Made {
         generation,
         draft,
+        writing,
         starting: Some((start.1, start.2.clone())),
         weights: hash.clone(),
         blocks_hash: Some(hash_blocks(&mixture.blocks)),
@@ -282,9 +285,36 @@ fn make(
     Ok((Checkpoint { name: sigma_report::generation_dir_name(generation), model, hash }, made))
 }
 
+/// Brings the weights to the disk in a thread of their own, and says so in the savepoint when they are there.
+fn write_weights<'scope, 'run: 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    assets: &'run Assets,
+    draft: &Draft,
+    model: Opt,
+    trained: Trained,
+) -> Result<ScopedJoinHandle<'scope, Result<()>>> {
+    let (folder, saved, savepoint) = (draft.path().to_path_buf(), draft.model()?, draft.save.of_weights());
+    // of what else is in the folder, this is finished by now
+    let before: Vec<PathBuf> = [SYNTHETIC, CURVE].map(|name| draft.file(name)).into_iter().filter(|p| p.exists()).collect();
+    Ok(scope.spawn(move || {
+        model.save(&saved)?;
+        assets.base.tokenizer.save(&saved)?;
+        whole_folder::flush(&saved)?;
+        for path in &before {
+            whole_folder::sync(path)?;
+        }
+        whole_folder::sync(&folder)?;
+        let mut files = run_folder::entries(&saved, &format!("{MODEL}/"))?;
+        for path in &before {
+            files.extend(run_folder::entry(path, "")?);
+        }
+        savepoint.save(Trained { files, ..trained })
+    }))
+}
+
 /// The weights that an earlier process trained for this draft, if they are there as it left them.
 fn trained_before(run: RunContext<'_>, draft: &Draft) -> Option<(Opt, Trained)> {
-    let trained = draft.save.trained()?.clone();
+    let trained = draft.save.trained()?;
     let damage = integrity::damaged_file(draft.path(), &trained.files);
     let model = match damage {
         None => Opt::load(&draft.model_path(), run.device).ok(),
@@ -329,7 +359,7 @@ fn evaluate<'scope, 'run: 'scope>(
     records: &'run Records,
     seeds: &Seeds,
     checkpoint: &Checkpoint,
-    mut made: Made,
+    mut made: Made<'scope>,
     second_device: Option<&'run str>,
 ) -> Result<Option<ScopedJoinHandle<'scope, Result<()>>>> {
     let RunContext { experiment, assets, device, .. } = run;
@@ -375,7 +405,8 @@ fn evaluate<'scope, 'run: 'scope>(
 }
 
 /// Writes the record. With it the generation appears.
-fn commit(run: RunContext<'_>, records: &Records, made: Made, evaluation: Evaluation) -> Result<()> {
+fn commit(run: RunContext<'_>, records: &Records, made: Made<'_>, evaluation: Evaluation) -> Result<()> {
+    wait(made.writing).context("the weights")?;
     let RunContext { experiment, assets, folder, .. } = run;
     let Evaluation { evaluation, embedding, measured, noise, perplexity } = evaluation;
     let mut inputs = BTreeMap::from([
@@ -414,7 +445,7 @@ fn commit(run: RunContext<'_>, records: &Records, made: Made, evaluation: Evalua
         noise,
         perplexity,
         flags: measured.flags,
-        started: made.draft.save.started().to_string(),
+        started: made.draft.save.started(),
         finished: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         seconds: made.draft.save.seconds(),
     };

@@ -265,6 +265,26 @@ pub struct Draft {
     owner: String,
 }
 
+/// Size and hash of every file of `folder` by its name behind `prefix`.
+pub fn entries(folder: &Path, prefix: &str) -> Result<BTreeMap<String, FileEntry>> {
+    let mut files = BTreeMap::new();
+    for item in fs::read_dir(folder).with_context(|| format!("{} can not be read", folder.display()))? {
+        let item = item?;
+        if item.file_type()?.is_file() {
+            files.extend(entry(&item.path(), prefix)?);
+        }
+    }
+    Ok(files)
+}
+
+/// The same of one file.
+pub fn entry(path: &Path, prefix: &str) -> Result<Option<(String, FileEntry)>> {
+    let Some(name) = path.file_name() else { return Ok(None) };
+    let unread = || format!("{} can not be read", path.display());
+    let bytes = fs::metadata(path).with_context(unread)?.len();
+    Ok(Some((format!("{prefix}{}", name.to_string_lossy()), FileEntry { bytes, blake3: hash_file(path)? })))
+}
+
 impl Draft {
     pub fn path(&self) -> &Path {
         &self.path
@@ -288,19 +308,9 @@ impl Draft {
 
     /// Size and hash of every file by its name, those of the weights as `model/NAME`; what is for going on is left out.
     pub fn files(&self) -> Result<BTreeMap<String, FileEntry>> {
-        let mut files = BTreeMap::new();
-        for (folder, prefix) in [(self.path.clone(), String::new()), (self.model_path(), format!("{MODEL}/"))] {
-            if !folder.exists() {
-                continue;
-            }
-            for entry in fs::read_dir(&folder).with_context(|| format!("{} can not be read", folder.display()))? {
-                let entry = entry?;
-                if entry.file_type()?.is_file() {
-                    let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-                    let bytes = entry.metadata()?.len();
-                    files.insert(name, FileEntry { bytes, blake3: hash_file(&entry.path())? });
-                }
-            }
+        let mut files = entries(&self.path, "")?;
+        if self.model_path().exists() {
+            files.extend(entries(&self.model_path(), &format!("{MODEL}/"))?);
         }
         Ok(files)
     }
