@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use sigma_kernels::attention::{self, Sizes};
 use sigma_kernels::dropout::Mask;
-use sigma_kernels::linear::{self, Threads};
-use sigma_kernels::{bias, cross_entropy, embedding, layer_norm, relu, residual};
+use sigma_kernels::linear::{self, Then, Threads};
+use sigma_kernels::{cross_entropy, embedding, layer_norm, relu, residual};
 
 use super::sized;
 use crate::ModelError;
@@ -97,7 +97,7 @@ impl HostTraining {
             _ => vec![None; 2 * config.num_hidden_layers],
         };
         self.forward(inputs, sizes, &masks);
-        self.gradients.fill(0.0);
+        clear_sums(&mut self.gradients, &self.parameters.layout);
         let loss = self.head(labels);
         self.backward(inputs, sizes, &masks);
         Ok(loss)
@@ -144,16 +144,16 @@ impl HostTraining {
             let n = &kept.n[j];
             let bias = if j % 2 == 0 {
                 let qkv = sized(&mut kept.qkv[j / 2], r * 3 * d);
-                linear::forward(qkv, n, values(&layer.qkv.weight), d, Threads::All);
-                bias::add(qkv, values(&layer.qkv.bias));
+                let bias = Then::Bias(values(&layer.qkv.bias));
+                linear::forward_then(qkv, n, values(&layer.qkv.weight), d, bias, Threads::All);
                 let attended = sized(&mut kept.attended[j / 2], r * d);
                 attention::forward(attended, qkv, sizes);
                 linear::forward(y, attended, values(&layer.out_proj.weight), d, Threads::All);
                 &layer.out_proj.bias
             } else {
                 let inner = sized(&mut kept.inner[j / 2], r * ffn);
-                linear::forward(inner, n, values(&layer.fc1.weight), d, Threads::All);
-                relu::forward(inner, values(&layer.fc1.bias));
+                let bias = Then::BiasRelu(values(&layer.fc1.bias));
+                linear::forward_then(inner, n, values(&layer.fc1.weight), d, bias, Threads::All);
                 linear::forward(y, inner, values(&layer.fc2.weight), ffn, Threads::All);
                 &layer.fc2.bias
             };
@@ -186,7 +186,7 @@ impl HostTraining {
         let table = layout.embed_tokens.clone();
         cross_entropy::loss_and_gradients(
             sized(&mut self.flowing.dhidden, hidden.len()),
-            &mut self.gradients[table.clone()],
+            (&mut self.gradients[table.clone()], false),
             hidden,
             &self.parameters.values[table],
             labels,
@@ -206,7 +206,7 @@ impl HostTraining {
         match &layout.projections {
             Some((_, project_out)) => {
                 let hidden = kept.hidden(config, layout);
-                linear::backward_weight(&mut gradients[project_out.clone()], dhidden, hidden, d);
+                linear::backward_weight_first(&mut gradients[project_out.clone()], dhidden, hidden, d);
                 linear::backward_input(dn, dhidden, values(project_out), d);
             }
             None => dn.copy_from_slice(dhidden),
@@ -256,7 +256,7 @@ impl HostTraining {
         embedding::backward(&mut gradients[layout.embed_positions.clone()], ds, &kept.position_rows, d, None);
         let dtokens: &[f32] = match &layout.projections {
             Some((project_in, _)) => {
-                linear::backward_weight(&mut gradients[project_in.clone()], ds, &kept.tokens, width);
+                linear::backward_weight_first(&mut gradients[project_in.clone()], ds, &kept.tokens, width);
                 let dtokens = sized(dwide, r * width);
                 linear::backward_input(dtokens, ds, values(project_in), width);
                 dtokens
@@ -280,9 +280,23 @@ impl Kept {
     }
 }
 
+/// Sets to zero what the backward pass adds to. It writes the gradients of matrices as they first come.
+fn clear_sums(gradients: &mut [f32], layout: &Layout) {
+    let both = |norm: &Affine| [norm.weight.clone(), norm.bias.clone()];
+    let mut sums = vec![layout.embed_positions.clone()];
+    sums.extend(layout.final_layer_norm.iter().flat_map(both));
+    for layer in &layout.layers {
+        sums.extend([&layer.self_attn_layer_norm, &layer.final_layer_norm].into_iter().flat_map(both));
+        sums.extend([&layer.qkv, &layer.out_proj, &layer.fc1, &layer.fc2].map(|affine| affine.bias.clone()));
+    }
+    for range in sums {
+        gradients[range].fill(0.0);
+    }
+}
+
 /// Gradients of a linear map's weight and bias, for its input `x` `[R, inputs]`.
 fn affine_backward(gradients: &mut [f32], affine: &Affine, dy: &[f32], x: &[f32], inputs: usize) {
-    linear::backward_weight(&mut gradients[affine.weight.clone()], dy, x, inputs);
+    linear::backward_weight_first(&mut gradients[affine.weight.clone()], dy, x, inputs);
     linear::add_column_sums(&mut gradients[affine.bias.clone()], dy);
 }
 
