@@ -9,7 +9,7 @@ use crate::{difference, values};
 
 const THREADS: u32 = 128;
 
-fn gpus() -> Vec<Gpu> {
+pub(crate) fn gpus() -> Vec<Gpu> {
     let number = std::env::var("SIGMA_EXP_GPU").ok();
     let real = number.map(|number| Gpu::open(number.parse().unwrap()).unwrap());
     [Gpu::emulated()].into_iter().chain(real).collect()
@@ -99,25 +99,29 @@ fn dropout_on_a_gpu_drops_the_same_elements() {
     }
 }
 
-/// A matrix in a buffer whose rows are longer than they need to be, and its values without gaps.
-fn matrix(gpu: &Gpu, rows: usize, columns: usize, stride: usize, seed: u64, dtype: Dtype) -> (Buffer, Vec<f32>) {
-    let stored = values(rows * stride, seed);
-    let (buffer, stored) = match dtype {
+/// Values in a buffer of `dtype`, and what they are rounded to there.
+pub(crate) fn rounded(gpu: &Gpu, values: &[f32], dtype: Dtype) -> (Buffer, Vec<f32>) {
+    match dtype {
         Dtype::F16 => {
-            let x: Vec<f16> = stored.iter().map(|&x| f16::from_f32(x)).collect();
+            let x: Vec<f16> = values.iter().map(|&x| f16::from_f32(x)).collect();
             (gpu.upload(&x).unwrap(), x.iter().map(|x| x.to_f32()).collect())
         }
         Dtype::Bf16 => {
-            let x: Vec<bf16> = stored.iter().map(|&x| bf16::from_f32(x)).collect();
+            let x: Vec<bf16> = values.iter().map(|&x| bf16::from_f32(x)).collect();
             (gpu.upload(&x).unwrap(), x.iter().map(|x| x.to_f32()).collect())
         }
-        _ => (gpu.upload(&stored).unwrap(), stored),
-    };
+        _ => (gpu.upload(values).unwrap(), values.to_vec()),
+    }
+}
+
+/// A matrix in a buffer whose rows are longer than they need to be, and its values without gaps.
+fn matrix(gpu: &Gpu, rows: usize, columns: usize, stride: usize, seed: u64, dtype: Dtype) -> (Buffer, Vec<f32>) {
+    let (buffer, stored) = rounded(gpu, &values(rows * stride, seed), dtype);
     let packed = stored.chunks(stride).flat_map(|row| row[..columns].to_vec()).collect();
     (buffer, packed)
 }
 
-fn as_f32(buffer: &Buffer) -> Vec<f32> {
+pub(crate) fn as_f32(buffer: &Buffer) -> Vec<f32> {
     match buffer.dtype() {
         Dtype::F16 => buffer.read::<f16>(0..buffer.len()).unwrap().iter().map(|x| x.to_f32()).collect(),
         Dtype::Bf16 => buffer.read::<bf16>(0..buffer.len()).unwrap().iter().map(|x| x.to_f32()).collect(),

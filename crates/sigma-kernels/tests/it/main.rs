@@ -5,6 +5,7 @@
 mod emulator;
 mod gpu;
 mod invariance;
+mod operations_on_gpu;
 mod oracle;
 
 use candle_core::{Device, Tensor, Var};
