@@ -11,21 +11,25 @@ set -euo pipefail
 
 cd "$(dirname "$0")/.."
 readonly SECONDS_EACH=${1:-60}
+# The normal build's folder: its compiled dependencies are taken as they are, so only the project's own crates and libFuzzer are compiled.
+CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+export CARGO_TARGET_DIR
+readonly RUN=$CARGO_TARGET_DIR/fuzz-run
 shift || true
 readonly ALL=(documents tokenizer weights model_config npy shards results config)
 targets=("$@")
 [[ ${#targets[@]} -gt 0 ]] || targets=("${ALL[@]}")
 
 # a small run, for its files
-if [[ ! -e target/fuzz-run/metrics.csv ]]; then
-    cargo run --quiet --release -p sigma-exp -- run configs/demo_s2.yaml --out target/fuzz-run --set generations=1 \
+if [[ ! -e $RUN/metrics.csv ]]; then
+    cargo run --quiet --release -p sigma-exp -- run configs/demo_s2.yaml --out "$RUN" --set generations=1 \
         --set corpus.max_contexts=24 --set prompts.max_per_bucket=2 --set evaluation.max_new_tokens=80 --set sigma.observed=12 \
         --set evaluation.noise_replicates=2 >/dev/null 2>&1
 fi
 
 # Files of the repository, cut to a size that mutates well, with the byte before them by which a target chooses the format.
-python3 - <<'PYTHON'
-import json, pathlib, struct
+python3 - "$RUN" <<'PYTHON'
+import json, pathlib, struct, sys
 
 corpus = pathlib.Path("fuzz/corpus")
 data = pathlib.Path("data")
@@ -80,7 +84,7 @@ for file in sorted((goldens / "sigma-data/tests/goldens").rglob("*.parquet")):
     if file.stat().st_size < 20_000:
         seed("shards", file.name, file.read_bytes(), 2)
 
-run = pathlib.Path("target/fuzz-run")
+run = pathlib.Path(sys.argv[1])
 for number, name in [(0, "gen-001/record.json"), (1, "manifest.json"), (2, "metrics.csv"), (4, "buckets.csv"), (4, "timings.csv")]:
     seed("results", name.replace("/", "_"), (run / name).read_bytes(), number)
 seed("results", "stopped", json.dumps({"schema": 1, "generation": 2, "flag": "loss_not_finite", "message": "x"}).encode(), 3)
@@ -91,15 +95,14 @@ seed("config", "complete", (run / "config.yaml").read_bytes(), 0)
 seed("config", "set", b"training.epochs=2\ncheckpoints.keep={every: 2}\nmixture.real_fraction=0.5\ncorpus={hub: org/data, file: x.jsonl}\n", 1)
 PYTHON
 
-# The normal build's folder: its compiled dependencies are taken as they are, so only the project's own crates and libFuzzer are compiled.
-(cd fuzz && RUSTC_WRAPPER=$PWD/rustc.sh CARGO_TARGET_DIR=../target cargo build --release --bins)
+(cd fuzz && RUSTC_WRAPPER=$PWD/rustc.sh cargo build --release --bins)
 
 failed=0
 for target in "${targets[@]}"; do
     mkdir -p "fuzz/artifacts/$target"
     echo "fuzz: $target for $SECONDS_EACH s"
     # what a library says of each input would only fill the screen
-    target/release/"$target" -max_total_time="$SECONDS_EACH" -max_len=65536 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024 \
+    "$CARGO_TARGET_DIR/release/$target" -max_total_time="$SECONDS_EACH" -max_len=65536 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024 \
         -print_final_stats=1 -artifact_prefix="fuzz/artifacts/$target/" "fuzz/corpus/$target" >"fuzz/artifacts/$target.log" 2>&1 || {
         failed=1
         echo "fuzz: $target FAILED:"

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::tempdir;
 
+use crate::integrity::copy;
 use crate::trouble::changed_model;
 use crate::{SMALL, assert_same_results, fails, read, results, root, run_small};
 
@@ -15,9 +16,9 @@ struct Own {
 }
 
 fn own(dir: &Path) -> Own {
-    let copy = |from: &str, to: &str| fs::copy(root().join(from), dir.join(to)).unwrap();
-    copy("data/fin/corpus.jsonl", "corpus.jsonl");
-    copy("data/fin/prompts.jsonl", "prompts.jsonl");
+    for name in ["corpus.jsonl", "prompts.jsonl"] {
+        fs::copy(root().join("data/fin").join(name), dir.join(name)).unwrap();
+    }
     changed_model(&dir.join("model"), |_, _| {});
     changed_model(&dir.join("encoder"), |_, _| {});
     let place = |name: &str| dir.join(name).display().to_string();
@@ -58,8 +59,7 @@ fn other_content_behind_the_same_names_is_refused_with_what_it_is() {
         bytes[end - 4..].copy_from_slice(&0.25f32.to_le_bytes());
         fs::write(path, bytes).unwrap();
     };
-    // a word that is one token, so that nothing but the text itself is another
-    let word = |path: &Path| edit(path, "\"text\":\"", "\"text\":\"Here ");
+    let word = |path: &Path| edit(path, " the ", " this ");
     type Change<'a> = (&'a str, &'a dyn Fn(&Path), &'a str);
     let changes: [Change<'_>; 8] = [
         ("corpus.jsonl", &word, "content of the corpus"),
@@ -77,7 +77,11 @@ fn other_content_behind_the_same_names_is_refused_with_what_it_is() {
     ];
     for (i, (name, change, expected)) in changes.into_iter().enumerate() {
         let (place, kept) = (dir.path().join(name), dir.path().join("kept"));
-        crate::integrity::copy(&place, &kept);
+        if place.is_dir() {
+            copy(&place, &kept)
+        } else {
+            assert!(fs::copy(&place, &kept).is_ok())
+        }
         change(&place);
         let arguments = [&["run", config, "--out", run.to_str().unwrap()][..], &SMALL].concat();
         let message = fails(&arguments);

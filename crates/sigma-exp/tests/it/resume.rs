@@ -1,7 +1,8 @@
 //! A run that is stopped at any instant goes on in the middle of its generation and ends with the bytes of one that never
 //! stopped. `SIGMA_EXP_KILLS=60 cargo test --release` kills so many times instead of a few.
+#![allow(clippy::print_stderr)]
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Saves after every step, so that every instant lies beside a savepoint.
 pub(crate) const SAVE_ALWAYS: [&str; 2] = ["--set", "checkpoints.save_minutes=0"];
 
-pub(crate) fn start(out: &Path, more: &[&str]) -> Child {
+fn start(out: &Path, more: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_sigma-exp"))
         .args(["run", "configs/demo_s2.yaml", "--out", out.to_str().unwrap()])
         .args(SMALL)
@@ -52,7 +53,7 @@ fn partial(out: &Path) -> Option<PathBuf> {
 }
 
 /// Waits until the run is at `wanted` in a generation after the base.
-pub(crate) fn wait_for(child: &mut Child, out: &Path, wanted: &str) {
+fn wait_for(child: &mut Child, out: &Path, wanted: &str) {
     let begun = Instant::now();
     while !(out.join("gen-000").exists() && stage(out) == Some(wanted)) {
         if begun.elapsed() > PATIENCE || child.try_wait().unwrap().is_some() {
@@ -74,7 +75,7 @@ fn a_run_killed_at_many_instants_ends_with_the_same_bytes() {
     let whole = dir.path().join("whole");
     let more = [&SAVE_ALWAYS[..], &["--set", "training.epochs=3"]].concat();
     run_small("configs/demo_s2.yaml", &whole, &more);
-    let mut reached = BTreeSet::new();
+    let mut reached: BTreeMap<&str, usize> = BTreeMap::new();
     let (mut killed, mut runs, mut attempts) = (0, 0, 0);
     while killed < kills {
         runs += 1;
@@ -98,15 +99,17 @@ fn a_run_killed_at_many_instants_ends_with_the_same_bytes() {
             }
             if alive {
                 killed += 1;
-                reached.extend(stage(&out));
+                *reached.entry(stage(&out).unwrap_or("between generations")).or_default() += 1;
             }
         }
         run_small("configs/demo_s2.yaml", &out, &more);
         assert_same_results(&whole, &out);
         assert!(partial(&out).is_none(), "nothing is left over");
     }
+    eprintln!("{killed} kills in {runs} runs, by what was being done: {reached:?}");
     if kills >= 50 {
-        assert_eq!(reached, BTreeSet::from(["answering", "embedding", "sampling", "training", "writing"]));
+        let stages = ["sampling", "training", "answering", "embedding", "writing"];
+        assert!(stages.iter().all(|stage| reached.contains_key(stage)), "{reached:?}");
     }
     assert!(reached.len() >= 2, "{reached:?}");
 }
