@@ -1,5 +1,6 @@
 //! Matrices rearranged for the products of `crate::tile`: right ones in panels of 32 columns, left ones in blocks of 8 rows.
 
+use crate::lanes;
 use crate::tile::{PANEL, ROWS, prefetch};
 use crate::transpose;
 
@@ -20,25 +21,10 @@ impl Right<'_> {
     /// side by side, and the last panel filled up with zeros to 32.
     pub(crate) fn pack(self, panels: &mut [f32], (from, inner): (usize, usize), (first, columns): (usize, usize)) {
         match self {
-            Right::AsIs(values, stride) => {
-                for (i, row) in values[from * stride..].chunks(stride).take(inner).enumerate() {
-                    let row = &row[first..][..columns];
-                    for line in (0..columns).step_by(16) {
-                        prefetch::<0>(row.as_ptr().wrapping_add(AHEAD * stride + line));
-                    }
-                    let (whole, rest) = row.as_chunks::<PANEL>();
-                    for (panel, values) in whole.iter().enumerate() {
-                        if let Some(target) = panels[(panel * inner + i) * PANEL..].first_chunk_mut() {
-                            *target = *values;
-                        }
-                    }
-                    if !rest.is_empty() {
-                        let target = &mut panels[(whole.len() * inner + i) * PANEL..][..PANEL];
-                        target[..rest.len()].copy_from_slice(rest);
-                        target[rest.len()..].fill(0.0);
-                    }
-                }
-            }
+            Right::AsIs(values, stride) => lanes::vectorized(
+                #[inline(always)]
+                || pack_as_is(panels, (values, stride), (from, inner), (first, columns)),
+            ),
             Right::Transposed(values, stride) => {
                 let panels = panels.chunks_exact_mut(inner * PANEL).zip((0..columns).step_by(PANEL));
                 for (panel, skipped) in panels {
@@ -62,6 +48,32 @@ impl Right<'_> {
     }
 }
 
+#[inline(always)]
+fn pack_as_is(
+    panels: &mut [f32],
+    (values, stride): (&[f32], usize),
+    (from, inner): (usize, usize),
+    (first, columns): (usize, usize),
+) {
+    for (i, row) in values[from * stride..].chunks(stride).take(inner).enumerate() {
+        let row = &row[first..][..columns];
+        for line in (0..columns).step_by(16) {
+            prefetch::<1>(row.as_ptr().wrapping_add(AHEAD * stride + line));
+        }
+        let (whole, rest) = row.as_chunks::<PANEL>();
+        for (panel, values) in whole.iter().enumerate() {
+            if let Some(target) = panels[(panel * inner + i) * PANEL..].first_chunk_mut() {
+                *target = *values;
+            }
+        }
+        if !rest.is_empty() {
+            let target = &mut panels[(whole.len() * inner + i) * PANEL..][..PANEL];
+            target[..rest.len()].copy_from_slice(rest);
+            target[rest.len()..].fill(0.0);
+        }
+    }
+}
+
 /// Rows `first..first + rows` of the transpose of a matrix `[inner, stride]`, its rows from `from` on, in blocks of 8 rows: element
 /// after element the numbers of 8 rows side by side, filled up with zeros.
 pub(crate) fn pack_blocks(
@@ -71,20 +83,25 @@ pub(crate) fn pack_blocks(
     (first, rows): (usize, usize),
 ) {
     let (whole, rest) = (rows / ROWS, rows % ROWS);
-    for (i, values) in transposed[from * stride..].chunks(stride).take(inner).enumerate() {
-        let values = &values[first..][..rows];
-        for line in (0..rows).step_by(16) {
-            prefetch::<0>(values.as_ptr().wrapping_add(AHEAD * stride + line));
-        }
-        for (block, values) in values.as_chunks::<ROWS>().0.iter().enumerate() {
-            if let Some(target) = blocks[(block * inner + i) * ROWS..].first_chunk_mut() {
-                *target = *values;
+    lanes::vectorized(
+        #[inline(always)]
+        || {
+            for (i, values) in transposed[from * stride..].chunks(stride).take(inner).enumerate() {
+                let values = &values[first..][..rows];
+                for line in (0..rows).step_by(16) {
+                    prefetch::<1>(values.as_ptr().wrapping_add(AHEAD * stride + line));
+                }
+                for (block, values) in values.as_chunks::<ROWS>().0.iter().enumerate() {
+                    if let Some(target) = blocks[(block * inner + i) * ROWS..].first_chunk_mut() {
+                        *target = *values;
+                    }
+                }
+                if rest > 0 {
+                    let target = &mut blocks[(whole * inner + i) * ROWS..][..ROWS];
+                    target[..rest].copy_from_slice(&values[whole * ROWS..]);
+                    target[rest..].fill(0.0);
+                }
             }
-        }
-        if rest > 0 {
-            let target = &mut blocks[(whole * inner + i) * ROWS..][..ROWS];
-            target[..rest].copy_from_slice(&values[whole * ROWS..]);
-            target[rest..].fill(0.0);
-        }
-    }
+        },
+    );
 }

@@ -18,6 +18,9 @@ const TASKS_PER_THREAD: usize = 4;
 /// Rows or columns of one task of rearranging a whole matrix.
 const SHARED_TASK: usize = 2 * PANEL;
 
+/// Up to this stride a matrix is read column by column as it lies; with longer ones every element is on a page of its own.
+const NARROW: usize = 512;
+
 /// Where a result goes.
 pub(crate) struct Target<'a> {
     pub(crate) values: &'a mut [f32],
@@ -56,8 +59,8 @@ thread_local! {
     static REARRANGED: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
-/// target (+)= left^T right, for left `[inner, rows]` with rows `left_stride` apart and right `[inner, columns]`. The smaller matrix
-/// is rearranged first, for all tasks together. Sums are cut into pieces of `cut`, at most `INNER`.
+/// target (+)= left^T right, for left `[inner, rows]` with rows `left_stride` apart and right `[inner, columns]`. Unless the left matrix
+/// is narrow, the smaller matrix is rearranged first, for all tasks together. Sums are cut into pieces of `cut`, at most `INNER`.
 pub(crate) fn multiply_transposed(
     target: Target<'_>,
     (left, left_stride): (&[f32], usize),
@@ -77,6 +80,11 @@ pub(crate) fn multiply_transposed(
         return;
     }
     assert!(left.len() >= (inner - 1) * left_stride + rows && right.len() >= inner * columns);
+    if left_stride <= NARROW {
+        let left = (left, Left::Columns(left_stride));
+        by_columns(target, left, Right::AsIs(right, columns), (sizes, cut), Then::Nothing, threads);
+        return;
+    }
     let mut shared = REARRANGED.take();
     if rows <= columns {
         shared.resize(rows.div_ceil(ROWS) * ROWS * inner, 0.0);

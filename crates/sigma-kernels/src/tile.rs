@@ -49,6 +49,8 @@ pub(crate) enum Left {
     /// In blocks of eight, this many elements apart: element after element the numbers of the eight rows side by side. The last
     /// block is filled up.
     Blocks(usize),
+    /// Element after element the numbers of all rows side by side, elements this far apart.
+    Columns(usize),
 }
 
 impl Left {
@@ -57,6 +59,7 @@ impl Left {
         match self {
             Left::Rows(stride) => row * stride + inner,
             Left::Blocks(stride) => row / ROWS * stride + inner * ROWS,
+            Left::Columns(stride) => row + inner * stride,
         }
     }
 }
@@ -148,7 +151,7 @@ impl Piece<'_> {
         for row in row..end.min(row + R) {
             let out = self.out.wrapping_add(row * self.out_stride + first);
             for line in (0..PANEL).step_by(16) {
-                prefetch::<0>(out.wrapping_add(line));
+                prefetch::<1>(out.wrapping_add(line));
             }
         }
         // rows beyond the end stand for the last one, and are not stored
@@ -156,16 +159,21 @@ impl Piece<'_> {
             Left::Rows(stride) => {
                 // SAFETY: a row of the left matrix, by the promise of `run`
                 let rows = std::array::from_fn(|r| unsafe { self.left.add((row + r).min(end - 1) * stride) });
-                self.sums::<S, N, R, 1>(simd, panel, rows, row)
+                self.sums::<S, N, R>(simd, panel, rows, 1, row)
             }
             Left::Blocks(stride) => {
                 let start = |row: usize| row / ROWS * stride + row % ROWS;
                 // SAFETY: as above; the element lies in the block of that row
                 let rows = std::array::from_fn(|r| unsafe { self.left.add(start((row + r).min(end - 1))) });
-                self.sums::<S, N, R, ROWS>(simd, panel, rows, row)
+                self.sums::<S, N, R>(simd, panel, rows, ROWS, row)
+            }
+            Left::Columns(stride) => {
+                // SAFETY: as above
+                let rows = std::array::from_fn(|r| unsafe { self.left.add((row + r).min(end - 1)) });
+                self.sums::<S, N, R>(simd, panel, rows, stride, row)
             }
         };
-        let width = PANEL.min(self.columns - first);
+        let (width, bias) = (PANEL.min(self.columns - first), self.biases::<S, N>(simd, first));
         for (r, sums) in sums.into_iter().enumerate() {
             if row + r < end {
                 // SAFETY: `width` columns of a row of the result, which by the promise of `run` are ours alone
@@ -173,42 +181,43 @@ impl Piece<'_> {
                     unsafe { std::slice::from_raw_parts_mut(self.out.add((row + r) * self.out_stride + first), width) };
                 if width == PANEL {
                     let out = &mut S::as_mut_simd_f32s(out).0.as_chunks_mut::<N>().0[0];
-                    *out = self.finished(simd, sums, *out, first);
+                    *out = self.finished(simd, sums, *out, &bias);
                 } else {
                     let mut values = [0f32; PANEL];
                     values[..width].copy_from_slice(out);
                     let vectors = &mut S::as_mut_simd_f32s(&mut values).0.as_chunks_mut::<N>().0[0];
-                    *vectors = self.finished(simd, sums, *vectors, first);
+                    *vectors = self.finished(simd, sums, *vectors, &bias);
                     out.copy_from_slice(&values[..width]);
                 }
             }
         }
     }
 
-    /// Sums of `R` rows, whose elements lie `STEP` apart, over a panel.
+    /// Sums of `R` rows, whose elements lie `step` apart, over a panel.
     #[inline(always)]
-    fn sums<S: Simd, const N: usize, const R: usize, const STEP: usize>(
+    fn sums<S: Simd, const N: usize, const R: usize>(
         &self,
         simd: S,
         panel: &[[S::f32s; N]],
         rows: [*const f32; R],
+        step: usize,
         row: usize,
     ) -> [[S::f32s; N]; R] {
         let mut sums = [[simd.splat_f32s(0.0); N]; R];
         // the lines of what comes next are asked for bit by bit, by each block of rows its share
         let blocks = self.rows.min(GROUP).div_ceil(R);
         let ahead = self.next.filter(|_| blocks > 2);
-        let step = PANEL / blocks.max(1);
-        let share = (row % GROUP / R * panel.len()) * step;
+        let lines = PANEL / blocks.max(1);
+        let share = (row % GROUP / R * panel.len()) * lines;
         for (i, weights) in panel.iter().enumerate() {
             if let Some(next) = ahead
                 && i % 2 == 0
             {
-                prefetch::<2>(next.wrapping_add(share + i * step));
+                prefetch::<2>(next.wrapping_add(share + i * lines));
             }
             for r in 0..R {
                 // SAFETY: element i of the piece of a row
-                let value = simd.splat_f32s(unsafe { *rows[r].add(i * STEP) });
+                let value = simd.splat_f32s(unsafe { *rows[r].add(i * step) });
                 for n in 0..N {
                     sums[r][n] = simd.mul_add_e_f32s(value, weights[n], sums[r][n]);
                 }
@@ -217,13 +226,26 @@ impl Piece<'_> {
         sums
     }
 
+    /// The biases of a panel's columns; zeros beyond the last column.
+    #[inline(always)]
+    fn biases<S: Simd, const N: usize>(&self, simd: S, first: usize) -> [S::f32s; N] {
+        let (Then::Bias(bias) | Then::BiasRelu(bias)) = self.then else { return [simd.splat_f32s(0.0); N] };
+        let bias = &bias[first..];
+        if let Some(bias) = bias.get(..PANEL) {
+            return S::as_simd_f32s(bias).0.as_chunks::<N>().0[0];
+        }
+        let mut values = [0f32; PANEL];
+        values[..bias.len()].copy_from_slice(bias);
+        S::as_simd_f32s(&values).0.as_chunks::<N>().0[0]
+    }
+
     #[inline(always)]
     fn finished<S: Simd, const N: usize>(
         &self,
         simd: S,
         sums: [S::f32s; N],
         before: [S::f32s; N],
-        first: usize,
+        bias: &[S::f32s; N],
     ) -> [S::f32s; N] {
         let mut y = sums;
         if self.add {
@@ -231,15 +253,13 @@ impl Piece<'_> {
                 y[n] = simd.add_f32s(before[n], y[n]);
             }
         }
-        let (Then::Bias(bias) | Then::BiasRelu(bias)) = self.then else { return y };
-        let mut values = [0f32; PANEL];
-        let width = PANEL.min(self.columns - first);
-        values[..width].copy_from_slice(&bias[first..first + width]);
-        let bias = &S::as_simd_f32s(&values).0.as_chunks::<N>().0[0];
+        if let Then::Nothing = self.then {
+            return y;
+        }
         for n in 0..N {
             y[n] = simd.add_f32s(y[n], bias[n]);
         }
-        if matches!(self.then, Then::BiasRelu(_)) {
+        if let Then::BiasRelu(_) = self.then {
             let zero = simd.splat_f32s(0.0);
             for y in &mut y {
                 *y = simd.select_f32s(simd.less_than_f32s(*y, zero), zero, *y);
@@ -249,7 +269,7 @@ impl Piece<'_> {
     }
 }
 
-/// Asks for a line of memory to be brought into the cache of level 2 (or the nearest, for any other `LEVEL`), on CPUs that can be asked.
+/// Asks for a line of memory to be brought into the cache of `LEVEL` 1 or 2, on CPUs that can be asked.
 #[inline(always)]
 pub(crate) fn prefetch<const LEVEL: usize>(address: *const f32) {
     #[cfg(target_arch = "x86_64")]

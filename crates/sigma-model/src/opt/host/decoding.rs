@@ -60,6 +60,14 @@ impl HostCache {
         ids: &[u32],
         new: &[usize],
     ) -> &[f32] {
+        match self.threads {
+            Threads::One => self.run(model, config, ids, new),
+            // on one of rayon's threads, so that none of the many short operations has to wake them from outside
+            Threads::All => rayon::scope(|_| self.run(model, config, ids, new)),
+        }
+    }
+
+    fn run(&mut self, model: Inference<'_>, config: &OptConfig, ids: &[u32], new: &[usize]) -> &[f32] {
         let (d, ffn) = (config.hidden_size, config.ffn_dim);
         let (r, pre, threads) = (ids.len(), config.do_layer_norm_before, self.threads);
         let parameters = model.parameters;

@@ -96,10 +96,14 @@ impl HostTraining {
             }
             _ => vec![None; 2 * config.num_hidden_layers],
         };
-        self.forward(inputs, sizes, &masks);
-        clear_sums(&mut self.gradients, &self.parameters.layout);
-        let loss = self.head(labels);
-        self.backward(inputs, sizes, &masks);
+        // on one of rayon's threads, so that none of the many short operations has to wake them from outside
+        let loss = rayon::scope(|_| {
+            self.forward(inputs, sizes, &masks);
+            clear_sums(&mut self.gradients, &self.parameters.layout);
+            let loss = self.head(labels);
+            self.backward(inputs, sizes, &masks);
+            loss
+        });
         Ok(loss)
     }
 
@@ -224,8 +228,7 @@ impl HostTraining {
             }
             let dy: &[f32] = match mask {
                 Some(mask) => {
-                    dy.copy_from_slice(ds);
-                    mask.apply(dy);
+                    mask.applied(dy, ds);
                     dy
                 }
                 None => ds,
