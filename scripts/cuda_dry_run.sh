@@ -8,6 +8,6 @@ cuda=crates/sigma-kernels/cuda
 out=target/cuda-dry-run
 mkdir -p "$out"
 "${CXX:-c++}" -std=c++17 -O2 -fPIC -shared -Wall -Wextra -Wno-unknown-pragmas -ffp-contract=off -DSIGMA_EMULATOR -I"$cuda" \
-  -o "$out/libcuda.so.1" "$cuda/dry/driver.cpp" "$cuda/emulator/emulator.cpp"
+  -o "$out/libcuda.so.1" "$cuda/dry/driver.cpp" "$cuda/dry/cublas.cpp" "$cuda/emulator/emulator.cpp"
 ln -sf libcuda.so.1 "$out/libcublas.so.13"
 LD_LIBRARY_PATH="$PWD/$out" SIGMA_EXP_GPU=0 cargo test --release -p sigma-kernels --features cuda gpu

@@ -1,22 +1,19 @@
-// A stand-in for libcuda and libcublas on a machine without a GPU, to run the host's side of the CUDA device: which functions it
-// calls, in which order and with what. Work waits until its stream is synchronized, memory is the host's, kernels are the
-// emulator's, and products follow cuBLAS's documentation in plain loops. It is strict: what the driver would leave undefined is
-// an error with a message. scripts/cuda_dry_run.sh builds it and runs the tests with it.
+// A stand-in for libcuda, and with cublas.cpp for libcublas, on a machine without a GPU: to run the host's side of the CUDA
+// device, and see which functions it calls, in which order and with what. Work waits until its stream is synchronized, memory is
+// the host's, kernels are the emulator's. It is strict: what the driver would leave undefined is an error with a message.
+// scripts/cuda_dry_run.sh builds it and runs the tests with it.
 
 #include <cstdarg>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
-#include <functional>
 #include <map>
-#include <mutex>
 #include <sstream>
 #include <string>
-#include <vector>
 
-#include "../emulator/half.h"
+#include "dry.h"
+
+using namespace dry;
 
 extern "C" {
 size_t sigma_emulator_kernels();
@@ -28,72 +25,17 @@ int sigma_emulator_run(size_t kernel, unsigned grid_x, unsigned grid_y, uint64_t
 
 namespace {
 
-using Work = std::function<int()>;
-
-enum Result { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500,
-              ILLEGAL_ADDRESS = 700, CAPTURE_UNSUPPORTED = 900 };
-
-struct Graph {
-    std::vector<Work> work;
-};
-
-struct Stream {
-    std::deque<Work> work;
-    Graph* recording = nullptr;
-    int failed = SUCCESS;
-};
-
 struct Function {
     size_t kernel;
     std::vector<size_t> sizes;
     int most_shared = 48 * 1024;
 };
 
-struct Handle {
-    Stream* stream = nullptr;
-    void* workspace = nullptr;
-};
-
-std::recursive_mutex mutex;
 std::map<uint64_t, size_t> memory;
 uint64_t threshold = 0;
 bool initialized = false;
 int contexts = 0, loaded = 0;
 thread_local void* current = nullptr;
-
-int complain(int result, const char* format, ...) {
-    va_list values;
-    va_start(values, format);
-    fputs("dry run: ", stderr);
-    vfprintf(stderr, format, values);
-    fputc('\n', stderr);
-    va_end(values);
-    return result;
-}
-
-#define LOCK std::lock_guard<std::recursive_mutex> guard(mutex)
-#define WITH_CONTEXT \
-    LOCK;            \
-    if (!initialized || current == nullptr) return complain(INVALID_CONTEXT, "%s without a context", __func__)
-
-// Memory of the device, in one allocation.
-bool lives(uint64_t address, size_t bytes) {
-    auto after = memory.upper_bound(address);
-    if (after == memory.begin()) return false;
-    --after;
-    return address + bytes <= after->first + after->second;
-}
-
-int submit(void* stream, Work work) {
-    if (stream == nullptr) return complain(INVALID_HANDLE, "work on the default stream");
-    Stream& s = *static_cast<Stream*>(stream);
-    if (s.recording != nullptr) {
-        s.recording->work.push_back(std::move(work));
-    } else {
-        s.work.push_back(std::move(work));
-    }
-    return s.failed;
-}
 
 bool records(void* stream) { return static_cast<Stream*>(stream)->recording != nullptr; }
 
@@ -114,63 +56,43 @@ int release(uint64_t address) {
     return SUCCESS;
 }
 
-float load(uint64_t address, int type, size_t index) {
-    if (type == 2) return __half2float(reinterpret_cast<const __half*>(address)[index]);
-    if (type == 14) return __bfloat162float(reinterpret_cast<const __nv_bfloat16*>(address)[index]);
-    return reinterpret_cast<const float*>(address)[index];
-}
-
-void store(uint64_t address, int type, size_t index, float value) {
-    if (type == 2) {
-        reinterpret_cast<__half*>(address)[index] = __float2half_rn(value);
-    } else if (type == 14) {
-        reinterpret_cast<__nv_bfloat16*>(address)[index] = __float2bfloat16_rn(value);
-    } else {
-        reinterpret_cast<float*>(address)[index] = value;
-    }
-}
-
-struct Product {
-    int ta, tb, m, n, k;
-    float alpha, beta;
-    uint64_t a, b, c;
-    int a_type, b_type, c_type, lda, ldb, ldc;
-};
-
-// Column-major, as cuBLAS describes it.
-int multiply(const Product& p) {
-    const int a_rows = p.ta ? p.k : p.m, a_columns = p.ta ? p.m : p.k, b_rows = p.tb ? p.n : p.k, b_columns = p.tb ? p.k : p.n;
-    const auto bytes = [](int rows, int columns, int ld, int type) {
-        return (size_t(columns - 1) * ld + rows) * (type == 0 ? 4 : 2);
-    };
-    if (p.lda < a_rows || p.ldb < b_rows || p.ldc < p.m) return complain(7, "a leading dimension is too small");
-    if (!lives(p.a, bytes(a_rows, a_columns, p.lda, p.a_type)) || !lives(p.b, bytes(b_rows, b_columns, p.ldb, p.b_type)) ||
-        !lives(p.c, bytes(p.m, p.n, p.ldc, p.c_type))) {
-        return complain(ILLEGAL_ADDRESS, "a product of matrices outside of memory");
-    }
-    for (int j = 0; j < p.n; j++) {
-        for (int i = 0; i < p.m; i++) {
-            float sum = 0;
-            for (int l = 0; l < p.k; l++) {
-                const size_t a = p.ta ? l + size_t(i) * p.lda : i + size_t(l) * p.lda;
-                const size_t b = p.tb ? j + size_t(l) * p.ldb : l + size_t(j) * p.ldb;
-                sum += load(p.a, p.a_type, a) * load(p.b, p.b_type, b);
-            }
-            const size_t c = i + size_t(j) * p.ldc;
-            store(p.c, p.c_type, c, p.alpha * sum + (p.beta == 0 ? 0 : p.beta * load(p.c, p.c_type, c)));
-        }
-    }
-    return SUCCESS;
-}
-
-int check_types(const Handle* handle, int a, int b, int c, int compute) {
-    const bool known = a == 0 || a == 2 || a == 14;
-    if (!known || a != b || (c != 0 && c != a) || compute != 68) return complain(15, "types %d %d %d %d", a, b, c, compute);
-    if (handle->stream == nullptr || handle->workspace == nullptr) return complain(1, "a product without stream or workspace");
-    return SUCCESS;
-}
-
 }  // namespace
+
+namespace dry {
+
+std::recursive_mutex mutex;
+
+int complain(int result, const char* format, ...) {
+    va_list values;
+    va_start(values, format);
+    fputs("dry run: ", stderr);
+    vfprintf(stderr, format, values);
+    fputc('\n', stderr);
+    va_end(values);
+    return result;
+}
+
+bool has_context() { return initialized && current != nullptr; }
+
+bool lives(uint64_t address, size_t bytes) {
+    auto after = memory.upper_bound(address);
+    if (after == memory.begin()) return false;
+    --after;
+    return address + bytes <= after->first + after->second;
+}
+
+int submit(void* stream, Work work) {
+    if (stream == nullptr) return complain(INVALID_HANDLE, "work on the default stream");
+    Stream& s = *static_cast<Stream*>(stream);
+    if (s.recording != nullptr) {
+        s.recording->work.push_back(std::move(work));
+    } else {
+        s.work.push_back(std::move(work));
+    }
+    return s.failed;
+}
+
+}  // namespace dry
 
 extern "C" {
 
@@ -185,7 +107,10 @@ int cuDevicePrimaryCtxRetain(void** context, int) { LOCK; contexts++; *context =
 int cuDevicePrimaryCtxRelease_v2(int) { LOCK; contexts--; return SUCCESS; }
 int cuCtxGetCurrent(void** context) { *context = current; return SUCCESS; }
 int cuCtxSetCurrent(void* context) { current = context; return SUCCESS; }
-int cuGetErrorString(int error, const char** text) { *text = error == OUT_OF_MEMORY ? "out of memory" : "an error of the dry run"; return SUCCESS; }
+int cuGetErrorString(int error, const char** text) {
+    *text = error == OUT_OF_MEMORY ? "out of memory" : "an error of the dry run";
+    return SUCCESS;
+}
 int cuGetErrorName(int, const char** text) { *text = "DRY_RUN"; return SUCCESS; }
 
 int cuStreamCreate(void** stream, unsigned flags) {
@@ -373,63 +298,5 @@ int cuGraphLaunch(void* executable, void* stream) {
 }
 int cuGraphExecDestroy(void* executable) { delete static_cast<Graph*>(executable); return SUCCESS; }
 int cuGraphDestroy(void* graph) { delete static_cast<Graph*>(graph); return SUCCESS; }
-
-// cuBLAS.
-int cublasCreate_v2(void** handle) {
-    WITH_CONTEXT;
-    *handle = new Handle();
-    return SUCCESS;
-}
-int cublasDestroy_v2(void* handle) {
-    WITH_CONTEXT;
-    Handle* h = static_cast<Handle*>(handle);
-    if (h->stream != nullptr) cuStreamSynchronize(h->stream);
-    delete h;
-    return SUCCESS;
-}
-// Also takes the workspace away.
-int cublasSetStream_v2(void* handle, void* stream) {
-    *static_cast<Handle*>(handle) = {static_cast<Stream*>(stream), nullptr};
-    return SUCCESS;
-}
-int cublasSetWorkspace_v2(void* handle, void* workspace, size_t bytes) {
-    LOCK;
-    const uint64_t address = reinterpret_cast<uint64_t>(workspace);
-    if (!lives(address, bytes) || address % 256 != 0) return complain(7, "a workspace outside of memory");
-    static_cast<Handle*>(handle)->workspace = workspace;
-    return SUCCESS;
-}
-int cublasSetMathMode(void*, int mode) { return mode == 16 ? SUCCESS : complain(7, "math mode %d", mode); }
-
-int cublasGemmEx(void* handle, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int a_type, int lda,
-                 const void* b, int b_type, int ldb, const void* beta, void* c, int c_type, int ldc, int compute, int) {
-    WITH_CONTEXT;
-    const Handle* h = static_cast<Handle*>(handle);
-    if (const int wrong = check_types(h, a_type, b_type, c_type, compute)) return wrong;
-    const Product product = {ta, tb, m, n, k, *static_cast<const float*>(alpha), *static_cast<const float*>(beta),
-                             reinterpret_cast<uint64_t>(a), reinterpret_cast<uint64_t>(b), reinterpret_cast<uint64_t>(c),
-                             a_type, b_type, c_type, lda, ldb, ldc};
-    return submit(h->stream, [=] { return multiply(product); }) == SUCCESS ? 0 : 13;
-}
-int cublasGemmBatchedEx(void* handle, int ta, int tb, int m, int n, int k, const void* alpha, const void* const* a, int a_type,
-                        int lda, const void* const* b, int b_type, int ldb, const void* beta, void* const* c, int c_type, int ldc,
-                        int count, int compute, int) {
-    WITH_CONTEXT;
-    const Handle* h = static_cast<Handle*>(handle);
-    if (const int wrong = check_types(h, a_type, b_type, c_type, compute)) return wrong;
-    const float scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta);
-    const auto work = [=] {
-        const auto array = [&](const void* start) { return lives(reinterpret_cast<uint64_t>(start), size_t(count) * 8); };
-        if (!array(a) || !array(b) || !array(c)) return complain(ILLEGAL_ADDRESS, "addresses outside of memory");
-        for (int i = 0; i < count; i++) {
-            const Product product = {ta, tb, m, n, k, scale, keep, reinterpret_cast<uint64_t>(a[i]),
-                                     reinterpret_cast<uint64_t>(b[i]), reinterpret_cast<uint64_t>(c[i]),
-                                     a_type, b_type, c_type, lda, ldb, ldc};
-            if (const int failed = multiply(product)) return failed;
-        }
-        return int(SUCCESS);
-    };
-    return submit(h->stream, work) == SUCCESS ? 0 : 13;
-}
 
 }

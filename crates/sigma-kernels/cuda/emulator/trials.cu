@@ -12,7 +12,8 @@ KERNEL(test_neighbours, (unsigned* y, unsigned n), (y, n)) {
     }
 }
 
-KERNEL(test_shuffles, (float* floats, double* doubles, unsigned* integers, unsigned long long* longs), (floats, doubles, integers, longs)) {
+KERNEL(test_shuffles, (float* floats, double* doubles, unsigned* integers, unsigned long long* longs),
+       (floats, doubles, integers, longs)) {
     const unsigned i = threadIdx.x, n = blockDim.x;
     floats[i] = __shfl_xor_sync(ALL_LANES, float(i), 5);
     floats[n + i] = __shfl_up_sync(ALL_LANES, float(i), 3);

@@ -9,7 +9,15 @@ const TOTAL: u64 = 8 << 30;
 /// Before and behind each allocation; also its alignment.
 const GUARD_BYTES: usize = 256;
 /// NaN for every floating point type, an impossible index for every integer: reads of it are noticed too.
-const GUARD: [u8; 2] = [0xFD, 0xFF];
+const GUARD: [u8; GUARD_BYTES] = {
+    let mut guard = [0xFD; GUARD_BYTES];
+    let mut i = 1;
+    while i < GUARD_BYTES {
+        guard[i] = 0xFF;
+        i += 2;
+    }
+    guard
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Memory {
@@ -33,10 +41,8 @@ impl Memory {
             return Err(out_of_memory());
         }
         for guard in [0, GUARD_BYTES + bytes] {
-            for i in 0..GUARD_BYTES {
-                // SAFETY: inside the allocation, whose size is bytes + 2 * GUARD_BYTES
-                unsafe { start.add(guard + i).write(GUARD[i % 2]) };
-            }
+            // SAFETY: inside the allocation, whose size is bytes + 2 * GUARD_BYTES
+            unsafe { start.add(guard).cast::<[u8; GUARD_BYTES]>().write(GUARD) };
         }
         let address = start as u64 + GUARD_BYTES as u64;
         self.allocations.insert(address, bytes);
@@ -65,11 +71,9 @@ impl Memory {
         self.allocations.iter().find_map(|(&address, &bytes)| {
             let behind = address + bytes as u64;
             for (guard, where_) in [(address - GUARD_BYTES as u64, "before the start"), (behind, "past the end")] {
-                for i in 0..GUARD_BYTES {
-                    // SAFETY: the guards belong to the allocation
-                    if unsafe { ((guard + i as u64) as *const u8).read() } != GUARD[i % 2] {
-                        return Some(format!("{where_} of a buffer of {bytes} bytes"));
-                    }
+                // SAFETY: the guards belong to the allocation
+                if unsafe { (guard as *const [u8; GUARD_BYTES]).read() } != GUARD {
+                    return Some(format!("{where_} of a buffer of {bytes} bytes"));
                 }
             }
             None

@@ -97,9 +97,7 @@ impl State {
                 let products = product::Product::of_batch(g);
                 products.iter().try_for_each(|product| self.in_memory(product))?;
                 if !products.iter().all(product::Product::is_aligned) {
-                    let text = "in f16 and bf16 all matrices begin at multiples of 16 bytes where k is a multiple of 8, of 4 where \
-                                it is even";
-                    return Err(GpuError::Blas { what: "a batched product", text: text.to_owned() });
+                    return Err(GpuError::Blas { what: "a batched product", text: product::ALIGNMENT.to_owned() });
                 }
                 product::run_all(&products);
                 Ok(())

@@ -7,6 +7,9 @@ use super::super::gemm::{extent, stored};
 use super::super::{BatchedOperand, Dtype, Gemm, GemmBatched, Operand};
 use crate::linear::{self, Threads};
 
+pub(super) const ALIGNMENT: &str =
+    "in f16 and bf16 matrices begin at multiples of 16 bytes where k is a multiple of 8, of 4 bytes where it is even";
+
 /// A product with addresses of the host.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Product {
