@@ -295,7 +295,8 @@ fn write_weights<'scope, 'run: 'scope>(
 ) -> Result<ScopedJoinHandle<'scope, Result<()>>> {
     let (folder, saved, savepoint) = (draft.path().to_path_buf(), draft.model()?, draft.save.of_weights());
     // of what else is in the folder, this is finished by now
-    let before: Vec<PathBuf> = [SYNTHETIC, CURVE].map(|name| draft.file(name)).into_iter().filter(|p| p.exists()).collect();
+    let before: Vec<PathBuf> =
+        [SYNTHETIC, CURVE].map(|name| draft.file(name)).into_iter().filter(|p| p.exists()).collect();
     Ok(scope.spawn(move || {
         model.save(&saved)?;
         assets.base.tokenizer.save(&saved)?;

@@ -7,8 +7,8 @@
 pub mod device;
 pub mod encoder;
 mod error;
-pub mod opt;
 mod launches;
+pub mod opt;
 mod padding;
 pub mod weights;
 

@@ -201,11 +201,12 @@ fn embeddings_and_their_gradients() {
         embedding::backward(&mut gradient, &dy, &ids, d, Some(1));
         let mut order: Vec<u32> = (0..rows as u32).filter(|i| ids[*i as usize] != 1).collect();
         order.sort_by_key(|i| ids[*i as usize]);
-        let starts: Vec<u32> =
-            (0..=order.len() as u32).filter(|i| {
+        let starts: Vec<u32> = (0..=order.len() as u32)
+            .filter(|i| {
                 let id = |i: u32| order.get(i as usize).map(|row| ids[*row as usize]);
                 *i == 0 || id(*i) != id(i - 1)
-            }).collect();
+            })
+            .collect();
         let distinct: Vec<u32> = starts[..starts.len() - 1].iter().map(|i| ids[order[*i as usize] as usize]).collect();
         let count = gpu.upload(&[distinct.len() as u32]).unwrap();
         let lists = [&distinct, &starts, &order].map(|list| gpu.upload(list).unwrap());
@@ -231,8 +232,7 @@ fn cross_entropy_and_its_gradient() {
         let labels: Vec<u32> = (0..rows as u32).map(|i| i * 60).collect();
         let (mut dhidden, mut dtable) = (vec![0f32; rows * d], vec![0f32; vocabulary * d]);
         let mut scratch = cross_entropy::Scratch::default();
-        let loss =
-            cross_entropy::loss_and_gradients(&mut dhidden, &mut dtable, &hidden, &table, &labels, &mut scratch);
+        let loss = cross_entropy::loss_and_gradients(&mut dhidden, &mut dtable, &hidden, &table, &labels, &mut scratch);
         let mut logits = vec![0f32; rows * vocabulary];
         linear::forward(&mut logits, &hidden, &table, d, linear::Threads::One);
         let (on_logits, on_labels) = (gpu.upload(&logits).unwrap(), gpu.upload(&labels).unwrap());
@@ -240,7 +240,8 @@ fn cross_entropy_and_its_gradient() {
         for (dtype, tolerance) in PRECISIONS {
             let losses = gpu.alloc(Dtype::F32, rows).unwrap();
             let gradient = gpu.alloc(dtype, rows * vocabulary).unwrap();
-            let args = [(&losses).into(), (&gradient).into(), (&on_logits).into(), (&on_labels).into(), (&scale).into()];
+            let args =
+                [(&losses).into(), (&gradient).into(), (&on_logits).into(), (&on_labels).into(), (&scale).into()];
             each_block(&gpu, &typed("cross_entropy", dtype), rows, &[&args[..], &[n(vocabulary)]].concat());
             let mean = gpu.alloc(Dtype::F64, 1).unwrap();
             each_block(&gpu, "mean", 1, &[(&mean).into(), (&losses).into(), n(rows)]);

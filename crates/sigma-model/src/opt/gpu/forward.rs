@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use sigma_kernels::gpu::{BatchedOperand, Buffer, Dtype, GemmBatched, Gpu, GpuError, View};
 
-use crate::launches::{Dropped, Kernels};
 use super::{GpuParameters, Weights};
+use crate::launches::{Dropped, Kernels};
 use crate::opt::OptConfig;
 use crate::opt::config::POSITION_OFFSET;
 use crate::padding::pad_right;
