@@ -1,4 +1,4 @@
-//! Products of small blocks that lie inside larger matrices, on the calling thread, by the `gemm` crate: attention's products of one head.
+//! Products of small blocks that lie inside larger matrices, on the calling thread, by the `gemm` crate: attention's products of one head, and the products of the emulated GPU.
 
 /// Where a matrix begins, and its strides in elements.
 #[derive(Clone, Copy)]

@@ -44,7 +44,9 @@ fn a_stream_that_has_given_numbers_already_goes_on_there() {
     let advanced = || {
         let mut requests = requests(6);
         for (i, request) in requests.iter_mut().enumerate() {
-            (0..i * 3).for_each(|_| drop(request.stream.next_u64()));
+            (0..i * 3).for_each(|_| {
+                request.stream.next_u64();
+            });
         }
         requests
     };

@@ -232,7 +232,9 @@ fn cross_entropy_and_its_gradient() {
         let labels: Vec<u32> = (0..rows as u32).map(|i| i * 60).collect();
         let (mut dhidden, mut dtable) = (vec![0f32; rows * d], vec![0f32; vocabulary * d]);
         let mut scratch = cross_entropy::Scratch::default();
-        let loss = cross_entropy::loss_and_gradients(&mut dhidden, &mut dtable, &hidden, &table, &labels, &mut scratch);
+        let table_gradient = (&mut dtable[..], false);
+        let loss =
+            cross_entropy::loss_and_gradients(&mut dhidden, table_gradient, &hidden, &table, &labels, &mut scratch);
         let mut logits = vec![0f32; rows * vocabulary];
         linear::forward(&mut logits, &hidden, &table, d, linear::Threads::One);
         let (on_logits, on_labels) = (gpu.upload(&logits).unwrap(), gpu.upload(&labels).unwrap());

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::super::gemm::{extent, stored};
 use super::super::{BatchedOperand, Dtype, Gemm, GemmBatched, Operand};
-use crate::linear::{self, Threads};
+use crate::blocks;
 
 pub(super) const ALIGNMENT: &str =
     "in f16 and bf16 matrices begin at multiples of 16 bytes where k is a multiple of 8, of 4 bytes where it is even";
@@ -85,17 +85,17 @@ impl Product {
         [self.a.address, self.b.address, self.c].iter().all(|address| address % bytes == 0)
     }
 
-    fn run(&self, threads: Threads) {
+    fn run(&self) {
         let (a, b) = (values(self.a, self.m, self.k), values(self.b, self.k, self.n));
         let matrix = |values, source: Source, rows, columns| {
-            let matrix = linear::Matrix::new(values, stored(rows, columns, source.transposed).1);
+            let matrix = blocks::Matrix::new(values, stored(rows, columns, source.transposed).1);
             if source.transposed { matrix.transposed() } else { matrix }
         };
         let (lhs, rhs) = (matrix(&a, self.a, self.m, self.k), matrix(&b, self.b, self.k, self.n));
         let mut c = vec![0f32; self.m * self.n];
         let shape = (self.m, self.n, self.k);
         // SAFETY: contiguous matrices of these sizes
-        unsafe { linear::product(shape, c.as_mut_ptr(), self.n, false, lhs, rhs, self.scale, threads) };
+        unsafe { blocks::product(shape, c.as_mut_ptr(), self.n, false, lhs, rhs, self.scale) };
         for (row, values) in c.chunks_exact(self.n).enumerate() {
             for (column, &value) in values.iter().enumerate() {
                 let index = row * self.c_stride + column;
@@ -108,10 +108,7 @@ impl Product {
 
 /// All at once, in no order. What they read and write must be live memory.
 pub(super) fn run_all(products: &[Product]) {
-    match products {
-        [product] => product.run(Threads::All),
-        products => products.par_iter().for_each(|product| product.run(Threads::One)),
-    }
+    products.par_iter().for_each(Product::run);
 }
 
 /// A matrix as stored, without gaps between its rows.
