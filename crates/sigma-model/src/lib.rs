@@ -4,6 +4,7 @@
 //!
 //! Reading order: [`weights`] (tensors of a folder), [`opt`] (the language model), [`encoder`] (texts to vectors).
 
+mod buffer;
 pub mod encoder;
 mod error;
 pub mod opt;
