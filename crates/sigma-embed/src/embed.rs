@@ -1,5 +1,4 @@
-//! All texts through the encoder in batches of similar length. Which texts share a batch follows from the texts alone,
-//! so the same texts always give the same bits.
+//! All texts through the encoder, in batches of similar length. On the CPU a text's row does not depend on its batch.
 
 use std::ops::ControlFlow;
 
@@ -16,7 +15,7 @@ pub fn embed(
     mut observe: impl FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Vec<f32>, EmbedError> {
     let tokens = encoder.tokenize(texts)?;
-    // texts of equal length side by side: little padding
+    // texts of similar length side by side: equal work for threads, little padding where a device needs it
     let mut order: Vec<usize> = (0..texts.len()).collect();
     order.sort_by_key(|i| (tokens[*i].len(), *i));
     let dim = encoder.dim();

@@ -49,8 +49,10 @@ fn embeddings_equal_sentence_transformers_for_every_batch_size() {
     for (tokens, golden) in tokens.iter().zip(&golden) {
         assert_eq!(*tokens, golden.ids, "{:?}", golden.text);
     }
-    for batch_size in [1, 7, 64] {
+    let alone = rows(&encoder, &texts, 1);
+    for batch_size in [1, 7, 64, 1000] {
         let rows = rows(&encoder, &texts, batch_size);
+        assert!(rows == alone, "the same bits in every batch, {batch_size}");
         for ((row, reference), golden) in rows.chunks(dim).zip(reference.chunks(dim)).zip(&golden) {
             let pairs = || row.iter().zip(reference);
             let cosine: f64 = pairs().map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
@@ -72,9 +74,10 @@ fn a_mean_pooled_opt_gives_unit_rows_that_do_not_depend_on_the_batch() {
         assert!((row.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5);
     }
     assert!(alone[..encoder.dim()] != alone[2 * encoder.dim()..3 * encoder.dim()]);
-    // the pooling sum is a product whose length differs with the padding: equal up to rounding
-    let together = rows(&encoder, &texts, 4);
-    assert!(alone.iter().zip(&together).all(|(a, b)| (a - b).abs() < 1e-6));
+    let reversed: Vec<&str> = texts.iter().rev().copied().collect();
+    let reversed = rows(&encoder, &reversed, 3);
+    assert!(rows(&encoder, &texts, 4) == alone);
+    assert!(alone.chunks(encoder.dim()).eq(reversed.chunks(encoder.dim()).rev()));
 }
 
 #[test]

@@ -12,7 +12,7 @@ const ROWS: usize = 16;
 
 /// Mean and reciprocal standard deviation of one row.
 #[inline(always)]
-fn moments(x: &[f32], eps: f64) -> (f32, f32) {
+pub(crate) fn moments(x: &[f32], eps: f64) -> (f32, f32) {
     let n = x.len() as f32;
     let mean = lanes::sum(x) / n;
     let mut centred = [0f32; 16];

@@ -4,22 +4,25 @@
 //! operation without a backward pass (fused layer norm, `softmax_last_dim`) is used in a reference that trains.
 //!
 //! Every function gives the same bits for any number of threads: work is cut into fixed pieces, and partial sums are
-//! added in a fixed order. [`mod@linear`]'s forward pass and [`mod@cached_attention`] also treat each row alone, so a
-//! row's result does not depend on which other rows are in the batch. Lengths that do not fit together are a mistake of
-//! the calling code and panic. This is the only crate with `unsafe` code.
+//! added in a fixed order. [`mod@linear`]'s forward pass, [`mod@cached_attention`] and what encoders use also treat each row
+//! alone, so a row's result does not depend on which other rows are in the batch. Lengths that do not fit together are a
+//! mistake of the calling code and panic. This is the only crate with `unsafe` code.
 //!
 //! Reading order: [`lanes`] (vectors), [`mod@linear`], [`packed`], [`bias`], [`mod@relu`], [`mod@dropout`], [`residual`],
-//! [`mod@layer_norm`], [`mod@embedding`], [`attention`], [`mod@cached_attention`], [`cross_entropy`], then the
-//! optimizer's [`mod@adamw`] and [`norm`]. [`gpu`] runs the same operations, written in CUDA (`cuda/`), on a GPU.
+//! [`mod@layer_norm`], [`mod@embedding`], [`attention`], [`mod@cached_attention`], [`cross_entropy`], then an
+//! encoder's [`mod@bidirectional_attention`], [`mod@gelu`] and [`mod@residual_norm`], and the optimizer's [`mod@adamw`] and [`norm`].
+//! [`gpu`] runs the same operations, written in CUDA (`cuda/`), on a GPU.
 
 pub mod adamw;
 pub mod attention;
 pub mod bias;
+pub mod bidirectional_attention;
 mod blocks;
 pub mod cached_attention;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
+pub mod gelu;
 pub mod gpu;
 pub mod lanes;
 pub mod layer_norm;
@@ -30,6 +33,7 @@ mod panels;
 mod product;
 pub mod relu;
 pub mod residual;
+pub mod residual_norm;
 mod shared;
 pub mod threads;
 mod tile;

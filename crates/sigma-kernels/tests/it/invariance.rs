@@ -4,7 +4,7 @@ use sigma_kernels::attention::{self, Sizes};
 use sigma_kernels::cached_attention::Cache;
 use sigma_kernels::linear::{self, Threads};
 use sigma_kernels::packed::Packed;
-use sigma_kernels::{cross_entropy, layer_norm};
+use sigma_kernels::{bidirectional_attention, cross_entropy, layer_norm, residual_norm};
 
 use crate::values;
 
@@ -94,6 +94,33 @@ fn rows_that_leave_a_cache_do_not_change_those_that_stay() {
     };
     let (all, kept) = (run(&[0, 1, 2]), run(&[0, 2]));
     assert!(kept[..d] == all[..d] && kept[d..] == all[2 * d..]);
+}
+
+#[test]
+fn bidirectional_attention_and_a_residual_with_its_norm_ignore_the_other_rows_and_their_place() {
+    let (heads, d) = (3, 96);
+    let (bias, x) = (values(3 * d, 1), values(200 * 3 * d, 2));
+    let run = |lens: &[usize], first: usize| {
+        let tokens: usize = lens.iter().sum();
+        let mut qkv = x[first * 3 * d..][..tokens * 3 * d].to_vec();
+        let mut out = vec![f32::NAN; tokens * d];
+        bidirectional_attention::forward(&mut out, &mut qkv, &bias, lens, heads, &mut Vec::new());
+        residual_norm::forward(
+            &mut out,
+            &x[first * d..][..tokens * d],
+            &bias[..d],
+            (&bias[d..2 * d], &bias[2 * d..]),
+            1e-12,
+        );
+        out
+    };
+    let lens = [7, 1, 64, 33, 20];
+    let whole = run(&lens, 0);
+    let mut first = 0;
+    for len in lens {
+        assert!(run(&[len], first) == whole[first * d..][..len * d], "the row of {len} tokens");
+        first += len;
+    }
 }
 
 #[test]

@@ -6,7 +6,8 @@ use sigma_kernels::cached_attention::{Cache, Columns};
 use sigma_kernels::dropout::Mask;
 use sigma_kernels::linear::Threads;
 use sigma_kernels::{
-    adamw, attention, bias, cross_entropy, dropout, embedding, layer_norm, linear, norm, relu, residual,
+    adamw, attention, bias, bidirectional_attention, cross_entropy, dropout, embedding, gelu, layer_norm, linear, norm,
+    relu, residual, residual_norm,
 };
 
 use crate::{by_autograd, difference, flat, tensor, values};
@@ -93,6 +94,41 @@ fn relu_equals_its_reference_and_has_no_gradient_at_zero() {
     assert!(y[0] == 0.0 && y[1] == 0.0 && y[2].is_nan(), "a NaN must not be hidden: {y:?}");
     relu::backward(&mut dx, &[0.0, 1.0, 0.0]);
     assert_eq!(dx, [0.0, 1.0, 0.0]);
+}
+
+#[test]
+fn gelu_equals_its_reference_from_the_far_tails_to_the_middle() {
+    let x: Vec<f32> = (-40_000..40_000).map(|i| (i as f32 / 40_000.0).powi(3) * 20.0).collect();
+    let expected = flat(&gelu::reference(&tensor(&x, &[x.len()])).unwrap());
+    let mut y = x.clone();
+    gelu::forward(&mut y, &[0.0; 16]);
+    for ((x, y), e) in x.iter().zip(&y).zip(&expected) {
+        assert!((y - e).abs() <= 2e-7 * (1.0 + x.abs()), "gelu({x}) is {y}, not {e}");
+        assert!(e.abs() < 1e-6 || (y / e - 1.0).abs() < 1e-6, "gelu({x}) is {y}, not {e}");
+    }
+    let (x, b) = (values(3 * 333, 1), values(333, 2));
+    let shifted = (tensor(&x, &[3, 333]).broadcast_add(&tensor(&b, &[333]))).unwrap();
+    let mut y = x;
+    gelu::forward(&mut y, &b);
+    close("with bias", &y, &flat(&gelu::reference(&shifted).unwrap()), 2e-7);
+    let mut odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0];
+    gelu::forward(&mut odd, &[0.0; 4]);
+    assert!(odd[0].is_nan() && odd[1..] == [f32::INFINITY, 0.0, 0.0], "{odd:?}");
+}
+
+#[test]
+fn a_residual_with_its_norm_equals_its_reference() {
+    // 1e-12 is the epsilon of BERT
+    for (rows, d) in [(1, 2), (5, 31), (33, 384)] {
+        let (x, y, rest) = (values(rows * d, 1), values(rows * d, 2), values(3 * d, 3));
+        let (b, w, nb) = (&rest[..d], &rest[d..2 * d], &rest[2 * d..]);
+        let [bt, wt, nbt] = [b, w, nb].map(|v| tensor(v, &[d]));
+        let (xt, yt) = (tensor(&x, &[rows, d]), tensor(&y, &[rows, d]));
+        let expected = flat(&residual_norm::reference(&xt, &yt, &bt, (&wt, &nbt), 1e-12).unwrap());
+        let mut out = x;
+        residual_norm::forward(&mut out, &y, b, (w, nb), 1e-12);
+        close("x", &out, &expected, 2e-6);
+    }
 }
 
 #[test]
@@ -193,6 +229,24 @@ fn causal_attention_equals_its_reference() {
         attention::backward(&mut dqkv, &dout, &qkv, sizes);
         close("out", &out, &expected, 2e-6);
         close("dqkv", &dqkv, &gradients[0], 5e-6);
+    }
+}
+
+#[test]
+fn bidirectional_attention_equals_its_reference_row_by_row() {
+    for (heads, h) in [(1, 4), (3, 5), (4, 32), (2, 64)] {
+        let (d, lens) = (heads * h, [3usize, 0, 1, 65, 16]);
+        let tokens: usize = lens.iter().sum();
+        let (mut qkv, bias) = (values(tokens * 3 * d, 1), values(3 * d, 2));
+        let biased = tensor(&qkv, &[tokens, 3 * d]).broadcast_add(&tensor(&bias, &[3 * d])).unwrap();
+        let (mut out, mut first) = (vec![f32::NAN; tokens * d], 0);
+        bidirectional_attention::forward(&mut out, &mut qkv, &bias, &lens, heads, &mut vec![f32::NAN; 7]);
+        for len in lens.into_iter().filter(|len| *len > 0) {
+            let [q, k, v] = split(&biased.narrow(0, first, len).unwrap(), 1, len, d).map(|x| x.squeeze(0).unwrap());
+            let expected = flat(&bidirectional_attention::reference(&q, &k, &v, heads).unwrap());
+            close("row", &out[first * d..][..len * d], &expected, 2e-6);
+            first += len;
+        }
     }
 }
 

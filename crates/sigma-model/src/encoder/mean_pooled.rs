@@ -4,8 +4,11 @@
 use std::path::Path;
 
 use candle_core::DType;
+use rayon::prelude::*;
 use sigma_data::Tokenizer;
+use sigma_kernels::linear::Threads;
 
+use super::groups::{mean_pooled, means};
 use crate::{Device, ModelError, Opt};
 
 /// Default cut: the 256 tokens of all-MiniLM-L6-v2.
@@ -44,31 +47,23 @@ impl OptEncoder {
 
     pub fn tokenize(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, ModelError> {
         let bos = self.model.config().bos_token_id;
-        let mut all = Vec::with_capacity(texts.len());
-        for text in texts {
+        let tokens = |text: &&str| {
             let mut ids = vec![bos];
             ids.extend(self.tokenizer.encode(text)?);
             ids.truncate(self.max_tokens);
-            all.push(ids);
-        }
-        Ok(all)
+            Ok(ids)
+        };
+        texts.par_iter().map(tokens).collect()
     }
 
     /// Mean-pooled states `[B * dim]`, not yet normalised.
     pub fn forward(&self, batch: &[&[u32]]) -> Result<Vec<f32>, ModelError> {
-        let dim = self.dim();
-        let hidden = self.model.hidden_states(batch)?;
-        let mut pooled = Vec::with_capacity(batch.len() * dim);
-        let mut rest = hidden.as_slice();
-        for row in batch {
-            let (states, others) = rest.split_at(row.len() * dim);
-            let mut sums = vec![0f64; dim];
-            for state in states.chunks_exact(dim) {
-                sums.iter_mut().zip(state).for_each(|(sum, x)| *sum += f64::from(*x));
-            }
-            pooled.extend(sums.iter().map(|sum| (sum / row.len() as f64) as f32));
-            rest = others;
+        if !self.model.device().is_cpu() {
+            return Ok(means(batch, &self.model.hidden_states(batch)?, self.dim()));
         }
-        Ok(pooled)
+        mean_pooled(batch, self.dim(), |rows, states: &mut Vec<f32>| {
+            *states = self.model.hidden_states_on(rows, Threads::One)?;
+            Ok(states)
+        })
     }
 }

@@ -1,8 +1,9 @@
 //! The frozen sentence encoder: texts to L2-normalised vectors. Which network it is, its folder's config.json says: a
 //! BERT sentence encoder such as all-MiniLM-L6-v2, or a small OPT whose last hidden states are averaged.
-//! How texts are grouped into batches is not decided here.
+//! On the CPU the same text gives the same bits whatever else is embedded with it.
 
-mod bert;
+pub mod bert;
+mod groups;
 mod mean_pooled;
 
 use std::fs;
@@ -20,7 +21,7 @@ pub enum Encoder {
 
 impl Encoder {
     /// Loads the encoder of `folder`. Texts are cut at `max_tokens` (special tokens included), by default what the
-    /// model's own files say.
+    /// model's own files say. A BERT computes on the CPU, whatever the device.
     pub fn load(folder: &Path, max_tokens: Option<usize>, device: &Device) -> Result<Self, ModelError> {
         #[derive(serde::Deserialize)]
         struct Kind {
@@ -28,7 +29,7 @@ impl Encoder {
         }
         let kind: Kind = read_json(&folder.join("config.json"))?;
         match kind.model_type.as_str() {
-            "bert" => Ok(Encoder::Bert(Box::new(BertEncoder::load(folder, max_tokens, &candle_core::Device::Cpu)?))),
+            "bert" => Ok(Encoder::Bert(Box::new(BertEncoder::load(folder, max_tokens, device)?))),
             "opt" => Ok(Encoder::Opt(Box::new(OptEncoder::load(folder, max_tokens, device)?))),
             _ => Err(ModelError::Unsupported {
                 path: folder.join("config.json"),

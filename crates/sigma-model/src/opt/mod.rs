@@ -18,6 +18,7 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor, Var};
 use sigma_data::seeds::{Seeds, Stage, Stream};
 use sigma_kernels::dropout::Mask;
+use sigma_kernels::linear::Threads;
 
 pub use config::OptConfig;
 pub use decoder::Decoder;
@@ -226,6 +227,11 @@ impl Opt {
 
     /// Last hidden states `[sum of lengths, width]` of rows of token ids (each at least one), one row after another.
     pub fn hidden_states(&self, rows: &[&[u32]]) -> Result<Vec<f32>, ModelError> {
+        self.hidden_states_on(rows, Threads::All)
+    }
+
+    /// The same, with the products on all threads or on the calling one.
+    pub(crate) fn hidden_states_on(&self, rows: &[&[u32]], threads: Threads) -> Result<Vec<f32>, ModelError> {
         for row in rows {
             self.config.check_ids(row)?;
             self.config.check_length(row.len())?;
@@ -233,7 +239,7 @@ impl Opt {
         match &self.weights {
             Weights::Host { parameters, packed } => {
                 let model = Inference { parameters, packed: packed.as_deref() };
-                Ok(host::hidden_states(model, &self.config, rows))
+                Ok(host::hidden_states(model, &self.config, rows, threads))
             }
             Weights::Gpu(parameters) => Ok(gpu::hidden_states(parameters, &self.config, rows)?),
             Weights::Tape(tape) => {
@@ -254,7 +260,7 @@ impl Opt {
             Weights::Host { parameters, packed } => {
                 let mut logits = Vec::new();
                 let model = Inference { parameters, packed: packed.as_deref() };
-                host::head(&mut logits, model, &self.config, &hidden, sigma_kernels::linear::Threads::All);
+                host::head(&mut logits, model, &self.config, &hidden, Threads::All);
                 Ok(logits)
             }
             Weights::Gpu(parameters) => Ok(gpu::head(parameters, &self.config, &hidden)?),

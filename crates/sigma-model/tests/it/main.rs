@@ -2,6 +2,7 @@
 //! pass, and model folders in every layout.
 #![allow(clippy::unwrap_used)]
 
+mod bert;
 mod broken_bytes;
 mod decoding;
 mod folders;

@@ -150,9 +150,14 @@ pub(in crate::opt) fn head(
 }
 
 /// Last hidden states `[R, width]` of whole rows, one after another.
-pub(in crate::opt) fn hidden_states(model: Inference<'_>, config: &OptConfig, rows: &[&[u32]]) -> Vec<f32> {
+pub(in crate::opt) fn hidden_states(
+    model: Inference<'_>,
+    config: &OptConfig,
+    rows: &[&[u32]],
+    threads: Threads,
+) -> Vec<f32> {
     let lens: Vec<usize> = rows.iter().map(|row| row.len()).collect();
     let longest = lens.iter().copied().max().unwrap_or(0);
-    let mut cache = HostCache::new(config, rows.len(), longest, Threads::All);
+    let mut cache = HostCache::new(config, rows.len(), longest, threads);
     cache.extend(model, config, &rows.concat(), &lens).to_vec()
 }

@@ -17,12 +17,7 @@ use sigma_kernels::{embedding, layer_norm};
 use super::config::POSITION_OFFSET;
 use super::parameters::{Affine, Parameters};
 use super::{NORM_EPS, OptConfig};
-
-/// A buffer whose contents do not matter, resized to `len`.
-fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    buffer.resize(len, 0.0);
-    buffer
-}
+use crate::buffer::sized;
 
 impl Parameters {
     fn layer_norm(&self, y: &mut [f32], x: &[f32], norm: &Affine) {

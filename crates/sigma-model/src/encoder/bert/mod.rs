@@ -1,47 +1,50 @@
-//! BERT sentence encoders in the layout of sentence-transformers (all-MiniLM-L6-v2): candle-transformers' BERT, mean
-//! pooling over real tokens, and the tokenizer's settings overridden by what sentence-transformers uses.
+//! BERT sentence encoders in the layout of sentence-transformers (all-MiniLM-L6-v2): mean pooling over a text's tokens, and the
+//! tokenizer's settings overridden by what sentence-transformers uses.
+//!
+//! Reading order: [`config`], [`parameters`], `host` (the forward pass on the CPU), `gpu` (the same on a GPU).
+
+pub mod config;
+mod gpu;
+mod host;
+pub mod parameters;
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
-use candle_transformers::models::bert::{BertModel, Config};
 use tokenizers::{Tokenizer, TruncationParams};
 
+use super::groups::mean_pooled;
 use super::read_json;
-use crate::ModelError;
-use crate::padding::pad_right;
 use crate::weights::Weights;
+use crate::{Device, ModelError};
+use config::BertConfig;
+use gpu::GpuBert;
+use host::HostModel;
+use parameters::BertParameters;
 
 pub struct BertEncoder {
-    model: BertModel,
+    config: BertConfig,
+    engine: Engine,
     tokenizer: Tokenizer,
     tokenizer_path: PathBuf,
-    dim: usize,
     max_tokens: usize,
-    pad: u32,
-    device: Device,
+}
+
+/// The model, arranged for the device that it is on.
+enum Engine {
+    Host(HostModel),
+    Gpu(GpuBert),
 }
 
 impl std::fmt::Debug for BertEncoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BertEncoder").field("dim", &self.dim).field("max_tokens", &self.max_tokens).finish()
+        f.debug_struct("BertEncoder").field("config", &self.config).field("max_tokens", &self.max_tokens).finish()
     }
 }
 
 impl BertEncoder {
     pub fn load(folder: &Path, max_tokens: Option<usize>, device: &Device) -> Result<Self, ModelError> {
         let config_path = folder.join("config.json");
-        let config: Config = read_json(&config_path)?;
-        // candle-transformers divides without asking
-        if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
-            return Err(ModelError::Unsupported {
-                path: config_path,
-                field: "num_attention_heads",
-                value: format!("{} with hidden_size {}", config.num_attention_heads, config.hidden_size),
-                supported: "it must be at least 1 and divide hidden_size",
-            });
-        }
+        let config = BertConfig::load(&config_path)?;
         check_pooling(&folder.join("1_Pooling").join("config.json"))?;
         let max_tokens = max_tokens.or(declared_max_tokens(folder)?).unwrap_or(config.max_position_embeddings);
         if max_tokens > config.max_position_embeddings || max_tokens < 3 {
@@ -52,15 +55,11 @@ impl BertEncoder {
                 supported: "it must be at least 3 and at most the encoder's max_position_embeddings",
             });
         }
-        let weights = Weights::load(folder)?;
-        let origin = weights.origin().to_path_buf();
-        let tensors = weights.into_tensors().into_iter().map(|(name, t)| {
-            let name = name.strip_prefix("bert.").unwrap_or(&name).to_string();
-            Ok((name, t.to_device(device)?))
-        });
-        let tensors = tensors.collect::<candle_core::Result<_>>()?;
-        let model = BertModel::load(VarBuilder::from_tensors(tensors, DType::F32, device), &config)
-            .map_err(|e| ModelError::Damaged { path: origin, reason: first_line(&e) })?;
+        let parameters = BertParameters::take(&config, Weights::load(folder)?)?;
+        let engine = match device {
+            Device::Cpu => Engine::Host(HostModel::new(&config, parameters)),
+            Device::Gpu(gpu) => Engine::Gpu(GpuBert::upload(gpu, &config, &parameters)?),
+        };
         let tokenizer_path = folder.join("tokenizer.json");
         let failed =
             |e: tokenizers::Error| ModelError::EncoderTokenizer { path: tokenizer_path.clone(), reason: e.to_string() };
@@ -69,13 +68,15 @@ impl BertEncoder {
         let truncation = TruncationParams { max_length: max_tokens, ..TruncationParams::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(failed)?;
         tokenizer.with_padding(None);
-        let pad = config.pad_token_id as u32;
-        let (dim, device) = (config.hidden_size, device.clone());
-        Ok(Self { model, tokenizer, tokenizer_path, dim, max_tokens, pad, device })
+        Ok(Self { config, engine, tokenizer, tokenizer_path, max_tokens })
+    }
+
+    pub fn config(&self) -> &BertConfig {
+        &self.config
     }
 
     pub fn dim(&self) -> usize {
-        self.dim
+        self.config.hidden_size
     }
 
     pub fn max_tokens(&self) -> usize {
@@ -83,32 +84,32 @@ impl BertEncoder {
     }
 
     pub fn tokenize(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, ModelError> {
+        // on all threads; places in the text, which the plain `encode_batch` also finds, are not needed
         let encodings = self
             .tokenizer
-            .encode_batch(texts.to_vec(), true)
+            .encode_batch_fast(texts.to_vec(), true)
             .map_err(|e| ModelError::EncoderTokenizer { path: self.tokenizer_path.clone(), reason: e.to_string() })?;
         Ok(encodings.iter().map(|e| e.get_ids().to_vec()).collect())
     }
 
     /// Mean-pooled states `[B * dim]`, not yet normalised.
     pub fn forward(&self, batch: &[&[u32]]) -> Result<Vec<f32>, ModelError> {
-        let (ids, lens) = pad_right(batch, self.pad);
-        let time = ids.len() / batch.len().max(1);
-        let mask: Vec<u32> = lens.iter().flat_map(|len| (0..time).map(move |t| u32::from(t < *len))).collect();
-        let ids = Tensor::from_vec(ids, (batch.len(), time), &self.device)?;
-        let mask = Tensor::from_vec(mask, (batch.len(), time), &self.device)?;
-        let hidden = self.model.forward(&ids, &ids.zeros_like()?, Some(&mask))?;
-        Ok(mean_pool(&hidden, &lens)?.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?)
+        let Self { config, engine, .. } = self;
+        for row in batch {
+            if row.len() > config.max_position_embeddings {
+                return Err(ModelError::TooLong { needed: row.len(), max: config.max_position_embeddings });
+            }
+            if let Some(id) = row.iter().find(|id| **id as usize >= config.vocab_size) {
+                return Err(ModelError::TokenId { id: *id, vocabulary: config.vocab_size });
+            }
+        }
+        match engine {
+            Engine::Host(model) => {
+                mean_pooled(batch, config.hidden_size, |rows, scratch| Ok(model.hidden_states(config, rows, scratch)))
+            }
+            Engine::Gpu(model) => Ok(model.mean_pooled(config, batch)?),
+        }
     }
-}
-
-/// Mean over each row's first `lens[row]` time steps of `[B, T, D]`, on the device.
-fn mean_pool(hidden: &Tensor, lens: &[usize]) -> candle_core::Result<Tensor> {
-    let (batch, time, _) = hidden.dims3()?;
-    let weights: Vec<f32> =
-        lens.iter().flat_map(|len| (0..time).map(move |t| if t < *len { 1.0 / *len as f32 } else { 0.0 })).collect();
-    let weights = Tensor::from_vec(weights, (batch, 1, time), hidden.device())?;
-    weights.matmul(hidden)?.squeeze(1)
 }
 
 /// What sentence_bert_config.json says, if it is there.
@@ -139,8 +140,4 @@ fn check_pooling(path: &Path) -> Result<(), ModelError> {
         });
     }
     Ok(())
-}
-
-fn first_line(error: &candle_core::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_string()
 }

@@ -1,0 +1,129 @@
+//! BERT on the CPU in f32: an explicit forward pass over buffers that are used again, rows one after another without padding,
+//! matrices rearranged once. A row's result depends on nothing but that row. It computes on the calling thread;
+//! candle-transformers' BERT is the oracle in the tests.
+//!
+//! Legend: R tokens of all rows, D hidden size, F feed-forward size.
+
+use sigma_kernels::linear::Threads;
+use sigma_kernels::packed::Packed;
+use sigma_kernels::{bidirectional_attention, gelu, relu, residual_norm};
+
+use super::config::{Activation, BertConfig};
+use super::parameters::{Affine, BertParameters, LayerParameters, Norm};
+use crate::buffer::sized;
+
+/// The space of one forward pass.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    lens: Vec<usize>,
+    stream: Vec<f32>,
+    next: Vec<f32>,
+    qkv: Vec<f32>,
+    scores: Vec<f32>,
+    attended: Vec<f32>,
+    inner: Vec<f32>,
+}
+
+/// A model whose parameters are arranged for forward passes.
+#[derive(Debug)]
+pub(super) struct HostModel {
+    words: Vec<f32>,
+    positions: Vec<f32>,
+    /// The embedding of token type 0, `[D]`: every token of a single text is of this type.
+    token_type: Vec<f32>,
+    embedding_norm: Norm,
+    layers: Vec<Layer>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    qkv: Map,
+    attention_output: Map,
+    attention_norm: Norm,
+    intermediate: Map,
+    output: Map,
+    output_norm: Norm,
+}
+
+/// A linear map; its bias is added by what follows the product.
+#[derive(Debug)]
+struct Map {
+    weight: Packed,
+    bias: Vec<f32>,
+}
+
+impl Map {
+    fn new(Affine { weight, bias }: Affine) -> Self {
+        let inputs = weight.len() / bias.len();
+        Self { weight: Packed::new(&weight, inputs), bias }
+    }
+
+    /// y = x W^T.
+    fn product(&self, y: &mut [f32], x: &[f32]) {
+        self.weight.forward(y, x, Threads::One);
+    }
+}
+
+impl HostModel {
+    pub(super) fn new(config: &BertConfig, parameters: BertParameters) -> Self {
+        let BertParameters { words, positions, mut token_types, embedding_norm, layers } = parameters;
+        token_types.truncate(config.hidden_size);
+        let layer = |layer: LayerParameters| Layer {
+            qkv: Map::new(layer.qkv),
+            attention_output: Map::new(layer.attention_output),
+            attention_norm: layer.attention_norm,
+            intermediate: Map::new(layer.intermediate),
+            output: Map::new(layer.output),
+            output_norm: layer.output_norm,
+        };
+        let layers = layers.into_iter().map(layer).collect();
+        Self { words, positions, token_type: token_types, embedding_norm, layers }
+    }
+
+    /// Last hidden states `[R, D]` of `rows`, whose ids and lengths the model has.
+    pub(super) fn hidden_states<'a>(
+        &self,
+        config: &BertConfig,
+        rows: &[&[u32]],
+        scratch: &'a mut Scratch,
+    ) -> &'a [f32] {
+        let (d, ffn, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+        let s = scratch;
+        s.lens.clear();
+        s.lens.extend(rows.iter().map(|row| row.len()));
+        let tokens: usize = s.lens.iter().sum();
+        let (stream, next) = (sized(&mut s.stream, tokens * d), sized(&mut s.next, tokens * d));
+        let (qkv, attended) = (sized(&mut s.qkv, tokens * 3 * d), sized(&mut s.attended, tokens * d));
+        let inner = sized(&mut s.inner, tokens * ffn);
+
+        let mut at = 0;
+        for row in rows {
+            next[at..at + row.len() * d].copy_from_slice(&self.positions[..row.len() * d]);
+            for id in *row {
+                stream[at..at + d].copy_from_slice(&self.words[*id as usize * d..][..d]);
+                at += d;
+            }
+        }
+        // the sum of word, position and type has the form of a residual: x, y and a bias
+        add_and_norm(stream, next, &self.token_type, &self.embedding_norm, eps);
+        for layer in &self.layers {
+            layer.qkv.product(qkv, stream);
+            let heads = config.num_attention_heads;
+            bidirectional_attention::forward(attended, qkv, &layer.qkv.bias, &s.lens, heads, &mut s.scores);
+            layer.attention_output.product(next, attended);
+            add_and_norm(stream, next, &layer.attention_output.bias, &layer.attention_norm, eps);
+            layer.intermediate.product(inner, stream);
+            match config.activation() {
+                Some(Activation::Relu) => relu::forward(inner, &layer.intermediate.bias),
+                _ => gelu::forward(inner, &layer.intermediate.bias),
+            }
+            layer.output.product(next, inner);
+            add_and_norm(stream, next, &layer.output.bias, &layer.output_norm, eps);
+        }
+        stream
+    }
+}
+
+fn add_and_norm(x: &mut [f32], y: &[f32], bias: &[f32], norm: &Norm, eps: f64) {
+    residual_norm::forward(x, y, bias, (&norm.weight, &norm.bias), eps);
+}
