@@ -40,14 +40,10 @@ fn write(folder: &Path, config: &serde_json::Value) {
         let values = (0..shape.iter().product()).flat_map(|i| value(i).to_le_bytes());
         tensors.insert(name, (shape.to_vec(), values.collect()));
     };
-    let norm = |add: &mut dyn FnMut(String, &[usize], f32, f32), name: String| {
-        add(format!("{name}.weight"), &[d], 1.0, 0.3);
-        add(format!("{name}.bias"), &[d], 0.0, 0.3);
-    };
     add("embeddings.word_embeddings.weight".to_string(), &[size("vocab_size"), d], 0.0, 1.0);
     add("embeddings.position_embeddings.weight".to_string(), &[size("max_position_embeddings"), d], 0.0, 0.5);
     add("embeddings.token_type_embeddings.weight".to_string(), &[size("type_vocab_size"), d], 0.0, 0.5);
-    norm(&mut add, "embeddings.LayerNorm".to_string());
+    let mut norms = vec!["embeddings.LayerNorm".to_string()];
     for layer in 0..size("num_hidden_layers") {
         let name = |part: &str| format!("encoder.layer.{layer}.{part}");
         for (part, outputs, inputs) in [
@@ -61,8 +57,11 @@ fn write(folder: &Path, config: &serde_json::Value) {
             add(format!("{}.weight", name(part)), &[outputs, inputs], 0.0, 2.0 / (inputs as f32).sqrt());
             add(format!("{}.bias", name(part)), &[outputs], 0.0, 0.3);
         }
-        norm(&mut add, name("attention.output.LayerNorm"));
-        norm(&mut add, name("output.LayerNorm"));
+        norms.extend([name("attention.output.LayerNorm"), name("output.LayerNorm")]);
+    }
+    for name in norms {
+        add(format!("{name}.weight"), &[d], 1.0, 0.3);
+        add(format!("{name}.bias"), &[d], 0.0, 0.3);
     }
     save_safetensors(&folder.join("model.safetensors"), &tensors).unwrap();
     fs::write(folder.join("config.json"), config.to_string()).unwrap();
