@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The host's side of the CUDA device without a GPU: builds a stand-in for libcuda and libcublas (sigma-kernels/cuda/dry) and runs the
-# tests of the kernels through it. Needs nvcc. What only a GPU can show (its own arithmetic, the driver's compiler, speed) it does not.
+# tests of the kernels and `sigma-exp selftest` through it. Needs nvcc. What only a GPU can show (its own arithmetic, the driver's compiler, speed) it does not.
 # On a machine with a GPU the same tests run on it: SIGMA_EXP_GPU=0 cargo test --release -p sigma-kernels --features cuda gpu
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,3 +11,5 @@ mkdir -p "$out"
   -o "$out/libcuda.so.1" "$cuda/dry/driver.cpp" "$cuda/dry/cublas.cpp" "$cuda/emulator/emulator.cpp"
 ln -sf libcuda.so.1 "$out/libcublas.so.13"
 LD_LIBRARY_PATH="$PWD/$out" SIGMA_EXP_GPU=0 cargo test --release -p sigma-kernels --features cuda gpu
+cargo build --release --features cuda --target-dir target/cuda
+LD_LIBRARY_PATH="$PWD/$out" target/cuda/release/sigma-exp selftest --quick --device cuda
