@@ -44,6 +44,15 @@ say "# $(date -u +%F): $([ "$device" = cuda ] && nvidia-smi --query-gpu=name,dri
 say "$("$program" --version)"
 say ""
 say "## Checks"
+if [ "$device" = cuda ]; then
+  # every kernel, product, recorded step and draw, in every precision, against the CPU
+  check "sigma-exp selftest" "$program" selftest --device "$device"
+  say '```'
+  tee -a "$report" < "$out/last.log"
+  say '```'
+else
+  say "- not run: sigma-exp selftest, which compares a GPU with the CPU"
+fi
 check "the demo runs in f32 on the CPU" demo "$out/cpu" --device cpu
 check "the demo runs in f32 on $device" demo "$out/f32" --device "$device" --set training.precision=fp32
 check "the demo runs in f16 on $device" demo "$out/f16" --device "$device" --set training.precision=fp16
@@ -52,6 +61,9 @@ check "f32: first loss of generation 1 within 2 % of the CPU's" near "$(metric "
 check "f32: U_cov of the base within 12 nats of the CPU's (one evaluation's noise is about 2)" near "$(metric "$out/cpu" u_cov 0)" "$(metric "$out/f32" u_cov 0)" 12
 check "f16: last loss within 5 % of f32's" near "$(metric "$out/f32" mean_loss_last_epoch)" "$(metric "$out/f16" mean_loss_last_epoch)" 0.2
 check "f16: no loss is skipped for ever" python3 -c 'import sys; sys.exit(int(sys.argv[1]) > 20)' "$(metric "$out/f16" skipped_steps)"
+check "f16: the same run again gives the same numbers to the last digit" bash -c '
+  "$1" run configs/demo_s2.yaml --out "$2/again" --fresh --set generations=2 --set evaluation.noise_replicates=0 --device "$3" --set training.precision=fp16 &&
+  cmp "$2/f16/metrics.csv" "$2/again/metrics.csv" && cmp "$2/f16/gen-002/responses.jsonl" "$2/again/gen-002/responses.jsonl"' _ "$program" "$out" "$device"
 check "a run stopped in the middle goes on" bash -c '
   "$1" run configs/demo_s2.yaml --out "$2/stopped" --fresh --set generations=2 --set evaluation.noise_replicates=0 --device "$3" & pid=$!
   sleep 4; kill -TERM $pid 2> /dev/null; wait $pid

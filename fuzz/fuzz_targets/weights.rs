@@ -1,20 +1,26 @@
-//! Weight files: safetensors, a PyTorch zip, and the pickle within one, chosen by the first byte.
+//! Weight files: safetensors, a PyTorch zip, the pickle within one, an index of shards, and saved training, chosen by the first byte.
 #![no_main]
 
 use std::fs;
 
 use libfuzzer_sys::fuzz_target;
 use sigma_model::weights::Weights;
+use sigma_train::TrainingState;
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((kind, content)) = bytes.split_first() else { return };
-    let names = ["model.safetensors", "pytorch_model.bin"];
+    let names = ["model.safetensors", "pytorch_model.bin", "model.safetensors.index.json"];
     for name in names {
         let _ = fs::remove_file(sigma_fuzz::folder().join(name));
     }
-    let path = match kind % 3 {
+    let path = match kind % 5 {
         0 => sigma_fuzz::file(names[0], content),
         1 => sigma_fuzz::file(names[1], content),
+        2 => sigma_fuzz::file(names[2], content),
+        3 => {
+            let _ = TrainingState::read(&sigma_fuzz::file("training.safetensors", content)).map(|state| state.steps());
+            return;
+        }
         _ => sigma_fuzz::file(names[1], &zip(&[("archive/data.pkl", content), ("archive/data/0", &[0; 64])])),
     };
     let _ = Weights::load(path.parent().expect("a folder"));

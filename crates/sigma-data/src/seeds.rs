@@ -81,6 +81,11 @@ impl Stream {
         Self { rng: ChaCha8Rng::from_seed(key) }
     }
 
+    /// The key, and how many numbers of 64 bits were drawn: all that there is to know of a stream.
+    pub fn position(&self) -> ([u8; 32], u64) {
+        (self.rng.get_seed(), (self.rng.get_word_pos() / 2) as u64)
+    }
+
     pub fn next_u64(&mut self) -> u64 {
         self.rng.next_u64()
     }

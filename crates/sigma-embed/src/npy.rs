@@ -1,7 +1,7 @@
 //! Embedding matrices as NumPy .npy files.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::Path;
 
 use npyz::{NpyFile, Order, WriterBuilder};
@@ -25,11 +25,46 @@ pub fn write(path: &Path, rows: &[f32], dim: usize) -> Result<(), EmbedError> {
     file.into_inner().map_err(|e| io(e.into_error()))?.sync_all().map_err(io)
 }
 
+/// NumPy's own headers of matrices have some hundred bytes.
+const HEADER_LIMIT: u64 = 1 << 16;
+/// Brackets within brackets; the header of a matrix has two, that of a structured array three.
+const DEEPEST: usize = 4;
+
+/// Whether the header is long or nested like no matrix's. npyz tries every bracket in several ways, and all that is within it again in
+/// each, so that some dozen brackets in each other would take for ever.
+fn is_nested(file: &mut File) -> io::Result<bool> {
+    let mut start = Vec::new();
+    file.take(12).read_to_end(&mut start)?;
+    let length = match start[..] {
+        [_, _, _, _, _, _, 1, _, a, b, ..] => u64::from(u16::from_le_bytes([a, b])),
+        [_, _, _, _, _, _, _, _, a, b, c, d] => u64::from(u32::from_le_bytes([a, b, c, d])),
+        _ => 0,
+    };
+    file.rewind()?;
+    let mut header = Vec::new();
+    file.take(12 + length.min(HEADER_LIMIT)).read_to_end(&mut header)?;
+    file.rewind()?;
+    let (mut depth, mut deepest) = (0usize, 0);
+    for byte in header.iter().skip(8) {
+        match byte {
+            b'{' | b'(' | b'[' => depth += 1,
+            b'}' | b')' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    Ok(length > HEADER_LIMIT || deepest > DEEPEST)
+}
+
 /// Reads a float32 or float64 matrix as (n, dim, rows in row-major f32).
 pub fn read(path: &Path) -> Result<(usize, usize, Vec<f32>), EmbedError> {
     let wrong = |reason: String| EmbedError::Npy { path: path.to_path_buf(), reason };
-    let file = File::open(path).map_err(|source| EmbedError::Io { path: path.to_path_buf(), source })?;
-    let length = file.metadata().map_err(|source| EmbedError::Io { path: path.to_path_buf(), source })?.len();
+    let io = |source| EmbedError::Io { path: path.to_path_buf(), source };
+    let mut file = File::open(path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    if is_nested(&mut file).map_err(io)? {
+        return Err(wrong("its header is not that of a matrix of numbers".to_string()));
+    }
     let npy = NpyFile::new(BufReader::new(file)).map_err(|e| wrong(e.to_string()))?;
     let shape = npy.shape().to_vec();
     let [n, dim] = shape[..] else { return Err(wrong(format!("it has shape {shape:?}"))) };

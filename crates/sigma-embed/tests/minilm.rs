@@ -5,9 +5,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use candle_core::Device;
 use sigma_embed::{EmbedError, embed, npy};
-use sigma_model::Encoder;
+use sigma_model::{Device, Encoder};
 
 #[derive(serde::Deserialize)]
 struct Golden {

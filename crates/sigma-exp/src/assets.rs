@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use candle_core::Device;
 use sigma_data::TextFile;
 use sigma_data::Tokenizer;
 use sigma_data::blocks::{Block, slice};
@@ -13,7 +12,8 @@ use sigma_data::hash::{hash_blocks, hash_bytes, hash_file};
 use sigma_data::hub::Wanted;
 use sigma_data::prompts::{Prompt, read_prompts};
 use sigma_data::source::Source;
-use sigma_model::{Encoder, ModelError, Opt};
+use sigma_model::weights::Weights;
+use sigma_model::{Device, Encoder, ModelError, Opt};
 use sigma_report::manifest::{CorpusSource, ModelSource, PromptsSource, SourcesEntry};
 
 use crate::hub::{Hub, LocalText};
@@ -24,6 +24,7 @@ pub struct Language {
     pub revision: Option<String>,
     pub model: Opt,
     pub tokenizer: Tokenizer,
+    /// Of the weights alone.
     pub hash: String,
 }
 
@@ -51,12 +52,29 @@ impl Language {
         let hash = model.hash()?;
         Ok(Self { revision: resolved.revision, model, tokenizer, hash })
     }
+
+    /// One hash of everything that decides what the model computes and what it reads and writes. The same weights under another
+    /// config.json train and answer otherwise (dropout, end of text, order of norms).
+    pub fn identity(&self) -> Result<String> {
+        let config = serde_json::to_string(self.model.config())?;
+        Ok(hash_bytes(format!("{} {} {config}", self.hash, self.tokenizer.hash()).as_bytes()))
+    }
 }
 
-fn check_vocabulary(folder: &Path, tokenizer: &Tokenizer, model: &Opt) -> Result<(), ModelError> {
+/// Rows that a model may have beyond its tokenizer's entries. Vocabularies are padded to a multiple of up to a thousand (OPT: seven rows).
+const MOST_PADDING: usize = 1023;
+
+fn check_vocabulary(folder: &Path, tokenizer: &Tokenizer, model: &Opt) -> Result<()> {
     let (entries, rows) = (tokenizer.vocab_size(), model.config().vocab_size);
     if entries > rows {
-        return Err(ModelError::Vocabulary { folder: folder.to_path_buf(), tokenizer: entries, model: rows });
+        bail!(ModelError::Vocabulary { folder: folder.to_path_buf(), tokenizer: entries, model: rows });
+    }
+    if rows - entries > MOST_PADDING.min(rows / 8) {
+        bail!(
+            "{}: the model has a vocabulary of {rows} tokens, but the tokenizer has only {entries} entries, so much of what it \
+             writes could not be read: one of the two belongs to another model",
+            folder.display()
+        );
     }
     Ok(())
 }
@@ -98,22 +116,22 @@ impl FrozenEncoder {
 
 /// One hash over the files of a model folder that decide what the model computes.
 fn hash_folder(folder: &Path) -> Result<String> {
-    let mut text = String::new();
-    for name in [
+    const BESIDE_THE_WEIGHTS: [&str; 7] = [
         "config.json",
-        "model.safetensors",
-        "model.safetensors.index.json",
-        "pytorch_model.bin",
         "tokenizer.json",
         "vocab.json",
         "merges.txt",
+        "tokenizer_config.json",
         "sentence_bert_config.json",
         "1_Pooling/config.json",
-    ] {
-        let path = folder.join(name);
-        if path.exists() {
-            text.push_str(&format!("{name} {}\n", hash_file(&path)?));
-        }
+    ];
+    let mut paths: Vec<PathBuf> = BESIDE_THE_WEIGHTS.iter().map(|name| folder.join(name)).collect();
+    paths.retain(|path| path.exists());
+    paths.extend(Weights::files(folder)?);
+    let mut text = String::new();
+    for path in paths {
+        let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+        text.push_str(&format!("{name} {}\n", hash_file(&path)?));
     }
     Ok(hash_bytes(text.as_bytes()))
 }
@@ -216,7 +234,7 @@ impl Assets {
             hash: hash.to_string(),
         };
         Ok(SourcesEntry {
-            model: model(&experiment.model.source, &self.base.revision, &self.base.hash),
+            model: model(&experiment.model.source, &self.base.revision, &self.base.identity()?),
             encoder: model(&self.encoder.source, &self.encoder.revision, &self.encoder.hash),
             corpus: CorpusSource {
                 path: experiment.corpus.text_file()?.to_string(),

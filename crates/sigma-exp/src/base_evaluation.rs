@@ -13,8 +13,8 @@ use sigma_report::FileEntry;
 
 use crate::driver::RunContext;
 use crate::evaluation::Evaluation;
-use crate::run_folder::{Draft, flush};
-use crate::{device, machine, results};
+use crate::run_folder::Draft;
+use crate::{device, machine, results, whole_folder};
 
 const FILE_NAME: &str = "evaluation.json";
 
@@ -40,8 +40,7 @@ pub fn inputs(run: RunContext<'_>) -> Result<BTreeMap<String, String>> {
         None => machine.cpu_features.join(" "),
     };
     let named = [
-        ("base", assets.base.hash.clone()),
-        ("tokenizer", assets.base.tokenizer.hash()),
+        ("base", assets.base.identity()?),
         ("prompts", assets.prompts_hash.clone()),
         ("encoder", assets.encoder.hash.clone()),
         ("evaluation", serde_json::to_string(&evaluation)?),
@@ -53,7 +52,7 @@ pub fn inputs(run: RunContext<'_>) -> Result<BTreeMap<String, String>> {
         ("seed", experiment.seed.to_string()),
         ("domain", experiment.domain.clone()),
         ("precision", format!("{:?}", experiment.training.precision.dtype(device))),
-        ("device", if device.is_cuda() { "cuda".to_string() } else { device::describe(device) }),
+        ("device", device::gpu_name(device).unwrap_or_else(|| device::describe(device))),
         ("arithmetic", arithmetic),
         ("program", format!("{} {}", program.version, program.commit.unwrap_or_default())),
     ];
@@ -135,6 +134,5 @@ fn store(place: &Path, shared: &Shared, draft: &Draft) -> Result<()> {
         fs::copy(draft.file(name), partial.join(name)).with_context(said)?;
     }
     results::replace(&partial.join(FILE_NAME), &format!("{}\n", serde_json::to_string_pretty(shared)?))?;
-    flush(&partial)?;
-    fs::rename(&partial, place).with_context(said)
+    whole_folder::appear(&partial, place)
 }

@@ -50,6 +50,8 @@ pub enum Command {
     /// Prepare corpora
     #[command(subcommand)]
     Data(Data),
+    /// Compare a GPU with the CPU: logits, gradients, training, texts, in every precision (exit code 1 if they are too far apart)
+    Selftest(Selftest),
     /// Train a small model and its tokenizer from nothing
     Pretrain {
         /// A pretraining config (YAML)
@@ -273,6 +275,19 @@ pub struct Embed {
     /// The texts are answers of `run` or `generate`: cut them into windows, as the loop does
     #[arg(long)]
     pub windows: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Selftest {
+    /// A small OPT model's folder
+    #[arg(default_value = "data/models/opt-tiny")]
+    pub model: PathBuf,
+    /// The GPU: cuda or cuda:INDEX
+    #[arg(long, default_value = "cuda")]
+    pub device: String,
+    /// A glance at every part instead of the full comparison
+    #[arg(long)]
+    pub quick: bool,
 }
 
 #[derive(Debug, Subcommand)]

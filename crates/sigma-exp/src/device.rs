@@ -1,12 +1,20 @@
 //! From `auto`, `cpu`, `cuda` or `cuda:<index>` to a device. The only place that knows whether CUDA was built in.
 
 use anyhow::{Context, Result, bail};
-use candle_core::Device;
+use sigma_kernels::gpu::Gpu;
+use sigma_model::Device;
+
+pub fn built_with_cuda() -> bool {
+    cfg!(feature = "cuda")
+}
+
+/// The CPU in a GPU's place, kernel by kernel: for the tests, which are built with it, and far too slow for anything else.
+const EMULATED: &str = "emulated";
 
 /// Checks the spelling only.
 pub fn check(text: &str) -> Result<()> {
     match text {
-        "auto" | "cpu" | "cuda" => Ok(()),
+        "auto" | "cpu" | "cuda" | EMULATED => Ok(()),
         _ => match text.strip_prefix("cuda:").map(str::parse::<usize>) {
             Some(Ok(_)) => Ok(()),
             _ => bail!("`{text}` is not a device; use auto, cpu, cuda or cuda:<index>"),
@@ -19,30 +27,40 @@ pub fn open(text: &str) -> Result<Device> {
     check(text)?;
     match text {
         "cpu" => Ok(Device::Cpu),
-        "auto" if !cfg!(feature = "cuda") => Ok(Device::Cpu),
-        "auto" => match Device::new_cuda(0) {
-            Ok(device) => Ok(device),
+        "auto" if !built_with_cuda() => Ok(Device::Cpu),
+        "auto" => match Gpu::open(0) {
+            Ok(gpu) => Ok(Device::Gpu(gpu)),
             Err(error) => {
                 tracing::warn!(%error, "no CUDA device can be used; running on the CPU");
                 Ok(Device::Cpu)
             }
         },
-        _ if !cfg!(feature = "cuda") => {
+        EMULATED => Ok(Device::Gpu(Gpu::open_emulated()?)),
+        _ if !built_with_cuda() => {
             bail!("device `{text}`: this program was built without CUDA; build it with --features cuda (docs/gpu.md)")
         }
         _ => {
             let index = text.strip_prefix("cuda:").map_or(Ok(0), str::parse)?;
-            Device::new_cuda(index).with_context(|| format!("CUDA device {index} can not be used"))
+            let gpu = Gpu::open(index).with_context(|| format!("CUDA device {index} can not be used"))?;
+            Ok(Device::Gpu(gpu))
         }
     }
 }
 
 /// The device's name for people and manifests.
 pub fn describe(device: &Device) -> String {
-    match device.location() {
-        candle_core::DeviceLocation::Cpu => "cpu".to_string(),
-        candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
-        candle_core::DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
+    match device {
+        Device::Cpu => "cpu".to_string(),
+        Device::Gpu(gpu) if gpu.is_emulated() => EMULATED.to_string(),
+        Device::Gpu(gpu) => format!("cuda:{}", gpu.index()),
+    }
+}
+
+/// The maker's name of a GPU.
+pub fn gpu_name(device: &Device) -> Option<String> {
+    match device {
+        Device::Cpu => None,
+        Device::Gpu(gpu) => Some(gpu.name()),
     }
 }
 

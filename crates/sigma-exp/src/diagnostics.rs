@@ -49,15 +49,30 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         }
         last = cause;
     }
-    let full = |e: &io::Error| matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    if error.chain().filter_map(|e| e.downcast_ref::<io::Error>()).any(full) && !text.contains("the disk is full") {
-        text.push_str(
-            "  the disk is full: make room; what was finished is kept, run the same command again to go on\n",
-        );
+    for hint in error.chain().filter_map(|e| e.downcast_ref::<io::Error>()).filter_map(hint).take(1) {
+        if !text.contains("the disk is full") {
+            text.push_str(&format!("  {hint}\n"));
+        }
     }
     // nothing can be done if stderr itself is gone
     let _ = io::stderr().write_all(text.as_bytes());
     ExitCode::from(if error.is::<CheckFailed>() { CHECK_FAILED } else { FAILURE })
+}
+
+/// What to do where the system, and not what was asked for, is the trouble.
+fn hint(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("the disk is full: make room; what was finished is kept, run the same command again to go on")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            Some("nothing can be written there: choose another place, for results with --out")
+        }
+        io::ErrorKind::PermissionDenied => {
+            Some("this user may not do that: change the rights, or choose another place, for results with --out")
+        }
+        _ => None,
+    }
 }
 
 /// An error's text without the backtrace that candle appends where RUST_BACKTRACE is set.

@@ -1,21 +1,21 @@
 //! The loop: pool -> blocks -> weights -> answers -> embeddings -> metrics -> record, generation after generation.
 //!
 //! What is measured of generation t does not feed generation t + 1, so where there is room the measuring of t runs beside
-//! the making of t + 1: on a second device all of it, on one CUDA device the CPU's part. The numbers are the same.
+//! the making of t + 1: on a second device all of it, on one GPU the CPU's part. The numbers are the same.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
-use candle_core::Device;
 use sigma_data::blocks::Block;
-use sigma_data::hash::{hash_blocks, hash_bytes, hash_file};
+use sigma_data::hash::{hash_blocks, hash_bytes};
 use sigma_data::jsonl;
 use sigma_data::seeds::Seeds;
-use sigma_model::Opt;
+use sigma_model::{Device, Opt};
 use sigma_report::record::{self, MixtureRecord, RegenerationRecord, TrainingRecord};
 use sigma_report::{Record, Setting};
 
@@ -23,10 +23,10 @@ use crate::assets::Assets;
 use crate::base_evaluation::{self, SharedEvaluation};
 use crate::evaluation::{self, Evaluation, Means, inference_dtype};
 use crate::mixture::{Mixture, RealText, mix};
-use crate::run_folder::{self, Draft, RunFolder};
+use crate::run_folder::{self, Draft, MODEL, RunFolder};
 use crate::savepoint::Trained;
 use crate::spec::Experiment;
-use crate::{device, interrupt, results, stage};
+use crate::{device, integrity, interrupt, results, stage, whole_folder};
 
 const SYNTHETIC: &str = "synthetic.jsonl";
 const CURVE: &str = "training.csv";
@@ -57,9 +57,11 @@ impl Checkpoint {
 }
 
 /// A generation that has its weights and awaits its measurement.
-struct Made {
+struct Made<'scope> {
     generation: u32,
     draft: Draft,
+    /// The thread that brings the weights to the disk, while they are already in use.
+    writing: Option<ScopedJoinHandle<'scope, Result<()>>>,
     starting: Option<(String, String)>,
     weights: String,
     blocks_hash: Option<String>,
@@ -68,18 +70,19 @@ struct Made {
     regeneration: Option<RegenerationRecord>,
 }
 
-/// Runs every generation that the folder does not have yet, and returns the records of all.
-pub fn run(run: RunContext<'_>) -> Result<Vec<Record>> {
+/// Runs every generation that is not among `records`, and returns the records of all.
+pub fn run(run: RunContext<'_>, records: Vec<Record>) -> Result<Vec<Record>> {
     let RunContext { experiment, folder, .. } = run;
     let seeds = Seeds::new(experiment.seed, &experiment.domain);
     let second_device = experiment.evaluation_device.as_deref().filter(|text| *text != experiment.device);
     let base = Checkpoint::base(run.assets);
-    let present = run_folder::generations(folder.path())?;
-    let mut checkpoint = resume(run, present.last().copied(), &base)?;
+    let last = records.last().map(|record| record.generation);
+    let mut checkpoint = resume(run, last, &base)?;
     // generation 0 can be missing alone: nothing that follows rests on the evaluation of the base
-    let next = present.last().map_or(1, |last| last + 1).max(1);
-    let missing_base = (!present.contains(&0)).then_some(0);
+    let next = last.map_or(1, |last| last + 1).max(1);
+    let missing_base = records.first().is_none_or(|first| first.generation > 0).then_some(0);
     let mut pools = read_pools(run, next)?;
+    let records = Records(Mutex::new(records));
 
     std::thread::scope(|scope| -> Result<()> {
         let mut measuring: Option<ScopedJoinHandle<'_, Result<()>>> = None;
@@ -87,22 +90,47 @@ pub fn run(run: RunContext<'_>) -> Result<Vec<Record>> {
             if interrupt::requested() {
                 bail!(interrupt::Interrupted);
             }
+            let of_generation = || format!("generation {generation}");
             let (made, of) = if generation == 0 {
                 (evaluation_of_base(run, &base)?, &base)
             } else {
-                let (trained, made) = make(run, &seeds, &checkpoint, generation, &mut pools)?;
+                let made = make(scope, run, &seeds, &checkpoint, generation, &mut pools).with_context(of_generation);
+                // what it rests on may still be in the making of its record
+                wait(measuring.take())?;
+                let (trained, made) = made.inspect_err(|error| records.note_trouble(folder, generation, error))?;
                 checkpoint = trained;
                 (made, &checkpoint)
             };
-            wait(measuring.take())?;
-            measuring = evaluate(scope, run, &seeds, of, made, second_device)
-                .with_context(|| format!("generation {generation}"))?;
+            measuring = evaluate(scope, run, &records, &seeds, of, made, second_device)
+                .with_context(of_generation)
+                .inspect_err(|error| records.note_trouble(folder, generation, error))?;
         }
         wait(measuring)
     })?;
-    let records = folder.records()?;
+    let records = records.all();
     results::write(folder, &records)?;
     Ok(records)
+}
+
+/// The records of all complete generations, in order; the thread that measures adds to them.
+struct Records(Mutex<Vec<Record>>);
+
+impl Records {
+    fn add(&self, record: Record) {
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        records.push(record);
+        records.sort_by_key(|record| record.generation);
+    }
+
+    fn all(&self) -> Vec<Record> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_trouble(&self, folder: &RunFolder, generation: u32, error: &anyhow::Error) {
+        if let Err(error) = results::note_trouble(folder, &self.all(), generation, error) {
+            tracing::warn!("metrics.csv does not say why generation {generation} could not be made: {error:#}");
+        }
+    }
 }
 
 fn wait(measuring: Option<ScopedJoinHandle<'_, Result<()>>>) -> Result<()> {
@@ -159,7 +187,7 @@ fn savepoint_key(generation: u32, writer: &str, start: &str) -> String {
 }
 
 /// Generation 0: the base checkpoint itself.
-fn evaluation_of_base(run: RunContext<'_>, checkpoint: &Checkpoint) -> Result<Made> {
+fn evaluation_of_base<'scope>(run: RunContext<'_>, checkpoint: &Checkpoint) -> Result<Made<'scope>> {
     Ok(Made {
         generation: 0,
         draft: run.folder.begin(
@@ -167,6 +195,7 @@ fn evaluation_of_base(run: RunContext<'_>, checkpoint: &Checkpoint) -> Result<Ma
             &savepoint_key(0, &checkpoint.hash, &checkpoint.hash),
             save_every(run.experiment),
         )?,
+        writing: None,
         starting: None,
         weights: checkpoint.hash.clone(),
         blocks_hash: None,
@@ -177,15 +206,15 @@ fn evaluation_of_base(run: RunContext<'_>, checkpoint: &Checkpoint) -> Result<Ma
 }
 
 /// Generation t: the pool that generation t - 1 writes, the blocks chosen from it, and the weights trained on them.
-fn make(
-    run: RunContext<'_>,
+fn make<'scope, 'run: 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    run: RunContext<'run>,
     seeds: &Seeds,
     previous: &Checkpoint,
     generation: u32,
     pools: &mut Vec<Vec<Block>>,
-) -> Result<(Checkpoint, Made)> {
+) -> Result<(Checkpoint, Made<'scope>)> {
     let RunContext { experiment, assets, folder, device, .. } = run;
-    let of_generation = || format!("generation {generation}");
     let n = assets.corpus.contexts.len();
     let start = match experiment.setting {
         Setting::S1 => (&assets.base.model, "base".to_string(), &assets.base.hash),
@@ -203,8 +232,7 @@ fn make(
                 let contexts = &assets.corpus.contexts;
                 let save = Some(&mut draft.save);
                 let (pool, record) =
-                    stage::regenerate(&writer, contexts, &experiment.regeneration, seeds, Some(generation), save)
-                        .with_context(of_generation)?;
+                    stage::regenerate(&writer, contexts, &experiment.regeneration, seeds, Some(generation), save)?;
                 write_pool(&path, &pool, assets)?;
                 draft.save.save_pool(&path, &record)?;
                 (pool, record)
@@ -225,29 +253,28 @@ fn make(
         used.clear();
     }
 
-    let (model, trained) = match trained_before(run, &draft) {
-        Some(found) => found,
+    let (model, hash, training, writing) = match trained_before(run, &draft) {
+        Some((model, trained)) => (model, trained.weights, trained.record, None),
         None => {
             let save = Some(&mut draft.save);
             let (model, curve, record) =
-                stage::train(start.0, &mixture.blocks, &experiment.training, seeds, Some(generation), save)
-                    .with_context(of_generation)?;
-            let curve = stage::curve_csv(&curve);
-            fs::write(draft.file(CURVE), &curve).with_context(of_generation)?;
-            let saved = draft.model()?;
-            model.save(&saved)?;
-            assets.base.tokenizer.save(&saved)?;
-            draft.flush()?;
-            let trained = Trained { weights: model.hash()?, curve: hash_bytes(curve.as_bytes()), record };
-            draft.save.save_trained(trained.clone())?;
-            (model, trained)
+                stage::train(start.0, &mixture.blocks, &experiment.training, seeds, Some(generation), save)?;
+            let path = draft.file(CURVE);
+            fs::write(&path, stage::curve_csv(&curve))
+                .with_context(|| format!("{} can not be written", path.display()))?;
+            // what is written is on the host, so that the thread does not need the device
+            let written = model.to_device(&Device::Cpu)?;
+            let hash = written.hash()?;
+            let trained = Trained { weights: hash.clone(), files: BTreeMap::new(), record: record.clone() };
+            let writing = write_weights(scope, assets, &draft, written, trained)?;
+            (model, hash, record, Some(writing))
         }
     };
-    let Trained { weights: hash, record: training, .. } = trained;
 
     let made = Made {
         generation,
         draft,
+        writing,
         starting: Some((start.1, start.2.clone())),
         weights: hash.clone(),
         blocks_hash: Some(hash_blocks(&mixture.blocks)),
@@ -258,16 +285,49 @@ fn make(
     Ok((Checkpoint { name: sigma_report::generation_dir_name(generation), model, hash }, made))
 }
 
+/// Brings the weights to the disk in a thread of their own, and says so in the savepoint when they are there.
+fn write_weights<'scope, 'run: 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    assets: &'run Assets,
+    draft: &Draft,
+    model: Opt,
+    trained: Trained,
+) -> Result<ScopedJoinHandle<'scope, Result<()>>> {
+    let (folder, saved, savepoint) = (draft.path().to_path_buf(), draft.model()?, draft.save.of_weights());
+    // of what else is in the folder, this is finished by now
+    let before: Vec<PathBuf> =
+        [SYNTHETIC, CURVE].map(|name| draft.file(name)).into_iter().filter(|p| p.exists()).collect();
+    Ok(scope.spawn(move || {
+        model.save(&saved)?;
+        assets.base.tokenizer.save(&saved)?;
+        whole_folder::flush(&saved)?;
+        for path in &before {
+            whole_folder::sync(path)?;
+        }
+        whole_folder::sync(&folder)?;
+        let mut files = run_folder::entries(&saved, &format!("{MODEL}/"))?;
+        for path in &before {
+            files.extend(run_folder::entry(path, "")?);
+        }
+        savepoint.save(Trained { files, ..trained })
+    }))
+}
+
 /// The weights that an earlier process trained for this draft, if they are there as it left them.
 fn trained_before(run: RunContext<'_>, draft: &Draft) -> Option<(Opt, Trained)> {
-    let trained = draft.save.trained()?.clone();
-    let model = Opt::load(&draft.model_path(), run.device).ok()?;
-    let curve = hash_file(&draft.file(CURVE)).ok()?;
-    if model.hash().ok()? != trained.weights || curve != trained.curve {
-        tracing::warn!("{} is damaged; training begins again", draft.model_path().display());
+    let trained = draft.save.trained()?;
+    let damage = integrity::damaged_file(draft.path(), &trained.files);
+    let model = match damage {
+        None => Opt::load(&draft.model_path(), run.device).ok(),
+        Some(_) => None,
+    };
+    let hash = model.as_ref().and_then(|model| model.hash().ok());
+    if hash.as_ref() != Some(&trained.weights) {
+        let what = damage.unwrap_or_else(|| "the weights are not those that were trained".to_string());
+        tracing::warn!("{}: {what}; training begins again", draft.path().display());
         return None;
     }
-    Some((model, trained))
+    Some((model?, trained))
 }
 
 fn mixture_record(experiment: &Experiment, mixture: &Mixture) -> MixtureRecord {
@@ -297,9 +357,10 @@ fn write_pool(path: &Path, pool: &[Block], assets: &Assets) -> Result<()> {
 fn evaluate<'scope, 'run: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     run: RunContext<'run>,
+    records: &'run Records,
     seeds: &Seeds,
     checkpoint: &Checkpoint,
-    mut made: Made,
+    mut made: Made<'scope>,
     second_device: Option<&'run str>,
 ) -> Result<Option<ScopedJoinHandle<'scope, Result<()>>>> {
     let RunContext { experiment, assets, device, .. } = run;
@@ -315,11 +376,11 @@ fn evaluate<'scope, 'run: 'scope>(
                 evaluation
             }
         };
-        commit(run, made, evaluation)?;
+        commit(run, records, made, evaluation)?;
         return Ok(None);
     }
     if let Some(name) = second_device {
-        // a CUDA device belongs to the thread that opened it, so the model crosses over by way of the CPU
+        // from one GPU to another by way of the CPU
         let model = checkpoint.model.to_device(&Device::Cpu)?;
         let seeds = seeds.clone();
         return Ok(Some(scope.spawn(move || {
@@ -329,15 +390,15 @@ fn evaluate<'scope, 'run: 'scope>(
             let means = Means { experiment, assets, seeds: &seeds, encoder, device };
             let answered = evaluation::answer(means, &model, &mut made.draft, made.generation)?;
             let evaluation = evaluation::measure(experiment, &made.draft, &answered)?;
-            commit(run, made, evaluation)
+            commit(run, records, made, evaluation)
         })));
     }
     let answered = evaluation::answer(means, &checkpoint.model, &mut made.draft, made.generation)?;
     let finish = move || {
         let evaluation = evaluation::measure(experiment, &made.draft, &answered)?;
-        commit(run, made, evaluation)
+        commit(run, records, made, evaluation)
     };
-    if device.is_cuda() {
+    if device.is_gpu() {
         return Ok(Some(scope.spawn(finish)));
     }
     finish()?;
@@ -345,7 +406,8 @@ fn evaluate<'scope, 'run: 'scope>(
 }
 
 /// Writes the record. With it the generation appears.
-fn commit(run: RunContext<'_>, made: Made, evaluation: Evaluation) -> Result<()> {
+fn commit(run: RunContext<'_>, records: &Records, made: Made<'_>, evaluation: Evaluation) -> Result<()> {
+    wait(made.writing).context("the weights")?;
     let RunContext { experiment, assets, folder, .. } = run;
     let Evaluation { evaluation, embedding, measured, noise, perplexity } = evaluation;
     let mut inputs = BTreeMap::from([
@@ -384,13 +446,14 @@ fn commit(run: RunContext<'_>, made: Made, evaluation: Evaluation) -> Result<()>
         noise,
         perplexity,
         flags: measured.flags,
-        started: made.draft.save.started().to_string(),
+        started: made.draft.save.started(),
         finished: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         seconds: made.draft.save.seconds(),
     };
     made.draft.commit(&record)?;
     folder.retain(experiment.checkpoints.keep, record.generation)?;
-    let records = folder.records()?;
+    records.add(record);
+    let records = records.all();
     results::write(folder, &records)?;
     results::refresh_page(folder, &results::report_options(experiment, assets));
     results::announce(&records);

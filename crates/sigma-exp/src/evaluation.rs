@@ -5,11 +5,11 @@ use std::fs;
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Device};
+use candle_core::DType;
 use serde::{Deserialize, Serialize};
 use sigma_data::answers::{Answer, write_answers};
 use sigma_data::seeds::Seeds;
-use sigma_model::Opt;
+use sigma_model::{Device, Opt};
 use sigma_report::record::{EmbeddingRecord, EvaluationRecord, NoisePoint, PerplexityNumbers};
 use sigma_train::{Scored, TrainError, perplexity};
 

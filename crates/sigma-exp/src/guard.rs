@@ -30,8 +30,8 @@ pub fn check(folder: &RunFolder, manifest: &Manifest, experiment: &Experiment, s
     let mut differences = differences(&stored, &current);
     let old = &manifest.sources;
     for (what, before, now) in [
-        ("model weights", &old.model.hash, &sources.model.hash),
-        ("encoder files", &old.encoder.hash, &sources.encoder.hash),
+        ("model (weights, config.json or tokenizer)", &old.model.hash, &sources.model.hash),
+        ("encoder (weights, config.json or tokenizer)", &old.encoder.hash, &sources.encoder.hash),
         ("corpus contexts", &old.corpus.hash, &sources.corpus.hash),
         ("prompt bank", &old.prompts.hash, &sources.prompts.hash),
     ] {

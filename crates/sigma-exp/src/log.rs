@@ -1,7 +1,7 @@
 //! What a run says: messages on stderr for people, every event with its fields as JSON lines in the run's log.jsonl,
 //! and progress bars where stderr is a terminal.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -56,10 +56,15 @@ pub fn install() {
     tracing_subscriber::registry().with(console).with(file).init();
 }
 
-/// From now on events are appended to `path`.
+/// From now on events are appended to `path`. Half an event at its end, which a killed process left, goes.
 pub fn write_to(path: &Path) -> Result<()> {
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    let file = file.with_context(|| format!("the log {} can not be opened", path.display()))?;
+    let not_opened = || format!("the log {} can not be opened", path.display());
+    let file = OpenOptions::new().create(true).append(true).open(path).with_context(not_opened)?;
+    let written = fs::read(path).with_context(not_opened)?;
+    let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    if whole < written.len() {
+        file.set_len(whole as u64).with_context(not_opened)?;
+    }
     *RUN_LOG.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use candle_core::Device;
+use sigma_model::Device;
 use sigma_report::manifest::{MachineEntry, ProgramEntry};
 
 use crate::device;
@@ -23,7 +23,7 @@ pub fn machine(device: &Device) -> MachineEntry {
         cpu_features: cpu_features(),
         threads: rayon::current_num_threads(),
         device: device::describe(device),
-        gpu: if device.is_cuda() { gpu_name() } else { None },
+        gpu: device::gpu_name(device),
     }
 }
 
@@ -52,12 +52,4 @@ fn cpu_features() -> Vec<String> {
     }
     #[cfg(not(target_arch = "x86_64"))]
     Vec::new()
-}
-
-/// The driver's name of the first GPU.
-fn gpu_name() -> Option<String> {
-    let mut folders = fs::read_dir("/proc/driver/nvidia/gpus").ok()?;
-    let text = fs::read_to_string(folders.next()?.ok()?.path().join("information")).ok()?;
-    let line = text.lines().find(|line| line.starts_with("Model"))?;
-    Some(line.split_once(':')?.1.trim().to_string())
 }

@@ -25,10 +25,12 @@ mod progress;
 mod results;
 mod run_folder;
 mod savepoint;
+mod selftest;
 mod shard_stream;
 mod spec;
 mod stage;
 mod sweep;
+mod whole_folder;
 mod yaml;
 
 use std::process::ExitCode;

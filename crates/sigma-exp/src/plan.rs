@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use candle_core::Device;
 use sigma_data::seeds::{Seeds, Stage};
 use sigma_generate::{Options, Request, generate};
+use sigma_model::Device;
 use sigma_train::{Streams, TrainingConfig, finetune, total_steps};
 
 use crate::assets::Assets;
@@ -25,26 +25,51 @@ struct Speed {
     decode: f64,
 }
 
+/// How much of everything a run handles.
+struct Amounts {
+    /// N.
+    contexts: usize,
+    /// Real ones among the new blocks of a generation.
+    real: usize,
+    /// Blocks of the largest training set.
+    largest_set: usize,
+    parameters: u64,
+    /// Tokens of a pool; none where the mixture takes real blocks alone.
+    pool_tokens: u64,
+    /// Tokens of a generation's answers, at most.
+    answer_tokens: u64,
+    /// Blocks that are cut from them, at most.
+    windows: usize,
+}
+
+impl Amounts {
+    fn of(experiment: &Experiment, assets: &Assets) -> Self {
+        let (contexts, section) = (assets.corpus.contexts.len(), &experiment.evaluation);
+        let real = experiment.mixture.real_blocks(contexts);
+        let accumulated = experiment.mixture.mode == Mode::Accumulate;
+        let longest = vec![0; section.max_new_tokens];
+        Self {
+            contexts,
+            real,
+            largest_set: if accumulated { contexts * (experiment.generations as usize + 1) } else { contexts },
+            parameters: assets.base.model.parameter_count() as u64,
+            pool_tokens: if real < contexts { (contexts * experiment.corpus.context_tokens) as u64 } else { 0 },
+            answer_tokens: (assets.prompts.len() * section.max_new_tokens) as u64,
+            windows: assets.prompts.len()
+                * sigma_data::windows(&longest, section.window_tokens, section.stride_tokens).len(),
+        }
+    }
+}
+
 /// The plan as text for people.
 pub fn describe(experiment: &Experiment, assets: &Assets, device: &Device) -> Result<String> {
-    let n = assets.corpus.contexts.len();
-    let real = experiment.mixture.real_blocks(n);
+    let amounts = Amounts::of(experiment, assets);
+    let Amounts { contexts: n, real, largest_set, parameters, pool_tokens, answer_tokens, windows } = amounts;
     let generations = u64::from(experiment.generations);
     let config = assets.base.model.config();
-    let parameters = assets.base.model.parameter_count();
-    let largest_set = if experiment.mixture.mode == Mode::Accumulate { n * (generations as usize + 1) } else { n };
     let steps = total_steps(&experiment.training, largest_set);
     let length = experiment.corpus.context_tokens;
     let train_tokens = (experiment.training.epochs * largest_set * length) as u64;
-    let pool_tokens = if real < n { (n * length) as u64 } else { 0 };
-    let answer_tokens = (assets.prompts.len() * experiment.evaluation.max_new_tokens) as u64;
-    let windows = sigma_data::windows(
-        &vec![0; experiment.evaluation.max_new_tokens],
-        experiment.evaluation.window_tokens,
-        experiment.evaluation.stride_tokens,
-    )
-    .len()
-        * assets.prompts.len();
 
     let mut text = String::new();
     let mut line = |key: &str, value: String| {
@@ -73,18 +98,21 @@ pub fn describe(experiment: &Experiment, assets: &Assets, device: &Device) -> Re
     );
     let most = if largest_set > n { " in the last generation" } else { " per generation" };
     line("training", format!("{steps} steps, {train_tokens} tokens{most}"));
+    if let Some(note) = few_contexts(experiment, assets) {
+        line("", format!("note: {note}"));
+    }
     line("writing", format!("{pool_tokens} pool tokens and at most {answer_tokens} answer tokens per generation"));
     line("measuring", format!("at most {windows} embedded blocks, {} observed", experiment.sigma.observed));
     if windows <= dim {
         line("", format!("note: {windows} blocks in {dim} dimensions: G_A will be rank deficient"));
     }
 
-    let weights = 4 * parameters as u64;
+    let weights = 4 * parameters;
     // weights, gradients and two moments; activations of one batch (about 16 d + 2 ffn floats a token and layer)
     let per_token = config.num_hidden_layers * (16 * config.hidden_size + 2 * config.ffn_dim) * 4;
     let activations = (experiment.training.batch_size * length * per_token) as u64;
     line("memory", format!("about {} to train (base weights included)", bytes(5 * weights + activations)));
-    let Disk { total: disk, checkpoints: kept } = Disk::of(experiment, assets);
+    let Disk { total: disk, checkpoints: kept } = Disk::of(experiment, assets, &amounts);
     line("disk", format!("about {} ({kept} checkpoints and the texts of all generations)", bytes(disk)));
 
     let speed = measure(experiment, assets)?;
@@ -112,26 +140,36 @@ pub struct Disk {
     pub checkpoints: u64,
 }
 
+/// What is to be said of a corpus that gives less than one batch: the smaller step that it makes is seldom what was meant.
+pub fn few_contexts(experiment: &Experiment, assets: &Assets) -> Option<String> {
+    let (contexts, batch) = (assets.corpus.contexts.len(), experiment.training.batch_size);
+    (contexts < batch).then(|| {
+        format!(
+            "{contexts} contexts are fewer than training.batch_size {batch}, so an epoch is one smaller step; use more text, fewer \
+             corpus.context_tokens, or a smaller batch"
+        )
+    })
+}
+
+/// What `experiment` writes.
+pub fn disk(experiment: &Experiment, assets: &Assets) -> Disk {
+    Disk::of(experiment, assets, &Amounts::of(experiment, assets))
+}
+
 impl Disk {
-    pub fn of(experiment: &Experiment, assets: &Assets) -> Self {
-        let (generations, weights) =
-            (u64::from(experiment.generations), 4 * assets.base.model.parameter_count() as u64);
+    fn of(experiment: &Experiment, assets: &Assets, amounts: &Amounts) -> Self {
+        let (generations, weights) = (u64::from(experiment.generations), 4 * amounts.parameters);
         let checkpoints = match experiment.checkpoints.keep {
             Keep::Last => 2,
             Keep::All => generations,
             Keep::Every { every } => generations / u64::from(every.max(1)) + 2,
         };
-        let n = assets.corpus.contexts.len();
-        let section = &experiment.evaluation;
-        let pool = if experiment.mixture.real_blocks(n) < n { n * experiment.corpus.context_tokens } else { 0 };
-        let answers = assets.prompts.len() * section.max_new_tokens;
-        let windows = assets.prompts.len()
-            * sigma_data::windows(&vec![0; section.max_new_tokens], section.window_tokens, section.stride_tokens).len();
         // a token is about five bytes of text and five of id; a row of an embedding is four bytes a number
-        let texts = 10 * (pool + answers) + 4 * windows * assets.encoder.encoder.dim();
+        let rows = amounts.windows * assets.encoder.encoder.dim();
+        let texts = 10 * (amounts.pool_tokens + amounts.answer_tokens) + 4 * rows as u64;
         // parameters and two moments, old and new, while training is saved
         let savepoint = 6 * weights;
-        Self { total: checkpoints * weights + savepoint + (generations + 1) * texts as u64, checkpoints }
+        Self { total: checkpoints * weights + savepoint + (generations + 1) * texts, checkpoints }
     }
 
     /// Warns where the disk of `folder` has less room than the run may still need.
@@ -190,7 +228,7 @@ fn measure(experiment: &Experiment, assets: &Assets) -> Result<Speed> {
         stop_at_eos: false,
         batch_size: Some(rows),
     };
-    let model = assets.base.model.for_inference(experiment.training.precision.dtype(assets.base.model.device()))?;
+    let model = assets.base.model.for_inference(experiment.training.precision.dtype(&assets.base.model.device()))?;
     let started = Instant::now();
     generate(&model, requests.collect(), &options, |_| ControlFlow::Continue(()))?;
     let decode = started.elapsed().as_secs_f64() / (rows * new_tokens) as f64;

@@ -1,10 +1,12 @@
 //! The files of a run folder that are made again from the records after every generation, and the line that tells
 //! people of a finished generation.
 
-use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use sigma_report::{Manifest, Record, ReportOptions, Run, RunSeries, write_metrics};
+use sigma_generate::GenerateError;
+use sigma_report::{Manifest, Record, ReportOptions, Run, RunSeries, Stopped, stopped, write_metrics};
+use sigma_train::TrainError;
 
 use crate::assets::Assets;
 use crate::progress::seconds;
@@ -67,11 +69,27 @@ pub fn refresh_page(folder: &RunFolder, options: &ReportOptions) {
     }
 }
 
-/// Replaces `path` by `text`, by way of a file beside it.
-pub fn replace(path: &std::path::Path, text: &str) -> Result<()> {
-    let temporary = path.with_extension("tmp");
-    fs::write(&temporary, text)
-        .and_then(|()| fs::File::open(&temporary)?.sync_all())
-        .and_then(|()| fs::rename(&temporary, path))
-        .with_context(|| format!("{} can not be written", path.display()))
+/// Replaces `path` by `text`, as a whole and durably.
+pub fn replace(path: &Path, text: &str) -> Result<()> {
+    Ok(sigma_report::durable::replace(path, text.as_bytes())?)
+}
+
+/// Why the numbers of a generation ended the run, where it is that: what metrics.csv calls it.
+fn numerical(error: &anyhow::Error) -> Option<&'static str> {
+    let of = |cause: &(dyn std::error::Error + 'static)| match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(TrainError::Loss { .. }), _) => Some("loss_not_finite"),
+        (Some(TrainError::Gradient { .. }), _) => Some("gradient_not_finite"),
+        (Some(TrainError::LossScale { .. }), _) => Some("loss_scale_collapsed"),
+        (_, Some(GenerateError::Logits { .. })) => Some("logits_not_finite"),
+        _ => None,
+    };
+    error.chain().find_map(of)
+}
+
+/// Notes in `folder` that `generation` can not be made, if its numbers are the reason, so that metrics.csv says so.
+pub fn note_trouble(folder: &RunFolder, records: &[Record], generation: u32, error: &anyhow::Error) -> Result<()> {
+    let Some(flag) = numerical(error) else { return Ok(()) };
+    let message = error.chain().map(ToString::to_string).last().unwrap_or_default();
+    Stopped { schema: stopped::SCHEMA, generation, flag: flag.to_string(), message }.write(folder.path())?;
+    write(folder, records)
 }

@@ -2,19 +2,22 @@
 //! `gen-NNN.partial` and appears by one rename, its record written last; what a crash leaves behind is gone on from or
 //! swept at the next start. It knows nothing of what the files mean.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use sigma_data::hash::hash_file;
+use sigma_report::metrics_csv::{BUCKETS_FILE_NAME, METRICS_FILE_NAME, NOISE_FILE_NAME, TIMINGS_FILE_NAME};
 use sigma_report::record::{FILE_NAME as RECORD, FileEntry};
-use sigma_report::{Manifest, Record, generation_dir_name, manifest};
+use sigma_report::{Manifest, Record, generation_dir_name, manifest, stopped};
 
 use crate::machine;
 use crate::savepoint::Savepoint;
 use crate::spec::Keep;
+use crate::whole_folder;
 
 pub const CONFIG: &str = "config.yaml";
 pub const LOG: &str = "log.jsonl";
@@ -23,6 +26,19 @@ const LOCK: &str = "lock";
 pub const MODEL: &str = "model";
 const PARTIAL: &str = ".partial";
 const RESUME: &str = "resume";
+/// What a lock that was taken by this program begins with.
+const OWNER: &str = "process ";
+/// The files of a run beside its generations; the lock stays.
+const FILES: [&str; 8] = [
+    CONFIG,
+    LOG,
+    manifest::FILE_NAME,
+    stopped::FILE_NAME,
+    METRICS_FILE_NAME,
+    BUCKETS_FILE_NAME,
+    TIMINGS_FILE_NAME,
+    NOISE_FILE_NAME,
+];
 
 /// A run folder that this process alone may write to, for as long as the value lives.
 pub struct RunFolder {
@@ -43,17 +59,16 @@ impl RunFolder {
                 manifest::FILE_NAME
             );
         }
-        fs::create_dir_all(path).with_context(|| format!("run folder {} can not be made", path.display()))?;
+        const REMEDY: &str = "choose another --out, or let this user write there";
+        fs::create_dir_all(path).with_context(|| format!("run folder {} can not be made: {REMEDY}", path.display()))?;
         let lock_path = path.join(LOCK);
         let open = File::options().read(true).write(true).create(true).truncate(false).open(&lock_path);
-        let mut lock = open.with_context(|| format!("run folder {} can not be written to", path.display()))?;
+        let mut lock =
+            open.with_context(|| format!("run folder {} can not be written to: {REMEDY}", path.display()))?;
         match patiently(|| lock.try_lock()) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut owner = String::new();
-                // the holder wrote its pid; without one the message is only less helpful
-                let _ = lock.read_to_string(&mut owner);
-                bail!("{} is in use by {}: wait for it or stop it", path.display(), owner.trim());
+                bail!("{} is in use by {}: wait for it or stop it", path.display(), owner_of(&mut lock));
             }
             Err(TryLockError::Error(error)) => {
                 // some network file systems have no locks: a run there is better than none
@@ -62,27 +77,21 @@ impl RunFolder {
         }
         let host = machine::host_name();
         let owner = format!(
-            "process {} on {host} since {}",
+            "{OWNER}{} on {host} since {}",
             std::process::id(),
             humantime::format_rfc3339_nanos(SystemTime::now())
         );
         lock.set_len(0)?;
         write!(lock, "{owner}")?;
-        let folder = Self { path: path.to_path_buf(), _lock: lock, owner };
-        folder.sweep()?;
-        Ok(folder)
+        lock.sync_all()?;
+        Ok(Self { path: path.to_path_buf(), _lock: lock, owner })
     }
 
     /// Who writes to the run folder `path` now, if anybody does.
     pub fn holder(path: &Path) -> Option<String> {
         let mut lock = File::open(path.join(LOCK)).ok()?;
         match lock.try_lock_shared() {
-            Err(TryLockError::WouldBlock) => {
-                let mut owner = String::new();
-                // as above
-                let _ = lock.read_to_string(&mut owner);
-                Some(owner.trim().to_string())
-            }
+            Err(TryLockError::WouldBlock) => Some(owner_of(&mut lock)),
             Ok(()) | Err(TryLockError::Error(_)) => None,
         }
     }
@@ -106,11 +115,10 @@ impl RunFolder {
     }
 
     /// Removes what unfinished generations left, unless it can be gone on from.
-    fn sweep(&self) -> Result<()> {
-        for entry in fs::read_dir(&self.path)? {
-            let path = entry?.path();
-            let partial = path.extension().is_some_and(|e| format!(".{}", e.display()) == PARTIAL);
-            if partial && (path.with_extension("").exists() || !Savepoint::is_one(&path.join(RESUME))) {
+    pub fn sweep(&self) -> Result<()> {
+        for (path, name) in self.entries()? {
+            let Some(generation) = name.strip_suffix(PARTIAL).and_then(number_of) else { continue };
+            if path.is_dir() && (self.generation(generation).exists() || !Savepoint::is_one(&path.join(RESUME))) {
                 fs::remove_dir_all(&path)
                     .with_context(|| format!("left-over {} can not be removed", path.display()))?;
             }
@@ -118,18 +126,29 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Removes everything that a run has written here.
+    /// Removes everything that a run has written here, and nothing else.
     pub fn clear(&self) -> Result<()> {
-        for entry in fs::read_dir(&self.path)? {
-            let path = entry?.path();
-            let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            if name.starts_with("gen-") || name == "report" {
-                fs::remove_dir_all(&path)?;
-            } else if name != LOCK && path.is_file() {
-                fs::remove_file(&path)?;
-            }
+        for (path, name) in self.entries()? {
+            let removed = match name.strip_suffix(PARTIAL).unwrap_or(&name) {
+                folder if (number_of(folder).is_some() || folder == REPORT) && path.is_dir() => {
+                    fs::remove_dir_all(&path)
+                }
+                file if FILES.contains(&without_temporary(file)) && !path.is_dir() => fs::remove_file(&path),
+                _ => Ok(()),
+            };
+            removed.with_context(|| format!("{} can not be removed", path.display()))?;
         }
         Ok(())
+    }
+
+    /// What lies in the folder, with names.
+    fn entries(&self) -> Result<Vec<(PathBuf, String)>> {
+        let entries = fs::read_dir(&self.path).with_context(|| format!("{} can not be read", self.path.display()))?;
+        let named = entries.map(|entry| {
+            let entry = entry?;
+            Ok((entry.path(), entry.file_name().to_string_lossy().into_owned()))
+        });
+        named.collect()
     }
 
     pub fn manifest(&self) -> Result<Option<Manifest>> {
@@ -140,18 +159,6 @@ impl RunFolder {
     pub fn peek(path: &Path) -> Result<Option<Manifest>> {
         let path = path.join(manifest::FILE_NAME);
         if path.exists() { Ok(Some(Manifest::read(&path)?)) } else { Ok(None) }
-    }
-
-    /// The records of all complete generations, which must be 0, 1, 2, ... without a gap (`integrity::repair` sees to that).
-    pub fn records(&self) -> Result<Vec<Record>> {
-        let mut records = Vec::new();
-        for (expected, number) in (0..).zip(generations(&self.path)?) {
-            if number != expected {
-                bail!("{}: generation {expected} is missing, but {number} is there", self.path.display());
-            }
-            records.push(Record::read(&self.generation(number).join(RECORD))?);
-        }
-        Ok(records)
     }
 
     /// A folder for the files of `generation`: the one of an earlier process that was stopped, if it made the same from the same (`key`), and
@@ -195,14 +202,34 @@ pub fn generations(path: &Path) -> Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(path).with_context(|| format!("{} can not be read", path.display()))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        if let Some(number) = name.strip_prefix("gen-").and_then(|n| n.parse::<u32>().ok())
-            && generation_dir_name(number) == name
-        {
-            numbers.push(number);
-        }
+        numbers.extend(number_of(&name));
     }
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// The generation whose folder has this name.
+fn number_of(name: &str) -> Option<u32> {
+    let number = name.strip_prefix("gen-")?.parse().ok()?;
+    (generation_dir_name(number) == name).then_some(number)
+}
+
+/// The name of the file that a temporary one is to replace, and any other name as it is.
+fn without_temporary(name: &str) -> &str {
+    name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).unwrap_or(name)
+}
+
+/// What the holder of a lock wrote into it. It does so right after it took the lock; without that a message is only less helpful.
+fn owner_of(lock: &mut File) -> String {
+    for _ in 0..20 {
+        let mut owner = String::new();
+        let read = lock.rewind().and_then(|()| lock.read_to_string(&mut owner));
+        if read.is_ok() && owner.starts_with(OWNER) {
+            return owner.trim().to_string();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    "another process".to_string()
 }
 
 /// Asking who holds a lock holds it for a moment too.
@@ -221,8 +248,12 @@ fn is_blank(path: &Path) -> Result<bool> {
         bail!("{} exists and is not a folder: choose another --out or `name`", path.display());
     }
     let entries = fs::read_dir(path).with_context(|| format!("{} can not be read", path.display()))?;
-    // a start that failed early leaves its lock and log
-    Ok(entries.filter_map(Result::ok).all(|e| e.file_name() == LOCK || e.file_name() == LOG))
+    let names: Vec<String> =
+        entries.filter_map(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    // a start that failed early leaves its lock and log; one that was killed early may have written its config, but no manifest yet
+    let ours = fs::read_to_string(path.join(LOCK)).is_ok_and(|owner| owner.starts_with(OWNER));
+    let early = |name: &str| name == LOCK || name == LOG || (ours && [CONFIG, manifest::FILE_NAME].contains(&name));
+    Ok(names.iter().all(|name| early(without_temporary(name))))
 }
 
 /// A generation that is being built.
@@ -234,7 +265,31 @@ pub struct Draft {
     owner: String,
 }
 
+/// Size and hash of every file of `folder` by its name behind `prefix`.
+pub fn entries(folder: &Path, prefix: &str) -> Result<BTreeMap<String, FileEntry>> {
+    let mut files = BTreeMap::new();
+    for item in fs::read_dir(folder).with_context(|| format!("{} can not be read", folder.display()))? {
+        let item = item?;
+        if item.file_type()?.is_file() {
+            files.extend(entry(&item.path(), prefix)?);
+        }
+    }
+    Ok(files)
+}
+
+/// The same of one file.
+pub fn entry(path: &Path, prefix: &str) -> Result<Option<(String, FileEntry)>> {
+    let Some(name) = path.file_name() else { return Ok(None) };
+    let unread = || format!("{} can not be read", path.display());
+    let bytes = fs::metadata(path).with_context(unread)?.len();
+    Ok(Some((format!("{prefix}{}", name.to_string_lossy()), FileEntry { bytes, blake3: hash_file(path)? })))
+}
+
 impl Draft {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -251,23 +306,13 @@ impl Draft {
         self.path.join(MODEL)
     }
 
-    /// Size and hash of every file but the weights, whose hash the record holds on its own (they may be removed later).
-    pub fn files(&self) -> Result<std::collections::BTreeMap<String, FileEntry>> {
-        let mut files = std::collections::BTreeMap::new();
-        for entry in fs::read_dir(&self.path)? {
-            let entry = entry?;
-            if entry.file_type()?.is_file() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let bytes = entry.metadata()?.len();
-                files.insert(name, FileEntry { bytes, blake3: hash_file(&entry.path())? });
-            }
+    /// Size and hash of every file by its name, those of the weights as `model/NAME`; what is for going on is left out.
+    pub fn files(&self) -> Result<BTreeMap<String, FileEntry>> {
+        let mut files = entries(&self.path, "")?;
+        if self.model_path().exists() {
+            files.extend(entries(&self.model_path(), &format!("{MODEL}/"))?);
         }
         Ok(files)
-    }
-
-    /// Brings everything that is in it to the disk.
-    pub fn flush(&self) -> Result<()> {
-        flush(&self.path)
     }
 
     /// Writes the record, flushes everything to the disk, and makes the generation appear.
@@ -282,28 +327,7 @@ impl Draft {
             bail!("{} was taken over by {owner}; this process writes no more to it", self.target.display());
         }
         self.save.remove()?;
-        flush(&self.path)?;
         record.write(&self.path.join(RECORD))?;
-        File::open(&self.path)?.sync_all()?;
-        fs::rename(&self.path, &self.target)
-            .with_context(|| format!("{} can not be renamed to {}", self.path.display(), self.target.display()))?;
-        if let Some(parent) = self.target.parent() {
-            File::open(parent)?.sync_all()?;
-        }
-        Ok(())
+        whole_folder::appear(&self.path, &self.target)
     }
-}
-
-/// Brings every file below `folder` to the disk.
-pub fn flush(folder: &Path) -> Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            flush(&path)?;
-        }
-        File::open(&path)
-            .and_then(|f| f.sync_all())
-            .with_context(|| format!("{} can not be flushed", path.display()))?;
-    }
-    Ok(())
 }

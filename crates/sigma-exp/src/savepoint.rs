@@ -9,8 +9,9 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
@@ -18,10 +19,11 @@ use serde::{Deserialize, Serialize};
 use sigma_data::answers::FinishReason;
 use sigma_data::hash::{hash_bytes, hash_file};
 use sigma_generate::Completion;
-use sigma_report::record::{RegenerationRecord, TrainingRecord};
+use sigma_report::record::{FileEntry, RegenerationRecord, TrainingRecord};
 use sigma_train::TrainingState;
 
 use crate::results;
+use crate::whole_folder::sync;
 
 const STATE: &str = "state.json";
 
@@ -59,8 +61,8 @@ struct Training {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Trained {
     pub weights: String,
-    /// Hash of the loss curve's file.
-    pub curve: String,
+    /// Everything that the generation has written so far.
+    pub files: BTreeMap<String, FileEntry>,
     pub record: TrainingRecord,
 }
 
@@ -82,12 +84,45 @@ impl Line {
 
 /// The savepoint of one generation.
 pub struct Savepoint {
-    folder: PathBuf,
-    state: State,
+    shared: Arc<Shared>,
     every: Duration,
     saved: Instant,
-    /// Since when `state.seconds` does not count.
+    /// Since when the state's seconds do not count.
     clock: Instant,
+}
+
+/// What the thread that writes the weights has in common with the one that goes on meanwhile.
+struct Shared {
+    folder: PathBuf,
+    state: Mutex<State>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, state: &State) -> Result<()> {
+        results::replace(&self.folder.join(STATE), &serde_json::to_string_pretty(state)?)
+    }
+}
+
+/// The part of a savepoint that says that training is done, for the thread that writes the weights.
+pub struct TrainedSavepoint(Arc<Shared>);
+
+impl TrainedSavepoint {
+    /// The weights are on the disk, and so is everything that was written before them.
+    pub fn save(&self, trained: Trained) -> Result<()> {
+        let mut state = self.0.state();
+        state.trained = Some(trained);
+        let before = state.training.take();
+        self.0.write(&state)?;
+        if let Some(before) = before {
+            // a left-over costs room, nothing else
+            let _ = fs::remove_file(self.0.folder.join(before.file));
+        }
+        Ok(())
+    }
 }
 
 impl Savepoint {
@@ -97,7 +132,7 @@ impl Savepoint {
         let text = fs::read_to_string(folder.join(STATE)).ok()?;
         let state: State = serde_json::from_str(&text).ok()?;
         let now = Instant::now();
-        (state.key == key).then(|| Self { folder: folder.to_path_buf(), state, every, saved: now, clock: now })
+        (state.key == key).then(|| Self::new(folder, state, every, now))
     }
 
     pub fn create(folder: &Path, key: &str, every: Duration) -> Result<Self> {
@@ -105,9 +140,14 @@ impl Savepoint {
         let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let state = State { key: key.to_string(), started, ..State::default() };
         let now = Instant::now();
-        let mut savepoint = Self { folder: folder.to_path_buf(), state, every, saved: now, clock: now };
-        savepoint.write()?;
+        let mut savepoint = Self::new(folder, state, every, now);
+        savepoint.change(|_| ())?;
         Ok(savepoint)
+    }
+
+    fn new(folder: &Path, state: State, every: Duration, now: Instant) -> Self {
+        let shared = Arc::new(Shared { folder: folder.to_path_buf(), state: Mutex::new(state) });
+        Self { shared, every, saved: now, clock: now }
     }
 
     /// Whether `folder` holds a savepoint of anything.
@@ -117,15 +157,19 @@ impl Savepoint {
 
     /// Removes it, once the generation is complete but for its record.
     pub fn remove(&self) -> Result<()> {
-        fs::remove_dir_all(&self.folder).with_context(|| format!("{} can not be removed", self.folder.display()))
+        let folder = &self.shared.folder;
+        fs::remove_dir_all(folder).with_context(|| format!("{} can not be removed", folder.display()))
     }
 
-    fn write(&mut self) -> Result<()> {
-        self.state.seconds = self.seconds();
+    /// Changes the state, here and in its file.
+    fn change<R>(&mut self, change: impl FnOnce(&mut State) -> R) -> Result<R> {
+        let mut state = self.shared.state();
+        let result = change(&mut state);
+        state.seconds += self.clock.elapsed().as_secs_f64();
         self.clock = Instant::now();
-        results::replace(&self.folder.join(STATE), &serde_json::to_string_pretty(&self.state)?)?;
+        self.shared.write(&state)?;
         self.saved = Instant::now();
-        Ok(())
+        Ok(result)
     }
 
     /// Whether so much was done since the last save that it would be a pity to lose it.
@@ -134,32 +178,34 @@ impl Savepoint {
     }
 
     /// RFC 3339.
-    pub fn started(&self) -> &str {
-        &self.state.started
+    pub fn started(&self) -> String {
+        self.shared.state().started.clone()
     }
 
     /// Spent on the generation so far, interruptions left out.
     pub fn seconds(&self) -> f64 {
-        self.state.seconds + self.clock.elapsed().as_secs_f64()
+        self.shared.state().seconds + self.clock.elapsed().as_secs_f64()
     }
 
     /// The record of the pool, if `path` holds it as it was written.
     pub fn pool(&self, path: &Path) -> Option<RegenerationRecord> {
-        let pool = self.state.pool.as_ref()?;
+        let state = self.shared.state();
+        let pool = state.pool.as_ref()?;
         (hash_file(path).ok()? == pool.blake3).then(|| pool.record.clone())
     }
 
     /// The pool is in `path`.
     pub fn save_pool(&mut self, path: &Path, record: &RegenerationRecord) -> Result<()> {
         sync(path)?;
-        self.state.pool = Some(Pool { blake3: hash_file(path)?, record: record.clone() });
-        self.write()
+        let pool = Pool { blake3: hash_file(path)?, record: record.clone() };
+        self.change(|state| state.pool = Some(pool))
     }
 
     /// Training in the middle, and the seconds that it took so far.
     pub fn training(&self) -> Option<(TrainingState, f64)> {
-        let training = self.state.training.as_ref()?;
-        let path = self.folder.join(&training.file);
+        let state = self.shared.state();
+        let training = state.training.as_ref()?;
+        let path = self.shared.folder.join(&training.file);
         if hash_file(&path).ok()? != training.blake3 {
             tracing::warn!("{} is damaged; training begins again", path.display());
             return None;
@@ -170,33 +216,27 @@ impl Savepoint {
     /// Saves training after step `step`, `seconds` into it, by `save` to the path that it is given.
     pub fn save_training(&mut self, step: usize, seconds: f64, save: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let file = format!("training-{step:06}.safetensors");
-        let path = self.folder.join(&file);
+        let folder = self.shared.folder.clone();
+        let path = folder.join(&file);
         save(&path)?;
         sync(&path)?;
-        let before = self.state.training.replace(Training { blake3: hash_file(&path)?, file, seconds });
-        self.write()?;
-        if let Some(before) = before.filter(|before| self.folder.join(&before.file) != path) {
+        let training = Training { blake3: hash_file(&path)?, file, seconds };
+        let before = self.change(|state| state.training.replace(training))?;
+        if let Some(before) = before.filter(|before| folder.join(&before.file) != path) {
             // a left-over costs room, nothing else
-            let _ = fs::remove_file(self.folder.join(before.file));
+            let _ = fs::remove_file(folder.join(before.file));
         }
         Ok(())
     }
 
     /// Training that is done.
-    pub fn trained(&self) -> Option<&Trained> {
-        self.state.trained.as_ref()
+    pub fn trained(&self) -> Option<Trained> {
+        self.shared.state().trained.clone()
     }
 
-    /// The weights are on the disk, and so is the loss curve.
-    pub fn save_trained(&mut self, trained: Trained) -> Result<()> {
-        self.state.trained = Some(trained);
-        let before = self.state.training.take();
-        self.write()?;
-        if let Some(before) = before {
-            // as above
-            let _ = fs::remove_file(self.folder.join(before.file));
-        }
-        Ok(())
+    /// Where the thread that writes the weights says so.
+    pub fn of_weights(&self) -> TrainedSavepoint {
+        TrainedSavepoint(self.shared.clone())
     }
 
     /// The texts of `stage` that are finished, by the index of their request, and the seconds that they took. A line that is cut
@@ -212,7 +252,7 @@ impl Savepoint {
             }
             texts.insert(index, completion);
         }
-        (texts, self.state.stage_seconds.get(stage).copied().unwrap_or(0.0))
+        (texts, self.shared.state().stage_seconds.get(stage).copied().unwrap_or(0.0))
     }
 
     /// Replaces the file of `stage` by `texts`, so that a broken line at its end is gone.
@@ -226,18 +266,13 @@ impl Savepoint {
             text.push('\n');
         }
         results::replace(&self.texts_path(stage), &text)?;
-        self.state.stage_seconds.insert(stage.to_string(), seconds);
-        self.write()
+        self.change(|state| state.stage_seconds.insert(stage.to_string(), seconds))?;
+        Ok(())
     }
 
     fn texts_path(&self, stage: &str) -> PathBuf {
-        self.folder.join(format!("{stage}.jsonl"))
+        self.shared.folder.join(format!("{stage}.jsonl"))
     }
-}
-
-fn sync(path: &Path) -> Result<()> {
-    let flushed = File::open(path).and_then(|file| file.sync_all());
-    flushed.with_context(|| format!("{} can not be flushed", path.display()))
 }
 
 #[cfg(test)]

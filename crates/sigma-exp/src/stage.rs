@@ -4,14 +4,13 @@
 use std::ops::ControlFlow;
 
 use anyhow::{Result, bail};
-use candle_core::Device;
 use sigma_data::Tokenizer;
 use sigma_data::answers::{Answer, FinishReason, windows};
 use sigma_data::blocks::Block;
 use sigma_data::seeds::{Seeds, Stage as Random, Stream};
 use sigma_embed::embed;
 use sigma_generate::{Completion, Options, Request, generate};
-use sigma_model::Opt;
+use sigma_model::{Device, Opt};
 use sigma_report::record::{EmbeddingRecord, EvaluationRecord, RegenerationRecord, TrainingRecord};
 use sigma_train::{StepRecord, Streams, TrainError, TrainingConfig, TrainingState, finetune, total_steps};
 
@@ -66,7 +65,7 @@ pub fn train(
         tracing::info!("going on after step {}", TrainingState::steps(state));
     }
     let mut not_saved = None;
-    let trained = beside_workers(model.device(), || {
+    let trained = beside_workers(&model.device(), || {
         finetune(model, blocks, config, streams, begun, |progress| {
             let step = progress.record.step;
             stage.update(step, progress.tokens);
@@ -174,7 +173,7 @@ fn write_texts(
         tracing::info!("going on after {done} of {total} texts");
     }
     let mut not_saved = None;
-    let written = beside_workers(model.device(), || {
+    let written = beside_workers(&model.device(), || {
         generate(model, left, options, |progress| {
             stage.update_share(done + progress.finished, 1.0 - share * (1.0 - progress.share), progress.tokens);
             texts.extend(progress.written.iter().map(|(index, text)| (places[*index], text.clone())));
@@ -201,7 +200,7 @@ fn write_texts(
 }
 
 /// Runs `f` on one of rayon's threads where the CPU computes: a step has dozens of short parallel parts, and a worker
-/// that begins them itself need not be woken for each. A CUDA device stays on the thread that opened it.
+/// that begins them itself need not be woken for each.
 fn beside_workers<R: Send>(device: &Device, f: impl FnOnce() -> R + Send) -> R {
     if device.is_cpu() { rayon::scope(|_| f()) } else { f() }
 }

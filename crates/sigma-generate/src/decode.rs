@@ -1,5 +1,6 @@
 //! Batched decoding: prompts of a batch are run at once, then one token of every row per step; rows that are finished
-//! leave the batch. Every request draws from its own stream, so its tokens depend on nothing else.
+//! leave the batch. Every request draws from its own stream, so its tokens depend on nothing else. This is the CPU's way; [`crate::on_gpu`]
+//! is the other.
 
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +11,7 @@ use sigma_data::seeds::Stream;
 use sigma_kernels::linear::Threads;
 use sigma_model::Opt;
 
-use crate::{GenerateError, Nucleus};
+use crate::{GenerateError, Nucleus, on_gpu};
 
 /// One text to write.
 #[derive(Debug, Clone)]
@@ -56,6 +57,8 @@ pub struct Progress<'a> {
 
 /// Up to this many parameters a step over a batch is short, and threads serve better with a batch each than together.
 const SMALL_MODEL: usize = 8_000_000;
+/// Rows of a batch by default.
+const ROWS: usize = 64;
 
 /// Completes every request, in the order given. `model` should come from [`Opt::for_inference`]. After each step
 /// `observe` may break off, which is [`GenerateError::Interrupted`].
@@ -82,8 +85,11 @@ pub fn generate(
     }
     let state = Mutex::new(Seen { finished: 0, spent: 0, observe });
     let observer = Observer { total: requests.len(), budget: requests.len() * options.max_new_tokens, state };
-    let largest = options.batch_size.unwrap_or(if model.device().is_cuda() { 256 } else { 64 }).max(1);
-    let done: Vec<Vec<Completion>> = if model.device().is_cpu() && model.parameter_count() <= SMALL_MODEL {
+    if model.device().is_gpu() {
+        return on_gpu::complete(model, &requests, options, &observer);
+    }
+    let largest = options.batch_size.unwrap_or(ROWS).max(1);
+    let done: Vec<Vec<Completion>> = if model.parameter_count() <= SMALL_MODEL {
         // as many equal batches as keep every thread busy to the end
         let threads = rayon::current_num_threads();
         let rounds = requests.len().div_ceil(threads * largest).max(1);
@@ -104,7 +110,7 @@ pub fn generate(
 }
 
 /// Counts finished texts over all batches, and tells the caller.
-struct Observer<F> {
+pub(crate) struct Observer<F> {
     /// Texts.
     total: usize,
     /// Tokens that may be drawn at most.
@@ -121,7 +127,12 @@ struct Seen<F> {
 
 impl<F: FnMut(Progress<'_>) -> ControlFlow<()>> Observer<F> {
     /// A step drew `tokens` and finished `written`, which leave `saved` tokens of the budget unused.
-    fn report(&self, written: &[(usize, Completion)], tokens: usize, saved: usize) -> Result<(), GenerateError> {
+    pub(crate) fn report(
+        &self,
+        written: &[(usize, Completion)],
+        tokens: usize,
+        saved: usize,
+    ) -> Result<(), GenerateError> {
         let seen = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
         seen.finished += written.len();
         seen.spent += tokens + saved;

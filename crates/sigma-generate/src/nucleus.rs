@@ -35,6 +35,11 @@ impl Nucleus {
         Ok(Self { temperature, top_p })
     }
 
+    /// Temperature and top-p.
+    pub(crate) fn parameters(&self) -> (f64, f64) {
+        (self.temperature, self.top_p)
+    }
+
     /// Draws a token id from `logits` (overwritten). Tokens at negative infinity are never drawn. `None` if there is no
     /// distribution: NaN, positive infinity, or nothing above negative infinity.
     pub fn draw(&self, logits: &mut [f32], stream: &mut Stream) -> Option<u32> {

@@ -106,7 +106,7 @@ fn head_and_table(c: &mut Criterion) {
         bench(c, "cross_entropy::loss_and_gradients", shape, 6 * TOKENS * d * vocabulary, || {
             black_box(cross_entropy::loss_and_gradients(
                 &mut dhidden,
-                &mut dtable,
+                (&mut dtable, true),
                 &hidden,
                 &table,
                 &labels,

@@ -21,16 +21,46 @@ pub struct Step {
     pub gradient_scale: f64,
 }
 
+/// A step's numbers as every element's update reads them.
+#[derive(Debug, Clone, Copy)]
+pub struct Factors {
+    pub gradient_scale: f32,
+    pub beta1: f32,
+    pub beta2: f32,
+    pub one_minus_beta1: f32,
+    pub one_minus_beta2: f32,
+    /// 1 - lr * wd.
+    pub keep: f32,
+    /// lr over the bias correction of the first moment.
+    pub rate: f32,
+    /// The inverse root of the bias correction of the second moment.
+    pub root_correction: f32,
+    pub epsilon: f32,
+}
+
+impl Step {
+    pub fn factors(&self) -> Factors {
+        let t = self.number as i32;
+        Factors {
+            gradient_scale: self.gradient_scale as f32,
+            beta1: self.beta1 as f32,
+            beta2: self.beta2 as f32,
+            one_minus_beta1: (1.0 - self.beta1) as f32,
+            one_minus_beta2: (1.0 - self.beta2) as f32,
+            keep: (1.0 - self.learning_rate * self.weight_decay) as f32,
+            rate: (self.learning_rate / (1.0 - self.beta1.powi(t))) as f32,
+            root_correction: (1.0 / (1.0 - self.beta2.powi(t)).sqrt()) as f32,
+            epsilon: self.epsilon as f32,
+        }
+    }
+}
+
 /// Updates parameters `theta` and their first and second moments in place; all four of the same length.
 pub fn adamw(theta: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], s: &Step) {
     assert!(g.len() == theta.len() && m.len() == theta.len() && v.len() == theta.len());
-    let t = s.number as i32;
-    let scale = s.gradient_scale as f32;
-    let (b1, b2) = (s.beta1 as f32, s.beta2 as f32);
-    let (c1, c2) = ((1.0 - s.beta1) as f32, (1.0 - s.beta2) as f32);
-    let root_correction = (1.0 / (1.0 - s.beta2.powi(t)).sqrt()) as f32;
-    let rate = (s.learning_rate / (1.0 - s.beta1.powi(t))) as f32;
-    let (keep, eps) = ((1.0 - s.learning_rate * s.weight_decay) as f32, s.epsilon as f32);
+    let f = s.factors();
+    let (scale, b1, b2, c1, c2) = (f.gradient_scale, f.beta1, f.beta2, f.one_minus_beta1, f.one_minus_beta2);
+    let (keep, rate, root_correction, eps) = (f.keep, f.rate, f.root_correction, f.epsilon);
     let moments = m.par_chunks_mut(TASK).zip(v.par_chunks_mut(TASK));
     theta.par_chunks_mut(TASK).zip(g.par_chunks(TASK)).zip(moments).for_each(|((theta, g), (m, v))| {
         lanes::vectorized(

@@ -8,8 +8,8 @@
 use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
+use crate::blocks::{Matrix, product};
 use crate::lanes;
-use crate::linear::{Matrix, Threads, product};
 use crate::shared::Shared;
 
 /// Sizes of one attention call.
@@ -51,7 +51,7 @@ fn probabilities(sizes: Sizes, qkv: &[f32], p: &mut [f32]) {
     // SAFETY: blocks of T rows and h columns lie inside qkv; p has T * T elements
     unsafe {
         let dims = (t, t, sizes.head());
-        product(dims, p.as_mut_ptr(), t, false, q, k.transposed(), sizes.scale(), Threads::One);
+        product(dims, p.as_mut_ptr(), t, false, q, k.transposed(), sizes.scale());
     }
     lanes::vectorized(
         #[inline(always)]
@@ -83,7 +83,7 @@ pub fn forward(out: &mut [f32], qkv: &[f32], sizes: Sizes) {
             // SAFETY: each task writes only the h columns of its own head in its own rows
             unsafe {
                 let out = shared.at(sizes.offset(pair, d));
-                product((t, h, t), out, d, false, Matrix::new(p, t), v, 1.0, Threads::One);
+                product((t, h, t), out, d, false, Matrix::new(p, t), v, 1.0);
             }
         },
     );
@@ -107,8 +107,8 @@ pub fn backward(dqkv: &mut [f32], dout: &[f32], qkv: &[f32], sizes: Sizes) {
             // SAFETY: reads stay in the pair's rows; writes go only to the h columns of its own head
             unsafe {
                 let dv = shared.at(at + 2 * d);
-                product((t, h, t), dv, 3 * d, false, Matrix::new(p, t).transposed(), g, 1.0, Threads::One);
-                product((t, t, h), ds.as_mut_ptr(), t, false, g, v.transposed(), 1.0, Threads::One);
+                product((t, h, t), dv, 3 * d, false, Matrix::new(p, t).transposed(), g, 1.0);
+                product((t, t, h), ds.as_mut_ptr(), t, false, g, v.transposed(), 1.0);
             }
             lanes::vectorized(
                 #[inline(always)]
@@ -125,8 +125,8 @@ pub fn backward(dqkv: &mut [f32], dout: &[f32], qkv: &[f32], sizes: Sizes) {
             // SAFETY: as above
             unsafe {
                 let (dq, dk) = (shared.at(at), shared.at(at + d));
-                product((t, h, t), dq, 3 * d, false, ds, k, sizes.scale(), Threads::One);
-                product((t, h, t), dk, 3 * d, false, ds.transposed(), q, sizes.scale(), Threads::One);
+                product((t, h, t), dq, 3 * d, false, ds, k, sizes.scale());
+                product((t, h, t), dk, 3 * d, false, ds.transposed(), q, sizes.scale());
             }
         },
     );

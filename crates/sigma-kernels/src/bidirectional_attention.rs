@@ -4,8 +4,8 @@
 
 use candle_core::{D, Result, Tensor};
 
+use crate::blocks::{Matrix, product};
 use crate::lanes;
-use crate::linear::{Matrix, Threads, product};
 use crate::shared::Shared;
 
 /// out = softmax(q k^T / sqrt(h)) v per row and head of width h = D / heads. Queries, keys and values of a token lie side by
@@ -46,7 +46,7 @@ fn attend(out: &mut [f32], qkv: &mut [f32], bias: &[f32], heads: usize, p: &mut 
         // SAFETY: blocks of t rows and h columns lie inside qkv; p has t * t elements
         unsafe {
             let scale = 1.0 / (h as f32).sqrt();
-            product((t, t, h), p.as_mut_ptr(), t, false, q, k.transposed(), scale, Threads::One);
+            product((t, t, h), p.as_mut_ptr(), t, false, q, k.transposed(), scale);
         }
         lanes::vectorized(
             #[inline(always)]
@@ -61,7 +61,7 @@ fn attend(out: &mut [f32], qkv: &mut [f32], bias: &[f32], heads: usize, p: &mut 
             },
         );
         // SAFETY: t rows and the h columns of this head lie inside out, and this is its only user
-        unsafe { product((t, h, t), out.at(at), d, false, Matrix::new(p, t), v, 1.0, Threads::One) };
+        unsafe { product((t, h, t), out.at(at), d, false, Matrix::new(p, t), v, 1.0) };
     }
 }
 

@@ -6,9 +6,11 @@
 //! tokens grow side by side and nothing is added across a vector.
 
 use candle_core::{Device, Result, Tensor};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::lanes;
+use crate::tile::prefetch;
 
 /// Tokens of a group of keys, and elements of a vector.
 const GROUP: usize = 16;
@@ -80,9 +82,8 @@ impl Cache {
         tasks.into_par_iter().for_each_init(
             || vec![0f32; capacity],
             |scores, (keys, values, len, out, qkv)| {
-                for (out, qkv) in out.chunks_exact_mut(d).zip(qkv.chunks_exact(3 * d)) {
-                    let (q, kv) = qkv.split_at(d);
-                    let (k, v) = kv.split_at(d);
+                for qkv in qkv.chunks_exact(3 * d) {
+                    let (k, v) = qkv[d..].split_at(d);
                     for (head, (k, v)) in k.chunks_exact(h).zip(v.chunks_exact(h)).enumerate() {
                         let group = &mut keys[head * capacity * h + *len / GROUP * GROUP * h..][..GROUP * h];
                         for (tokens, k) in group.chunks_exact_mut(GROUP).zip(k) {
@@ -91,12 +92,14 @@ impl Cache {
                         values[head * capacity * h + *len * h..][..h].copy_from_slice(v);
                     }
                     *len += 1;
-                    let heads = keys.chunks_exact(capacity * h).zip(values.chunks_exact(capacity * h));
-                    for ((out, q), (keys, values)) in out.chunks_exact_mut(h).zip(q.chunks_exact(h)).zip(heads) {
-                        lanes::vectorized(
-                            #[inline(always)]
-                            || attend(out, q, keys, values, *len, scores),
-                        );
+                }
+                let before = *len - qkv.len() / (3 * d);
+                let heads = keys.chunks_exact(capacity * h).zip(values.chunks_exact(capacity * h));
+                for (head, (keys, values)) in heads.enumerate() {
+                    for (token, (out, qkv)) in out.chunks_exact_mut(d).zip(qkv.chunks_exact(3 * d)).enumerate() {
+                        let (out, q) = (&mut out[head * h..][..h], &qkv[head * h..][..h]);
+                        let n = before + token + 1;
+                        pulp::Arch::new().dispatch(Query { out, q, keys, values, n, scores });
                     }
                 }
             },
@@ -105,77 +108,120 @@ impl Cache {
 }
 
 /// One query of one head over the first `n` tokens of its row.
-#[inline(always)]
-fn attend(out: &mut [f32], q: &[f32], keys: &[f32], values: &[f32], n: usize, scores: &mut [f32]) {
-    let h = q.len();
-    let scale = 1.0 / (h as f32).sqrt();
-    let groups = keys.chunks_exact(GROUP * h).take(n.div_ceil(GROUP));
-    for (scores, keys) in scores.chunks_exact_mut(GROUP).zip(groups) {
-        let mut parts = [[0f32; GROUP]; PARTS];
-        for (q, keys) in q.chunks(PARTS).zip(keys.chunks(PARTS * GROUP)) {
-            for ((part, q), k) in parts.iter_mut().zip(q).zip(keys.chunks_exact(GROUP)) {
-                for lane in 0..GROUP {
-                    part[lane] = q.mul_add(k[lane], part[lane]);
-                }
-            }
+struct Query<'a> {
+    out: &'a mut [f32],
+    q: &'a [f32],
+    keys: &'a [f32],
+    values: &'a [f32],
+    n: usize,
+    scores: &'a mut [f32],
+}
+
+impl WithSimd for Query<'_> {
+    type Output = ();
+
+    /// By the number of vectors that make 16 elements.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match S::F32_LANES {
+            16 => self.attend::<S, 1>(simd),
+            8 => self.attend::<S, 2>(simd),
+            4 => self.attend::<S, 4>(simd),
+            _ => self.attend::<S, 16>(simd),
         }
-        let [a, b, c, d] = parts;
-        for lane in 0..GROUP {
-            scores[lane] = ((a[lane] + b[lane]) + (c[lane] + d[lane])) * scale;
-        }
-    }
-    let scores = &mut scores[..n];
-    let top = lanes::max(scores);
-    let norm = 1.0 / lanes::exp_sum(scores, top);
-    for x in scores.iter_mut() {
-        *x *= norm;
-    }
-    let mut column = 0;
-    while column < h {
-        column += match h - column {
-            64.. => weighted_sum::<4>(out, values, column, scores),
-            32.. => weighted_sum::<2>(out, values, column, scores),
-            16.. => weighted_sum::<1>(out, values, column, scores),
-            _ => {
-                let out = &mut out[column..];
-                out.fill(0.0);
-                for (weight, v) in scores.iter().zip(values.chunks_exact(h)) {
-                    lanes::add_scaled(out, *weight, &v[column..]);
-                }
-                h - column
-            }
-        };
     }
 }
 
-/// `16 N` columns, from `column` on, of the sum of values weighted by scores: even and odd tokens apart, in order.
+impl Query<'_> {
+    #[inline(always)]
+    fn attend<S: Simd, const N: usize>(self, simd: S) {
+        let Self { out, q, keys, values, n, scores } = self;
+        let h = q.len();
+        let scale = simd.splat_f32s(1.0 / (h as f32).sqrt());
+        let groups = keys.chunks_exact(GROUP * h).zip(values.chunks(GROUP * h)).take(n.div_ceil(GROUP));
+        for (scores, (keys, values)) in S::as_mut_simd_f32s(scores).0.as_chunks_mut::<N>().0.iter_mut().zip(groups) {
+            let keys = S::as_simd_f32s(keys).0.as_chunks::<N>().0;
+            let mut parts = [[simd.splat_f32s(0.0); N]; PARTS];
+            for (i, (q, keys)) in q.chunks(PARTS).zip(keys.chunks(PARTS)).enumerate() {
+                // as many values as keys: they are needed right after the scores
+                for line in 0..PARTS {
+                    prefetch::<2>(values.as_ptr().wrapping_add((i * PARTS + line) * GROUP));
+                }
+                for p in 0..PARTS {
+                    if p < q.len() {
+                        let q = simd.splat_f32s(q[p]);
+                        for i in 0..N {
+                            parts[p][i] = simd.mul_add_f32s(q, keys[p][i], parts[p][i]);
+                        }
+                    }
+                }
+            }
+            let [a, b, c, d] = parts;
+            for i in 0..N {
+                let sum = simd.add_f32s(simd.add_f32s(a[i], b[i]), simd.add_f32s(c[i], d[i]));
+                scores[i] = simd.mul_f32s(sum, scale);
+            }
+        }
+        let scores = &mut scores[..n];
+        let top = lanes::max(scores);
+        let norm = 1.0 / lanes::exp_sum(scores, top);
+        for x in scores.iter_mut() {
+            *x *= norm;
+        }
+        // four vectors of columns at a time leave registers enough; what does not fill 16 columns comes last
+        let whole = h / GROUP * GROUP;
+        let mut column = 0;
+        while column < whole {
+            column += match (whole - column) / S::F32_LANES {
+                4.. => weighted_sum::<S, 4>(simd, out, values, column, scores),
+                2..4 => weighted_sum::<S, 2>(simd, out, values, column, scores),
+                _ => weighted_sum::<S, 1>(simd, out, values, column, scores),
+            };
+        }
+        let out = &mut out[whole..];
+        if !out.is_empty() {
+            out.fill(0.0);
+            for (weight, v) in scores.iter().zip(values.chunks_exact(h)) {
+                lanes::add_scaled(out, *weight, &v[whole..]);
+            }
+        }
+    }
+}
+
+/// `N` vectors of columns, from `column` on, of the sum of values weighted by scores: even and odd tokens apart, in order.
 #[inline(always)]
-fn weighted_sum<const N: usize>(out: &mut [f32], values: &[f32], column: usize, scores: &[f32]) -> usize {
-    let h = out.len();
-    let (mut even, mut odd) = ([[0f32; GROUP]; N], [[0f32; GROUP]; N]);
+fn weighted_sum<S: Simd, const N: usize>(
+    simd: S,
+    out: &mut [f32],
+    values: &[f32],
+    column: usize,
+    scores: &[f32],
+) -> usize {
+    let (h, width) = (out.len(), N * S::F32_LANES);
+    let zero = [simd.splat_f32s(0.0); N];
+    let add = |mut sums: [S::f32s; N], weight: f32, v: &[f32]| {
+        let weight = simd.splat_f32s(weight);
+        let v = S::as_simd_f32s(&v[column..column + width]).0;
+        for i in 0..N {
+            sums[i] = simd.mul_add_f32s(weight, v[i], sums[i]);
+        }
+        sums
+    };
+    let (mut even, mut odd) = (zero, zero);
     let pairs = scores.chunks_exact(2);
     if let [last] = pairs.remainder() {
-        add_weighted(&mut even, *last, column, &values[(scores.len() - 1) * h..][..h]);
+        even = add(even, *last, &values[(scores.len() - 1) * h..][..h]);
     }
     for (pair, v) in pairs.zip(values.chunks_exact(2 * h)) {
-        add_weighted(&mut even, pair[0], column, &v[..h]);
-        add_weighted(&mut odd, pair[1], column, &v[h..]);
+        let (first, second) = v.split_at(h);
+        even = add(even, pair[0], first);
+        odd = add(odd, pair[1], second);
     }
-    for ((out, even), odd) in out[column..].chunks_exact_mut(GROUP).zip(even).zip(odd) {
-        for lane in 0..GROUP {
-            out[lane] = even[lane] + odd[lane];
-        }
+    let out = S::as_mut_simd_f32s(&mut out[column..column + width]).0;
+    for i in 0..N {
+        out[i] = simd.add_f32s(even[i], odd[i]);
     }
-    N * GROUP
-}
-
-#[inline(always)]
-fn add_weighted<const N: usize>(sums: &mut [[f32; GROUP]; N], weight: f32, column: usize, v: &[f32]) {
-    for (sum, v) in sums.iter_mut().zip(v[column..].chunks_exact(GROUP)) {
-        for lane in 0..GROUP {
-            sum[lane] = weight.mul_add(v[lane], sum[lane]);
-        }
-    }
+    width
 }
 
 /// Where the columns of a padded cache come from: prompts of a batch are padded on the right to `prompt_columns`;

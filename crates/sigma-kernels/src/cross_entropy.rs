@@ -5,10 +5,15 @@ use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
 use crate::lanes;
-use crate::linear::{Matrix, Threads, product};
+use crate::linear::Threads;
+use crate::panels::Right;
+use crate::product::{Sizes, Target, multiply, multiply_transposed};
+use crate::tile::Then;
 
 /// Rows of logits that exist at a time.
-const ROWS: usize = 256;
+const ROWS: usize = 512;
+/// Rows whose contributions to the gradient of W, and to the loss, are summed before they are added to the rest.
+const SUMMED: usize = 256;
 
 /// The space that [`loss_and_gradients`] computes in, kept from step to step.
 #[derive(Debug, Default)]
@@ -17,10 +22,10 @@ pub struct Scratch {
 }
 
 /// Mean over the rows of `-log softmax(hidden W^T)[label]`: hidden `[rows, d]`, W `[vocabulary, d]`, every label below the
-/// vocabulary. Writes d loss / d hidden to `dhidden` and adds d loss / d W to `dweight`.
+/// vocabulary. Writes d loss / d hidden to `dhidden` and d loss / d W to `dweight` (or adds it where `accumulate`).
 pub fn loss_and_gradients(
     dhidden: &mut [f32],
-    dweight: &mut [f32],
+    (dweight, accumulate): (&mut [f32], bool),
     hidden: &[f32],
     weight: &[f32],
     labels: &[u32],
@@ -39,12 +44,9 @@ pub fn loss_and_gradients(
         let n = ROWS.min(rows - from);
         let x = &hidden[from * d..][..n * d];
         let logits = &mut scratch.logits[..n * stride];
-        let (x_rows, w_rows) = (Matrix::new(x, d), Matrix::new(weight, d));
-        // SAFETY: x is n x d, weight vocabulary x d, logits n x vocabulary with rows `stride` apart
-        unsafe {
-            let out = logits.as_mut_ptr();
-            product((n, vocabulary, d), out, stride, false, x_rows, w_rows.transposed(), 1.0, Threads::All);
-        }
+        let target = Target { values: logits, stride, add: false };
+        let sizes = Sizes { rows: n, columns: vocabulary, inner: d };
+        multiply(target, (x, d), Right::Transposed(weight, d), sizes, Then::Nothing, Threads::All);
         let losses: Vec<f64> = logits
             .par_chunks_mut(stride)
             .zip(&labels[from..][..n])
@@ -55,14 +57,15 @@ pub fn loss_and_gradients(
                 )
             })
             .collect();
-        loss += losses.iter().sum::<f64>();
-        let g = Matrix::new(logits, stride);
-        // SAFETY: as above; dhidden's rows are n x d, dweight is vocabulary x d
-        unsafe {
-            let dx = dhidden[from * d..][..n * d].as_mut_ptr();
-            product((n, d, vocabulary), dx, d, false, g, w_rows, 1.0, Threads::All);
-            product((vocabulary, d, n), dweight.as_mut_ptr(), d, true, g.transposed(), x_rows, 1.0, Threads::All);
+        for losses in losses.chunks(SUMMED) {
+            loss += losses.iter().sum::<f64>();
         }
+        let target = Target { values: &mut dhidden[from * d..][..n * d], stride: d, add: false };
+        let sizes = Sizes { rows: n, columns: d, inner: vocabulary };
+        multiply(target, (logits, stride), Right::AsIs(weight, d), sizes, Then::Nothing, Threads::All);
+        let target = Target { values: dweight, stride: d, add: accumulate || from > 0 };
+        let sizes = Sizes { rows: vocabulary, columns: d, inner: n };
+        multiply_transposed(target, (logits, stride), x, sizes, SUMMED, Threads::All);
     }
     (loss / rows as f64) as f32
 }

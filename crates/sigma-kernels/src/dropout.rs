@@ -45,7 +45,20 @@ impl Mask {
         }
     }
 
-    /// Applies the mask in place: to an input, or in the backward pass to the gradient of the result.
+    /// y = the mask applied to x: the gradient of an input from that of the result.
+    pub fn applied(&self, y: &mut [f32], x: &[f32]) {
+        y.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).enumerate().for_each(|(task, (y, x))| {
+            lanes::vectorized(
+                #[inline(always)]
+                || {
+                    y.copy_from_slice(x);
+                    self.apply_from(y, task * TASK);
+                },
+            );
+        });
+    }
+
+    /// Applies the mask in place.
     pub fn apply(&self, x: &mut [f32]) {
         x.par_chunks_mut(TASK).enumerate().for_each(|(task, x)| {
             lanes::vectorized(

@@ -11,23 +11,30 @@
 //! Reading order: [`lanes`] (vectors), [`mod@linear`], [`packed`], [`bias`], [`mod@relu`], [`mod@dropout`], [`residual`],
 //! [`mod@layer_norm`], [`mod@embedding`], [`attention`], [`mod@cached_attention`], [`cross_entropy`], then an
 //! encoder's [`mod@bidirectional_attention`], [`mod@gelu`] and [`mod@residual_norm`], and the optimizer's [`mod@adamw`] and [`norm`].
+//! [`gpu`] runs the same operations, written in CUDA (`cuda/`), on a GPU.
 
 pub mod adamw;
 pub mod attention;
 pub mod bias;
 pub mod bidirectional_attention;
+mod blocks;
 pub mod cached_attention;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
 pub mod gelu;
+pub mod gpu;
 pub mod lanes;
 pub mod layer_norm;
 pub mod linear;
 pub mod norm;
 pub mod packed;
+mod panels;
+mod product;
 pub mod relu;
 pub mod residual;
 pub mod residual_norm;
 mod shared;
 pub mod threads;
+mod tile;
+mod transpose;

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use sigma_kernels::linear::Threads;
-use sigma_model::Opt;
+use sigma_model::{Device, Opt};
 
 #[derive(serde::Deserialize)]
 struct Ids {
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let Ids { rows, greedy } = serde_json::from_str(&std::fs::read_to_string(ids)?)?;
     let model = Opt::load(Path::new(folder), &Device::Cpu)?;
     let vocabulary = model.config().vocab_size;
-    let vector = |values: Vec<f32>| Tensor::new(values, &Device::Cpu);
+    let vector = |values: Vec<f32>| Tensor::new(values, &candle_core::Device::Cpu);
     let mut tensors: HashMap<String, Tensor> = HashMap::new();
 
     let slices: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();

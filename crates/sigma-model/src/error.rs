@@ -42,6 +42,10 @@ pub enum ModelError {
     TokenId { id: u32, vocabulary: usize },
     #[error("a batch of {rows} rows can not be made of {inputs} inputs and {labels} labels")]
     Batch { inputs: usize, labels: usize, rows: usize },
+    #[error("{what} needs a model on the CPU, but this one is on a GPU")]
+    OnGpu { what: &'static str },
+    #[error("{what} needs a model on a GPU, but this one is on the CPU")]
+    OnCpu { what: &'static str },
     #[error("a prompt has no tokens; it needs at least BOS")]
     EmptyPrompt,
     #[error("the tokenizer at {folder} has {tokenizer} entries, but the model's vocabulary has only {model}")]
@@ -52,6 +56,8 @@ pub enum ModelError {
     Embedding { index: usize },
     #[error(transparent)]
     Data(#[from] sigma_data::DataError),
+    #[error(transparent)]
+    Gpu(#[from] sigma_kernels::gpu::GpuError),
     #[error("a tensor operation failed")]
     Tensor(#[from] candle_core::Error),
 }

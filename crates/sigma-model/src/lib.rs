@@ -2,15 +2,18 @@
 //! and go to Hugging Face folders; forward passes are the same code for every device, for training and for decoding.
 //! It knows nothing of optimizers, sampling or files other than models.
 //!
-//! Reading order: [`weights`] (tensors of a folder), [`opt`] (the language model), [`encoder`] (texts to vectors).
+//! Reading order: [`device`], [`weights`] (tensors of a folder), [`opt`] (the language model), [`encoder`] (texts to vectors).
 
 mod buffer;
+pub mod device;
 pub mod encoder;
 mod error;
+mod launches;
 pub mod opt;
 mod padding;
 pub mod weights;
 
+pub use device::Device;
 pub use encoder::Encoder;
 pub use error::ModelError;
 pub use opt::{Decoder, Opt, OptConfig};

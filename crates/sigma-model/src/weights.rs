@@ -23,27 +23,18 @@ pub struct Weights {
 impl Weights {
     /// Reads all tensors of `folder`, whichever format it has.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
-        let single = folder.join("model.safetensors");
-        if single.exists() {
-            return Ok(Self { tensors: read_safetensors(&single)?, origin: single });
+        let Found { origin, files } = find(folder)?;
+        let mut tensors = BTreeMap::new();
+        for path in &files {
+            let safetensors = path.extension().is_some_and(|extension| extension == "safetensors");
+            tensors.append(&mut if safetensors { read_safetensors(path)? } else { read_pickle(path)? });
         }
-        let pickled = folder.join("pytorch_model.bin");
-        for index in ["model.safetensors.index.json", "pytorch_model.bin.index.json"].map(|n| folder.join(n)) {
-            if !index.exists() || (pickled.exists() && index.ends_with("pytorch_model.bin.index.json")) {
-                continue;
-            }
-            let mut tensors = BTreeMap::new();
-            for shard in shards(&index)? {
-                let path = folder.join(&shard);
-                let read = if shard.ends_with(".safetensors") { read_safetensors } else { read_pickle };
-                tensors.append(&mut read(&path)?);
-            }
-            return Ok(Self { tensors, origin: index });
-        }
-        if pickled.exists() {
-            return Ok(Self { tensors: read_pickle(&pickled)?, origin: pickled });
-        }
-        Err(ModelError::NoWeights { folder: folder.to_path_buf() })
+        Ok(Self { tensors, origin })
+    }
+
+    /// The files that [`Self::load`] reads tensors from.
+    pub fn files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
+        Ok(find(folder)?.files)
     }
 
     pub fn from_tensors(origin: &Path, tensors: BTreeMap<String, Tensor>) -> Self {
@@ -119,6 +110,32 @@ pub fn save_safetensors(path: &Path, tensors: &TensorBytes) -> Result<(), ModelE
     let metadata = Some([("format".to_string(), "pt".to_string())].into());
     let serialized = safetensors::serialize(views, metadata).map_err(|e| io(std::io::Error::other(e)))?;
     fs::write(path, serialized).and_then(|()| fs::File::open(path)?.sync_all()).map_err(io)
+}
+
+/// Where a folder's tensors are: the file or index that says so, and the files that hold them.
+struct Found {
+    origin: PathBuf,
+    files: Vec<PathBuf>,
+}
+
+fn find(folder: &Path) -> Result<Found, ModelError> {
+    let alone = |origin: PathBuf| Found { files: vec![origin.clone()], origin };
+    let single = folder.join("model.safetensors");
+    if single.exists() {
+        return Ok(alone(single));
+    }
+    let pickled = folder.join("pytorch_model.bin");
+    for index in ["model.safetensors.index.json", "pytorch_model.bin.index.json"].map(|n| folder.join(n)) {
+        if !index.exists() || (pickled.exists() && index.ends_with("pytorch_model.bin.index.json")) {
+            continue;
+        }
+        let files = shards(&index)?.into_iter().map(|shard| folder.join(shard)).collect();
+        return Ok(Found { origin: index, files });
+    }
+    if pickled.exists() {
+        return Ok(alone(pickled));
+    }
+    Err(ModelError::NoWeights { folder: folder.to_path_buf() })
 }
 
 /// The distinct shard files that an index names, in order.

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::error::{ReportError, Result};
 
 /// Makes `bytes` the content of `path`: a temporary file in the same folder, fsync, rename, fsync of the folder.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     replace_io(path, bytes).map_err(ReportError::write(path))
 }
 

@@ -5,6 +5,7 @@
 //! Modules, in reading order:
 //! - [`record`]: `gen-NNN/record.json`, everything about one checkpoint;
 //! - [`manifest`]: `manifest.json`, what the run is and what made it;
+//! - [`stopped`]: `stopped.json`, why the next checkpoint could not be made;
 //! - [`run`]: a run folder, opened and checked;
 //! - [`series`]: its measurements over generations, with drifts against t = 0;
 //! - [`summary`]: final drifts, slopes, track agreement, correlations with the proxies;
@@ -24,7 +25,7 @@
 //!   PDF and PNG;
 //! - `page`, `page_tables`: everything in one HTML file to look at;
 //! - [`report`]: which files a report has, under the paper's names;
-//! - `durable`, `json_file`, `exact_float`: how files are replaced, and numbers kept to the last bit;
+//! - [`durable`], `json_file`, `exact_float`: how files are replaced, and numbers kept to the last bit;
 //! - `error`: everything that can go wrong.
 //!
 //! ```text
@@ -40,6 +41,7 @@
 pub mod record;
 
 pub mod manifest;
+pub mod stopped;
 
 pub mod run;
 pub mod series;
@@ -75,7 +77,7 @@ mod page_tables;
 
 pub mod report;
 
-mod durable;
+pub mod durable;
 mod exact_float;
 mod json_file;
 
@@ -93,6 +95,7 @@ pub use record::{
 pub use report::{ReportOptions, write_page, write_report, write_report_with};
 pub use run::{Run, generation_dir_name};
 pub use series::{NormalisedPoint, RunSeries, SeriesPoint};
+pub use stopped::Stopped;
 pub use summary::{Agreement, ProxySummary, RunSummary};
 pub use table::CsvTable;
 pub use terminal::run_table;

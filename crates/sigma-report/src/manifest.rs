@@ -76,6 +76,7 @@ pub struct ModelSource {
     pub source: String,
     /// The commit that the hub id resolved to; `None` for a folder.
     pub revision: Option<String>,
+    /// Over weights, config and tokenizer.
     pub hash: String,
 }
 

@@ -1,5 +1,5 @@
 //! `metrics.csv`, `buckets.csv`, `timings.csv` and `noise_floor.csv` of a run folder. All are written whole from the records, so they
-//! cannot disagree with them. Durations have a file of their own: metrics.csv and buckets.csv are byte-identical for interrupted and uninterrupted
+//! cannot disagree with them; a generation that could not be made has a last row in metrics.csv, which holds nothing but its flag. Durations have a file of their own: metrics.csv and buckets.csv are byte-identical for interrupted and uninterrupted
 //! runs, and anyone can check that with `cmp`; one clock reading among their columns would end it.
 
 use std::fs;
@@ -11,6 +11,7 @@ use crate::record::{
     BucketNumbers, DiversityNumbers, NoisePoint, Record, SigmaNumbers, SurfaceNumbers, TrainingRecord,
 };
 use crate::series::drift;
+use crate::stopped::Stopped;
 use crate::table::{Cell, Column, CsvTable, Table};
 
 pub const METRICS_FILE_NAME: &str = "metrics.csv";
@@ -18,28 +19,37 @@ pub const BUCKETS_FILE_NAME: &str = "buckets.csv";
 pub const TIMINGS_FILE_NAME: &str = "timings.csv";
 pub const NOISE_FILE_NAME: &str = "noise_floor.csv";
 
-/// The files of `records` by name; the noise floor only where t = 0 has one.
-fn tables(records: &[Record]) -> Vec<(&'static str, Table)> {
+/// The files of the run folder `dir` with `records` by name; the noise floor only where t = 0 has one.
+fn tables(dir: &Path, records: &[Record]) -> Result<Vec<(&'static str, Table)>> {
+    let mut metrics = metrics_table(records);
+    if let Some(stopped) = Stopped::of(dir)?.filter(|stopped| stopped.generation as usize == records.len()) {
+        let mut row = vec![Cell::Missing; metrics.columns.len()];
+        row[0] = Cell::Count(stopped.generation.into());
+        if let Some(flags) = row.last_mut() {
+            *flags = Cell::Text(stopped.flag);
+        }
+        metrics.rows.push(row);
+    }
     let mut tables = vec![
-        (METRICS_FILE_NAME, metrics_table(records)),
+        (METRICS_FILE_NAME, metrics),
         (BUCKETS_FILE_NAME, buckets_table(records)),
         (TIMINGS_FILE_NAME, timings_table(records)),
     ];
     if records.first().is_some_and(|base| !base.noise.is_empty()) {
         tables.push((NOISE_FILE_NAME, noise_table(records)));
     }
-    tables
+    Ok(tables)
 }
 
 /// Writes the files of `records` into `dir`.
 pub fn write_metrics(dir: &Path, records: &[Record]) -> Result<()> {
-    tables(records).into_iter().try_for_each(|(name, table)| table.write_csv(&dir.join(name)))
+    tables(dir, records)?.into_iter().try_for_each(|(name, table)| table.write_csv(&dir.join(name)))
 }
 
 /// The names of those files that are not, byte for byte, what [`write_metrics`] would write.
 pub fn stale_metrics(dir: &Path, records: &[Record]) -> Result<Vec<&'static str>> {
     let mut stale = Vec::new();
-    for (name, table) in tables(records) {
+    for (name, table) in tables(dir, records)? {
         let path = dir.join(name);
         if fs::read(&path).ok() != Some(table.csv(&path)?) {
             stale.push(name);

@@ -87,7 +87,7 @@ pub fn finetune(
 ) -> Result<Trained, TrainError> {
     config.validate()?;
     let length = check_lengths(blocks)?;
-    let compute = config.precision.dtype(model.device());
+    let compute = config.precision.dtype(&model.device());
     let mut trainee = Trainee::new(model, compute)?;
     let mut scale = LossScale::new(compute);
     let p = config.dropout.unwrap_or(model.config().dropout);

@@ -1,7 +1,8 @@
 //! Which dtype products run in, and the dynamic loss scale that keeps FP16 gradients above underflow (the rule of
 //! torch.amp.GradScaler: halve on overflow and skip the step, double after 2,000 good steps).
 
-use candle_core::{DType, Device};
+use candle_core::DType;
+use sigma_model::Device;
 
 use crate::config::Precision;
 
@@ -9,7 +10,7 @@ impl Precision {
     /// The dtype on `device`.
     pub fn dtype(self, device: &Device) -> DType {
         match self {
-            Precision::Auto if device.is_cuda() => DType::F16,
+            Precision::Auto if device.is_gpu() => DType::F16,
             Precision::Auto | Precision::Fp32 => DType::F32,
             Precision::Fp16 => DType::F16,
             Precision::Bf16 => DType::BF16,

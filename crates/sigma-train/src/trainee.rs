@@ -1,5 +1,5 @@
-//! A model in training and its optimizer state, on either implementation: explicit passes on the CPU in f32, candle's
-//! autograd elsewhere. It knows nothing of batches, epochs or loss scales.
+//! A model in training and its optimizer state, on any implementation: explicit passes in f32 on the CPU and in any precision on a
+//! GPU, candle's autograd for half precision on the CPU. It knows nothing of batches, epochs or loss scales.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use candle_core::{DType, Tensor, Var};
 use sigma_kernels::adamw::{self, adamw};
 use sigma_kernels::norm;
 use sigma_model::Opt;
-use sigma_model::opt::{Dropout, HostTraining, Tape};
+use sigma_model::opt::{Dropout, GpuTraining, HostTraining, Tape};
 
 use crate::{TrainError, TrainingConfig};
 
@@ -20,6 +20,7 @@ pub struct Trainee {
 
 enum Engine {
     Host { training: Box<HostTraining>, m: Vec<f32>, v: Vec<f32> },
+    Gpu(Box<GpuTraining>),
     Tape { model: Box<Tape>, parameters: Vec<Parameter>, gradients: Vec<Tensor> },
 }
 
@@ -36,7 +37,10 @@ struct Parameter {
 impl Trainee {
     /// A copy of `model` to be trained with products in `compute` precision.
     pub fn new(model: &Opt, compute: DType) -> Result<Self, TrainError> {
-        if !model.device().is_cpu() || compute != DType::F32 {
+        if let Some(training) = model.gpu_training(compute)? {
+            return Ok(Self { engine: Engine::Gpu(Box::new(training)), steps: 0 });
+        }
+        if compute != DType::F32 {
             return Self::on_tape(model, compute);
         }
         let mut training = Box::new(model.host_training()?);
@@ -69,6 +73,7 @@ impl Trainee {
     ) -> Result<f32, TrainError> {
         match &mut self.engine {
             Engine::Host { training, .. } => Ok(training.loss_and_gradients(inputs, labels, batch, dropout)?),
+            Engine::Gpu(training) => Ok(training.loss_and_gradients(inputs, labels, batch, dropout, scale)?),
             Engine::Tape { model, parameters, gradients } => {
                 let loss = model.loss(inputs, labels, batch, dropout)?;
                 let value = loss.to_scalar::<f32>()?;
@@ -80,10 +85,11 @@ impl Trainee {
         }
     }
 
-    /// L2 norm over all gradients, which carry the loss scale `scale` on candle's autograd.
+    /// L2 norm over all gradients, which carry the loss scale `scale` everywhere but on the CPU's explicit passes.
     pub fn gradient_norm(&self, scale: f64) -> Result<f64, TrainError> {
         match &self.engine {
             Engine::Host { training, .. } => Ok(norm::global_norm(training.gradients())),
+            Engine::Gpu(training) => Ok(training.gradient_norm() / scale),
             Engine::Tape { gradients, .. } => Ok(norm::reference(&gradients.iter().collect::<Vec<_>>())? / scale),
         }
     }
@@ -111,6 +117,10 @@ impl Trainee {
                 let (theta, gradients) = training.parameters_and_gradients();
                 adamw(theta, gradients, m, v, &step);
             }
+            Engine::Gpu(training) => {
+                step.gradient_scale /= scale;
+                training.step(&step)?;
+            }
             Engine::Tape { parameters, gradients, .. } => {
                 step.gradient_scale /= scale;
                 for (p, gradient) in parameters.iter_mut().zip(gradients.drain(..)) {
@@ -128,6 +138,10 @@ impl Trainee {
                 let (theta, _) = training.parameters_and_gradients();
                 let named = [("theta", &*theta), ("m", &m[..]), ("v", &v[..])];
                 Ok(named.into_iter().map(|(name, values)| (name.to_string(), Cow::Borrowed(values))).collect())
+            }
+            Engine::Gpu(training) => {
+                let named = ["theta", "m", "v"].into_iter().zip(training.arrays()?);
+                Ok(named.map(|(name, values)| (name.to_string(), Cow::Owned(values))).collect())
             }
             Engine::Tape { parameters, .. } => {
                 let mut arrays = Vec::with_capacity(3 * parameters.len());
@@ -166,6 +180,11 @@ impl Trainee {
                 *m = take("m".to_string(), m.len())?;
                 *v = take("v".to_string(), v.len())?;
             }
+            Engine::Gpu(training) => {
+                let n = training.parameter_count();
+                let [theta, m, v] = ["theta", "m", "v"].map(|name| take(name.to_string(), n));
+                training.restore([&theta?, &m?, &v?])?;
+            }
             Engine::Tape { parameters, .. } => {
                 for p in parameters {
                     let (shape, count) = (p.variable.shape().clone(), p.variable.elem_count());
@@ -187,6 +206,7 @@ impl Trainee {
     pub fn into_model(self) -> Result<Opt, TrainError> {
         match self.engine {
             Engine::Host { training, .. } => Ok(training.into_model()),
+            Engine::Gpu(training) => Ok(training.into_model()),
             Engine::Tape { model, .. } => Ok(Opt::from_tape(&model)?),
         }
     }

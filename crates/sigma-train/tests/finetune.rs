@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use sigma_data::blocks::Block;
 use sigma_data::seeds::Seeds;
-use sigma_model::Opt;
+use sigma_kernels::gpu::Gpu;
+use sigma_model::{Device, Opt};
 use sigma_train::schedule::learning_rate;
 use sigma_train::{
     Precision, Schedule, Scored, Streams, TrainError, Trained, Trainee, TrainingConfig, TrainingState, finetune,
@@ -21,6 +22,11 @@ fn goldens() -> PathBuf {
 
 fn tiny() -> Opt {
     Opt::load(&goldens().join("opt_tiny"), &Device::Cpu).unwrap()
+}
+
+/// The same on a GPU whose kernels the CPU runs.
+fn on_gpu() -> Opt {
+    tiny().to_device(&Device::Gpu(Gpu::emulated())).unwrap()
 }
 
 fn flat(t: &Tensor) -> Vec<f32> {
@@ -46,14 +52,17 @@ fn twenty_steps_follow_pytorch_under_both_schedules() {
     let text = std::fs::read_to_string(goldens().join("train.json")).unwrap();
     let golden: serde_json::Value = serde_json::from_str(&text).unwrap();
     let tensors: HashMap<String, Tensor> =
-        candle_core::safetensors::load(goldens().join("train.safetensors"), &Device::Cpu).unwrap();
+        candle_core::safetensors::load(goldens().join("train.safetensors"), &candle_core::Device::Cpu).unwrap();
     let batches: Vec<i64> = tensors["batches"].flatten_all().unwrap().to_vec1().unwrap();
     for (name, schedule) in [("constant", Schedule::Constant), ("linear", Schedule::Linear)] {
         let config = TrainingConfig { learning_rate: 1e-3, schedule, ..TrainingConfig::default() };
-        for on_tape in [false, true] {
-            let mut trainee =
-                if on_tape { Trainee::on_tape(&tiny(), DType::F32) } else { Trainee::new(&tiny(), DType::F32) }
-                    .unwrap();
+        let engines = [
+            Trainee::new(&tiny(), DType::F32),
+            Trainee::on_tape(&tiny(), DType::F32),
+            Trainee::new(&on_gpu(), DType::F32),
+        ];
+        for trainee in engines {
+            let mut trainee = trainee.unwrap();
             for (step, batch) in batches.chunks(4 * 16).enumerate() {
                 let row = |r: &[i64], from: usize, to: usize| r[from..to].iter().map(|x| *x as u32).collect::<Vec<_>>();
                 let inputs: Vec<u32> = batch.chunks(16).flat_map(|r| row(r, 0, 15)).collect();
@@ -145,11 +154,13 @@ fn half_precision_with_loss_scaling_follows_f32() {
     let no_dropout = TrainingConfig { dropout: Some(0.0), epochs: 3, ..config() };
     let exact = train(&tiny(), &blocks(8), &no_dropout).unwrap();
     for (precision, tolerance) in [(Precision::Fp16, 0.01), (Precision::Bf16, 0.05)] {
-        let half = train(&tiny(), &blocks(8), &TrainingConfig { precision, ..no_dropout.clone() }).unwrap();
-        for (a, b) in exact.curve.iter().zip(&half.curve) {
-            assert!((a.loss - b.loss).abs() < tolerance, "{precision:?} step {}: {} {}", a.step, a.loss, b.loss);
+        for model in [tiny(), on_gpu()] {
+            let half = train(&model, &blocks(8), &TrainingConfig { precision, ..no_dropout.clone() }).unwrap();
+            for (a, b) in exact.curve.iter().zip(&half.curve) {
+                assert!((a.loss - b.loss).abs() < tolerance, "{precision:?} step {}: {} {}", a.step, a.loss, b.loss);
+            }
+            assert!(half.curve.iter().any(|r| r.gradient_norm.is_some()));
         }
-        assert!(half.curve.iter().any(|r| r.gradient_norm.is_some()));
     }
 }
 
@@ -178,9 +189,9 @@ fn a_run_that_goes_on_from_any_step_ends_with_the_bits_of_one_that_never_stopped
     let path = dir.path().join("state.safetensors");
     let seeds = Seeds::new(42, "test");
     let streams = Streams { seeds: &seeds, generation: Some(1) };
-    for precision in [Precision::Fp32, Precision::Fp16] {
+    for (model, precision) in [(tiny(), Precision::Fp32), (tiny(), Precision::Fp16), (on_gpu(), Precision::Fp16)] {
         let config = TrainingConfig { precision, ..config() };
-        let whole = train(&tiny(), &blocks(10), &config).unwrap();
+        let whole = train(&model, &blocks(10), &config).unwrap();
         for last in 1..6 {
             let stop = |p: &mut sigma_train::Progress<'_>| {
                 if p.record.step < last {
@@ -189,11 +200,11 @@ fn a_run_that_goes_on_from_any_step_ends_with_the_bits_of_one_that_never_stopped
                 p.save(&path).unwrap();
                 ControlFlow::Break(())
             };
-            finetune(&tiny(), &blocks(10), &config, streams, None, stop).unwrap_err();
+            finetune(&model, &blocks(10), &config, streams, None, stop).unwrap_err();
             let state = TrainingState::read(&path).unwrap();
             assert_eq!(state.steps(), last);
             let mut first = None;
-            let rest = finetune(&tiny(), &blocks(10), &config, streams, Some(state), |p| {
+            let rest = finetune(&model, &blocks(10), &config, streams, Some(state), |p| {
                 first.get_or_insert(p.record.step);
                 ControlFlow::Continue(())
             });

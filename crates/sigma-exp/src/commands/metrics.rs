@@ -30,8 +30,10 @@ pub fn execute(hub: Hub, arguments: &cli::Metrics) -> Result<()> {
     if let Some(first) = arguments.gram.first() {
         return measure_gram(first, arguments, &config);
     }
+    // what was asked for must be there; the default takes what there is
+    let asked = arguments.observed.is_some();
     let baseline = match &arguments.baseline {
-        Some(path) => Some(measure_file(path, arguments.total, &config)?),
+        Some(path) => Some(measure_file(path, arguments.total, asked, &config)?),
         None => None,
     };
     if let Some(path) = &arguments.texts {
@@ -40,12 +42,13 @@ pub fn execute(hub: Hub, arguments: &cli::Metrics) -> Result<()> {
         let documents = read_documents(path, None, None)?;
         let texts: Vec<&str> = documents.iter().map(|d| d.text.as_str()).collect();
         let (rows, record) = stage::embed_texts(&texts, &encoder, 32, None)?;
+        check_observed(path, (texts.len(), record.dim), observed, asked)?;
         let sigma = measure(texts.len(), record.dim, rows, arguments.total, &config)?;
         let proxies = surface(texts, &SurfaceConfig::default())?;
         return show(path, &sigma, baseline.as_ref(), serde_json::to_value(proxies)?, arguments.json);
     }
     for path in &arguments.embeddings {
-        let sigma = measure_file(path, arguments.total, &config)?;
+        let sigma = measure_file(path, arguments.total, asked, &config)?;
         if let Some(base) = baseline.as_ref().filter(|base| base.d != sigma.d) {
             bail!(
                 "{} has rows of width {}, but those of the baseline have width {}: a drift needs two sets of the same encoder",
@@ -91,8 +94,29 @@ fn measure_gram(first: &Path, arguments: &cli::Metrics, config: &SigmaConfig) ->
     show(first, &measured.sigma, baseline.as_ref(), extra, arguments.json)
 }
 
-fn measure_file(path: &Path, total: Option<usize>, config: &SigmaConfig) -> Result<SigmaUb> {
+/// Refuses more observed rows than there are, where they were `asked` for, and says where they are too few to span the space.
+fn check_observed(path: &Path, (rows, width): (usize, usize), observed: Observed, asked: bool) -> Result<()> {
+    let seen = match observed {
+        Observed::Count(count) if asked && count > rows => bail!(
+            "{} has {rows} rows, but --observed asks for {count}: ask for at most {rows}, or for `all`",
+            path.display()
+        ),
+        Observed::Count(count) => count.min(rows),
+        Observed::All => rows,
+    };
+    if seen < width {
+        tracing::warn!(
+            "{}: {seen} observed rows can not span {width} dimensions, so G_A is singular and rests on the ridge delta; give at \
+             least {width} rows",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+fn measure_file(path: &Path, total: Option<usize>, asked: bool, config: &SigmaConfig) -> Result<SigmaUb> {
     let (n, dim, rows) = sigma_embed::npy::read(path)?;
+    check_observed(path, (n, dim), config.observed, asked)?;
     measure(n, dim, rows, total, config).with_context(|| format!("{}", path.display()))
 }
 

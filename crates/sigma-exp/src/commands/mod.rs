@@ -6,6 +6,7 @@ mod metrics;
 mod pretrain;
 mod report;
 mod run;
+mod selftest;
 mod slice;
 mod stages;
 mod status;
@@ -35,6 +36,7 @@ pub fn execute(command: Command, hub: Hub) -> Result<()> {
             let columns = (text_column.as_deref(), id_column.as_deref());
             slice::execute(hub, &texts, &tokenizer, &out, context_tokens, max_contexts, columns)
         }
+        Command::Selftest(arguments) => selftest::execute(&arguments),
         Command::Pretrain { config, overrides, out } => pretrain::execute(hub, &config, &overrides, out),
     }
 }

@@ -5,14 +5,14 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use sigma_data::hash::hash_bytes;
-use sigma_report::{Manifest, manifest};
+use sigma_report::{Manifest, Stopped, manifest};
 
 use super::print;
 use crate::assets::Assets;
 use crate::driver::{self, RunContext};
 use crate::hub::Hub;
 use crate::run_folder::{CONFIG, LOG, REPORT, RunFolder};
-use crate::{cli, device, guard, integrity, log, machine, plan, results, run_folder, spec};
+use crate::{cli, device, guard, integrity, log, machine, plan, results, spec};
 
 impl cli::Config {
     /// The experiment that the file and the overrides state.
@@ -78,9 +78,16 @@ pub fn run(
     manifest.write(&path.join(manifest::FILE_NAME))?;
     log::write_to(&path.join(LOG))?;
 
-    plan::Disk::of(experiment, &assets).warn_if_short(path);
-    integrity::repair(&folder, experiment.generations)?;
-    let done = run_folder::generations(path)?.len() as u32;
+    folder.sweep()?;
+    if let Some(note) = plan::few_contexts(experiment, &assets) {
+        tracing::warn!("corpus: {note}");
+    }
+    plan::disk(experiment, &assets).warn_if_short(path);
+    let records = integrity::repair(&folder, experiment.generations)?;
+    if Stopped::forget(path)? {
+        results::write(&folder, &records)?;
+    }
+    let done = records.len() as u32;
     let last = experiment.generations;
     if done > last {
         tracing::info!("{}: generations 0 to {} are complete already", path.display(), done.saturating_sub(1));
@@ -89,8 +96,8 @@ pub fn run(
     } else {
         tracing::info!("{}: generations 0 to {last}, on {}", path.display(), device::describe(&device));
     }
-    let records =
-        driver::run(RunContext { experiment, assets: &assets, folder: &folder, device: &device, base_evaluations })?;
+    let run = RunContext { experiment, assets: &assets, folder: &folder, device: &device, base_evaluations };
+    let records = driver::run(run, records)?;
     let options = results::report_options(experiment, &assets);
     drop(assets);
     print(&results::table(&manifest, &records)).context("the table can not be printed")?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use sigma_report::Run;
+use sigma_report::{Run, Stopped};
 
 use super::print;
 use crate::diagnostics::CheckFailed;
@@ -30,6 +30,9 @@ pub fn execute(dir: &Path, verify: bool) -> Result<()> {
     };
     let holder = RunFolder::holder(dir).map_or(String::new(), |holder| format!(", in use by {holder}"));
     print(&format!("{} ({}): {state}{holder}\n", run.manifest.name, run.manifest.setting.title()))?;
+    if let Some(Stopped { generation, message, .. }) = Stopped::of(dir)? {
+        print(&format!("generation {generation} could not be made: {message}\n"))?;
+    }
     print(&results::table(&run.manifest, &run.records))
 }
 
@@ -44,13 +47,18 @@ fn verified(dir: &Path) -> Result<()> {
     };
     let mut damaged = 0;
     for run in &runs {
-        let damages = integrity::verify(run)?;
+        let integrity::Verified { damages, notes } = integrity::verify(run)?;
         for integrity::Damage { generation, what } in &damages {
             let of = generation.map_or(String::new(), |generation| format!("generation {generation}: "));
             print(&format!("{}: {of}{what}\n", run.display()))?;
         }
-        if damages.is_empty() {
+        for note in &notes {
+            print(&format!("{}: note: {note}\n", run.display()))?;
+        }
+        if damages.is_empty() && notes.is_empty() {
             print(&format!("{}: every file is as it was written\n", run.display()))?;
+        } else if damages.is_empty() {
+            print(&format!("{}: every other file is as it was written\n", run.display()))?;
         }
         damaged += damages.len();
     }

@@ -222,12 +222,21 @@ impl SweepFolder {
         }
     }
 
-    /// How far `run` is.
-    pub fn progress(&self, run: &str) -> Result<Progress> {
+    /// T of `run`'s config.
+    pub fn generations(&self, run: &str) -> Result<u32> {
         let config = self.config(run);
         let text = fs::read_to_string(&config).with_context(|| format!("{} can not be read", config.display()))?;
         let value: Value = serde_yaml::from_str(&text).with_context(|| format!("{} is damaged", config.display()))?;
-        let generations = value.get("generations").and_then(Value::as_u64).unwrap_or(0) as u32;
+        Ok(value.get("generations").and_then(Value::as_u64).unwrap_or(0) as u32)
+    }
+
+    /// How far `run` is.
+    pub fn progress(&self, run: &str) -> Result<Progress> {
+        self.progress_to(run, self.generations(run)?)
+    }
+
+    /// The same where T is known, for those who ask often.
+    pub fn progress_to(&self, run: &str, generations: u32) -> Result<Progress> {
         let folder = self.run(run);
         let done = RunFolder::count_records(&folder);
         let state = if RunFolder::holder(&folder).is_some() {

@@ -56,6 +56,8 @@ pub fn run(folder: &SweepFolder, queue: &[String], slots: &[Slot], offline: bool
     let mut running: Vec<Running<'_>> = Vec::new();
     let mut stopping = false;
     let mut drawn = Instant::now();
+    let all =
+        folder.runs().iter().map(|run| Ok((run.as_str(), folder.generations(run)?))).collect::<Result<Vec<_>>>()?;
     let summary = log::is_terminal().then(|| log::BARS.add(ProgressBar::new_spinner()));
     while !(running.is_empty() && queue.is_empty()) {
         if interrupt::requested() && !stopping {
@@ -87,7 +89,7 @@ pub fn run(folder: &SweepFolder, queue: &[String], slots: &[Slot], offline: bool
             drawn = Instant::now();
             running.iter().for_each(|process| redraw(folder, process));
             if let Some(summary) = &summary {
-                summary.set_message(Totals::of(folder)?.sentence());
+                summary.set_message(Totals::of_known(folder, &all)?.sentence());
             }
         }
         std::thread::sleep(POLL);
@@ -225,7 +227,7 @@ pub fn queue(folder: &SweepFolder, retry_failed: bool) -> Result<Vec<String>> {
 
 /// The GPUs that the runs of a sweep may use: none where the configs ask for the CPU, or the program knows no CUDA.
 pub fn gpus(devices: &[&str]) -> Vec<String> {
-    if !cfg!(feature = "cuda") || devices.iter().all(|name| *name == "cpu") {
+    if !device::built_with_cuda() || devices.iter().all(|name| *name == "cpu") {
         return Vec::new();
     }
     device::visible_gpus()

@@ -78,9 +78,15 @@ impl Totals {
     }
 
     pub fn of(folder: &SweepFolder) -> Result<Self> {
+        let runs = folder.runs().iter().map(|run| Ok((run.as_str(), folder.generations(run)?)));
+        Self::of_known(folder, &runs.collect::<Result<Vec<_>>>()?)
+    }
+
+    /// The same of `runs` with the last generation of each, which does not change.
+    pub fn of_known(folder: &SweepFolder, runs: &[(&str, u32)]) -> Result<Self> {
         let mut totals = Self::default();
-        for run in folder.runs() {
-            totals.count(&folder.progress(run)?.state);
+        for (run, generations) in runs {
+            totals.count(&folder.progress_to(run, *generations)?.state);
         }
         Ok(totals)
     }

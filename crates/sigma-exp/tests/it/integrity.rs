@@ -12,7 +12,7 @@ fn verify(run: &Path) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
@@ -58,7 +58,7 @@ fn every_damage_is_named_and_made_good_with_the_same_bytes() {
     let remove = |path: &Path| {
         if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
     };
-    let cases: [Damage<'_>; 9] = [
+    let cases: [Damage<'_>; 13] = [
         ("gen-002/responses.jsonl", &flip, later),
         ("gen-002/embeddings.npy", &cut, later),
         ("gen-002/synthetic.jsonl", &remove, later),
@@ -69,6 +69,11 @@ fn every_damage_is_named_and_made_good_with_the_same_bytes() {
         ("gen-000/responses.jsonl", &flip, &["gen-000"]),
         ("gen-000/record.json", &remove, &["gen-000"]),
         ("metrics.csv", &flip, &[]),
+        // weights that are kept are part of their generation, and so is what lies beside them
+        ("gen-003/model/model.safetensors", &flip, &["gen-003"]),
+        ("gen-002/model/tokenizer.json", &cut, later),
+        ("gen-003/spectrum.csv", &flip, &["gen-003"]),
+        ("gen-003/training.csv", &remove, &["gen-003"]),
     ];
     for (i, (file, damage, moved)) in cases.into_iter().enumerate() {
         let run = dir.path().join(format!("run-{i}"));
@@ -87,6 +92,44 @@ fn every_damage_is_named_and_made_good_with_the_same_bytes() {
 }
 
 #[test]
+fn every_file_beside_the_generations_is_looked_at_and_what_follows_from_records_is_written_anew() {
+    let dir = tempdir().unwrap();
+    let (whole, run) = (dir.path().join("whole"), dir.path().join("run"));
+    run_small("configs/demo_s2.yaml", &whole, &[]);
+    copy(&whole, &run);
+    for name in ["metrics.csv", "buckets.csv", "timings.csv", "noise_floor.csv", "manifest.json", "config.yaml"] {
+        let kept = fs::read(run.join(name)).unwrap();
+        for damaged in [None, Some(&kept[..kept.len() / 2])] {
+            match damaged {
+                None => fs::remove_file(run.join(name)).unwrap(),
+                Some(half) => fs::write(run.join(name), half).unwrap(),
+            }
+            let (code, said) = verify(&run);
+            assert!(code == Some(1) && said.contains(name), "{name}: {said}");
+        }
+        fs::write(run.join(name), kept).unwrap();
+        assert_eq!(verify(&run).0, Some(0));
+    }
+    // what nothing rests on is told, but no failure
+    fs::write(run.join("log.jsonl"), "{}\n{\"half").unwrap();
+    fs::remove_dir_all(run.join("gen-002/model")).unwrap();
+    let (code, said) = verify(&run);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("log.jsonl: line 2 holds no event") && said.contains("its weights are gone"), "{said}");
+    for name in ["metrics.csv", "buckets.csv", "timings.csv", "noise_floor.csv"] {
+        fs::write(run.join(name), "x").unwrap();
+    }
+    fs::remove_dir_all(run.join("report")).unwrap();
+    run_small("configs/demo_s2.yaml", &run, &[]);
+    for name in ["metrics.csv", "buckets.csv", "timings.csv", "noise_floor.csv"] {
+        assert_eq!(read(&run.join(name)), read(&whole.join(name)), "{name}");
+    }
+    assert!(run.join("report/index.html").exists() && set_aside(&run).is_empty());
+    let log = read(&run.join("log.jsonl"));
+    assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{log}");
+}
+
+#[test]
 fn weights_that_are_not_what_a_generation_ended_with_are_not_trained_on() {
     let dir = tempdir().unwrap();
     let (run, whole) = (dir.path().join("run"), dir.path().join("whole"));
@@ -96,7 +139,7 @@ fn weights_that_are_not_what_a_generation_ended_with_are_not_trained_on() {
     fs::copy(root().join("data/models/opt-tiny/model.safetensors"), &weights).unwrap();
     let (code, said) = verify(&run);
     assert_eq!(code, Some(1));
-    assert!(said.contains("not the weights that it ended with"), "{said}");
+    assert!(said.contains("generation 1: model/model.safetensors has changed"), "{said}");
     // one more generation needs them, so they are made again
     run_small("configs/demo_s2.yaml", &run, &[]);
     assert_same_results(&whole, &run);

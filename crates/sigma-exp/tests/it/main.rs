@@ -5,14 +5,18 @@
 mod bad_input;
 mod commands;
 mod disk;
+mod emulated;
 mod errors;
 // the hub that sigma-data's tests use
 #[allow(dead_code)]
 #[path = "../../../sigma-data/tests/hub/fake.rs"]
 mod fake;
 mod gram;
+mod guard;
 mod hub;
 mod integrity;
+mod limits;
+mod places;
 mod resume;
 mod runs;
 mod slurm;
@@ -87,9 +91,15 @@ fn results(run: &Path) -> Vec<(String, Vec<u8>)> {
     for entry in fs::read_dir(run).unwrap() {
         let folder = entry.unwrap().path();
         if folder.is_dir() && folder.file_name().unwrap().to_string_lossy().starts_with("gen-") {
-            for name in
-                ["synthetic.jsonl", "responses.jsonl", "embeddings.npy", "training.csv", "model/model.safetensors"]
-            {
+            for name in [
+                "synthetic.jsonl",
+                "responses.jsonl",
+                "embeddings.npy",
+                "spectrum.csv",
+                "training.csv",
+                "model/model.safetensors",
+                "model/tokenizer.json",
+            ] {
                 let path = folder.join(name);
                 if path.exists() {
                     let key = path.strip_prefix(run).unwrap().display().to_string();

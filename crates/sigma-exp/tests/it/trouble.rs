@@ -8,11 +8,10 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::{SMALL, fails, read, root, run_small};
+use crate::{SMALL, fails, read, root, run_small, succeeds};
 
-/// The bundled model with its last layer norm replaced such that every position predicts `token` with near certainty: the norm's output is
-/// a constant, the token's own embedding many times over, and the head is that embedding again.
-fn model_that_says(token: usize, folder: &Path) {
+/// The bundled model with other values; `change` is given the name and the values of every tensor.
+pub(crate) fn changed_model(folder: &Path, mut change: impl FnMut(&str, &mut [f32])) {
     let source = root().join("data/models/opt-tiny");
     fs::create_dir(folder).unwrap();
     for entry in fs::read_dir(&source).unwrap() {
@@ -21,28 +20,41 @@ fn model_that_says(token: usize, folder: &Path) {
     }
     let bytes = fs::read(source.join("model.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let floats = |name: &str| -> Vec<f32> {
-        let data = file.tensor(name).unwrap().data();
-        data.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
-    };
-    let embeddings = floats("model.decoder.embed_tokens.weight");
-    let width = 128;
-    let row = &embeddings[token * width..][..width];
-    let norm: f32 = row.iter().map(|x| x * x).sum();
-    let bias: Vec<u8> = row.iter().flat_map(|x| (x * 1000.0 / norm).to_le_bytes()).collect();
-    let zeros = vec![0u8; width * 4];
-    let tensors: Vec<(String, TensorView<'_>)> = file
+    let changed: Vec<(String, Vec<usize>, Vec<u8>)> = file
         .tensors()
         .into_iter()
-        .map(|(name, tensor)| match name.as_str() {
-            "model.decoder.final_layer_norm.weight" => {
-                (name, TensorView::new(Dtype::F32, vec![width], &zeros).unwrap())
-            }
-            "model.decoder.final_layer_norm.bias" => (name, TensorView::new(Dtype::F32, vec![width], &bias).unwrap()),
-            _ => (name, tensor),
+        .map(|(name, tensor)| {
+            let mut values: Vec<f32> =
+                tensor.data().chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+            change(&name, &mut values);
+            (name, tensor.shape().to_vec(), values.iter().flat_map(|x| x.to_le_bytes()).collect())
         })
         .collect();
-    safetensors::serialize_to_file(tensors, None, &folder.join("model.safetensors")).unwrap();
+    let views = changed
+        .iter()
+        .map(|(name, shape, data)| (name.clone(), TensorView::new(Dtype::F32, shape.clone(), data).unwrap()));
+    safetensors::serialize_to_file(views, None, &folder.join("model.safetensors")).unwrap();
+}
+
+/// The bundled model with its last layer norm replaced such that every position predicts `token` with near certainty: the norm's output is
+/// a constant, the token's own embedding many times over, and the head is that embedding again.
+fn model_that_says(token: usize, folder: &Path) {
+    const WIDTH: usize = 128;
+    let bytes = fs::read(root().join("data/models/opt-tiny/model.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let embeddings = file.tensor("model.decoder.embed_tokens.weight").unwrap().data();
+    let row: Vec<f32> = embeddings[4 * WIDTH * token..][..4 * WIDTH]
+        .chunks(4)
+        .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+        .collect();
+    let norm: f32 = row.iter().map(|x| x * x).sum();
+    changed_model(folder, |name, values| match name {
+        "model.decoder.final_layer_norm.weight" => values.fill(0.0),
+        "model.decoder.final_layer_norm.bias" => {
+            values.iter_mut().zip(&row).for_each(|(value, x)| *value = x * 1000.0 / norm);
+        }
+        _ => {}
+    });
 }
 
 fn flags(run: &Path, generation: u32) -> Vec<String> {
@@ -92,14 +104,51 @@ fn answers_of_one_repeated_token_are_measured_and_flagged() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_the_run_with_step_and_remedy_and_keeps_what_is_finished() {
+fn a_loss_that_is_no_number_stops_the_run_with_step_and_remedy_and_is_flagged() {
     let dir = tempdir().unwrap();
     let run = dir.path().join("run");
     let arguments = ["run", "configs/demo_s2.yaml", "--out", run.to_str().unwrap()];
     let hot = ["--set", "training.learning_rate=1e30", "--set", "training.clip_norm=0"];
-    let message = fails(&[&arguments[..], &SMALL[..], &hot[..]].concat());
+    let hot = [&arguments[..], &SMALL[..], &hot[..]].concat();
+    let message = fails(&hot);
     assert!(message.contains("generation 1") && message.contains("at step 2 of 2"), "{message}");
     assert!(message.contains("training.learning_rate"), "{message}");
+    assert!(run.join("gen-000/record.json").exists() && !run.join("gen-001").exists());
+    assert_eq!(flags(&run, 1), ["loss_not_finite"], "a last row that holds nothing else");
+    let metrics = read(&run.join("metrics.csv"));
+    assert_eq!(metrics.lines().count(), 3, "{metrics}");
+    let status = succeeds(&["status", run.to_str().unwrap()]);
+    assert!(status.contains("generation 1 could not be made: the loss became"), "{status}");
+    succeeds(&["status", run.to_str().unwrap(), "--verify"]);
+    succeeds(&["report", run.to_str().unwrap()]);
+    // again the same, and with fewer generations the run is complete and nothing is flagged any more
+    assert_eq!(fails(&hot).lines().last(), message.lines().last());
+    assert_eq!(read(&run.join("metrics.csv")), metrics);
+    succeeds(&[&hot[..], &["--set", "generations=0"]].concat());
+    assert_eq!(read(&run.join("metrics.csv")).lines().count(), 2);
+}
+
+#[test]
+fn a_loss_scale_that_collapses_stops_the_run_and_is_flagged() {
+    let dir = tempdir().unwrap();
+    let (model, run) = (dir.path().join("model"), dir.path().join("run"));
+    // a feed-forward layer that gives next to nothing, but whose weights would move its output by far more than FP16 can say
+    changed_model(&model, |name, values| match name {
+        "model.decoder.layers.3.final_layer_norm.weight" => values.fill(6e3),
+        "model.decoder.layers.3.fc1.weight" => values.fill(0.0),
+        "model.decoder.layers.3.fc1.bias" => values.fill(1e-6),
+        "model.decoder.layers.3.fc2.weight" => values.iter_mut().for_each(|x| *x = x.signum() * 3e4),
+        _ => {}
+    });
+    let source = format!("model.source={}", model.display());
+    let sets = ["--set", &source, "--set", "training.precision=fp16", "--set", "training.epochs=14"];
+    let arguments = ["run", "configs/demo_s2.yaml", "--out", run.to_str().unwrap()];
+    let message = fails(&[&arguments[..], &SMALL[..], &sets[..]].concat());
+    assert!(
+        message.contains("loss scale fell to") && message.contains("training.precision: bf16 or fp32"),
+        "{message}"
+    );
+    assert_eq!(flags(&run, 1), ["loss_scale_collapsed"]);
     assert!(run.join("gen-000/record.json").exists() && !run.join("gen-001").exists());
 }
 

@@ -3,18 +3,18 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use sigma_data::answers::FinishReason;
 use sigma_data::seeds::{Seeds, Stage};
 use sigma_generate::{Completion, GenerateError, Nucleus, Options, Request, generate};
-use sigma_model::Opt;
+use sigma_model::{Device, Opt};
 
-fn model() -> Opt {
+pub(crate) fn model() -> Opt {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../sigma-model/tests/goldens/opt_tiny");
     Opt::load(&folder, &Device::Cpu).unwrap().for_inference(DType::F32).unwrap()
 }
 
-fn requests(n: usize) -> Vec<Request> {
+pub(crate) fn requests(n: usize) -> Vec<Request> {
     let seeds = Seeds::new(42, "test");
     (0..n)
         .map(|i| Request {
@@ -25,7 +25,7 @@ fn requests(n: usize) -> Vec<Request> {
         .collect()
 }
 
-fn options(batch_size: usize, stop_at_eos: bool) -> Options {
+pub(crate) fn options(batch_size: usize, stop_at_eos: bool) -> Options {
     let nucleus = Nucleus::new("test", 1.0, 0.95).unwrap();
     Options { nucleus, max_new_tokens: 40, stop_at_eos, batch_size: Some(batch_size) }
 }

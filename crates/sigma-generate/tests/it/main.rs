@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod decoding;
+mod on_gpu;
 mod sampling;
 mod warper;

@@ -2,7 +2,10 @@
 //! not depend on batch or threads.
 #![allow(clippy::unwrap_used)]
 
+mod emulator;
+mod gpu;
 mod invariance;
+mod operations_on_gpu;
 mod oracle;
 
 use candle_core::{Device, Tensor, Var};

@@ -3,13 +3,13 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use rayon::prelude::*;
 use sigma_data::Tokenizer;
 use sigma_kernels::linear::Threads;
 
 use super::groups::{mean_pooled, means};
-use crate::{ModelError, Opt};
+use crate::{Device, ModelError, Opt};
 
 /// Default cut: the 256 tokens of all-MiniLM-L6-v2.
 const MAX_TOKENS: usize = 256;

@@ -9,9 +9,7 @@ mod mean_pooled;
 use std::fs;
 use std::path::Path;
 
-use candle_core::Device;
-
-use crate::ModelError;
+use crate::{Device, ModelError};
 pub use bert::BertEncoder;
 pub use mean_pooled::OptEncoder;
 
@@ -31,7 +29,7 @@ impl Encoder {
         }
         let kind: Kind = read_json(&folder.join("config.json"))?;
         match kind.model_type.as_str() {
-            "bert" => Ok(Encoder::Bert(Box::new(BertEncoder::load(folder, max_tokens)?))),
+            "bert" => Ok(Encoder::Bert(Box::new(BertEncoder::load(folder, max_tokens, device)?))),
             "opt" => Ok(Encoder::Opt(Box::new(OptEncoder::load(folder, max_tokens, device)?))),
             _ => Err(ModelError::Unsupported {
                 path: folder.join("config.json"),

@@ -162,6 +162,18 @@ impl OptConfig {
         if needed > max { Err(ModelError::TooLong { needed, max }) } else { Ok(()) }
     }
 
+    /// Time steps of a batch of `rows` training sequences, whose inputs and labels are `[rows * time]`.
+    pub(crate) fn check_batch(&self, inputs: &[u32], labels: &[u32], rows: usize) -> Result<usize, ModelError> {
+        self.check_ids(inputs)?;
+        self.check_ids(labels)?;
+        let time = inputs.len() / rows.max(1);
+        self.check_length(time)?;
+        if labels.len() != inputs.len() || time * rows != inputs.len() || inputs.is_empty() {
+            return Err(ModelError::Batch { inputs: inputs.len(), labels: labels.len(), rows });
+        }
+        Ok(time)
+    }
+
     /// Width of token embeddings and of the LM head.
     pub fn embedding_width(&self) -> usize {
         self.word_embed_proj_dim.unwrap_or(self.hidden_size)

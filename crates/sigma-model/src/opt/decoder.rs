@@ -43,6 +43,7 @@ impl Opt {
                 let cache = HostCache::new(&self.config, prompts.len(), longest + new_tokens, threads);
                 Engine::Host(Inference { parameters, packed: packed.as_deref() }, Box::new(cache))
             }
+            Weights::Gpu(_) => return Err(ModelError::OnGpu { what: "a decoder whose logits are read" }),
             Weights::Tape(tape) => Engine::Tape(tape, TapeCache::new(tape, &lens, new_tokens)?),
         };
         let mut decoder = Decoder { config: &self.config, engine, logits: Vec::new() };

@@ -3,12 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use candle_core::Device;
-
 use super::parameters::Parameters;
 use super::{Opt, OptConfig};
-use crate::ModelError;
 use crate::weights::{TensorBytes, Weights, save_safetensors};
+use crate::{Device, ModelError};
 
 impl Opt {
     /// Loads `folder` (config.json and weights in any supported format) as f32 onto `device`.

@@ -1,31 +1,35 @@
 //! OPT: a decoder-only transformer with learned positions, ReLU, and a head tied to the token embeddings.
 //!
-//! Two implementations stand behind one type: `host` computes in f32 on the CPU, `tape` with candle's tensors in any
-//! precision on any device.
+//! Three implementations stand behind one type: `host` computes in f32 on the CPU, `gpu` in any precision on a GPU, and `tape` with
+//! candle's tensors in any precision on the CPU, which is slow: the oracle of the others, and what computes in half precision there.
 
 mod config;
 mod decoder;
 mod files;
+mod gpu;
 mod host;
 mod parameters;
 mod tape;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 use sigma_data::seeds::{Seeds, Stage, Stream};
 use sigma_kernels::dropout::Mask;
 use sigma_kernels::linear::Threads;
 
 pub use config::OptConfig;
 pub use decoder::Decoder;
+use gpu::GpuParameters;
+pub use gpu::{GpuDecoder, GpuTraining, RowState, Sampling, Slot};
 pub use host::HostTraining;
 use host::{Inference, PackedParameters};
 pub use tape::Tape;
 
-use crate::ModelError;
 use crate::padding::pad_right;
+use crate::{Device, ModelError};
 use parameters::Parameters;
 
 const NORM_EPS: f64 = 1e-5;
@@ -63,10 +67,15 @@ enum Weights {
         parameters: Arc<Parameters>,
         packed: Option<Arc<PackedParameters>>,
     },
+    Gpu(GpuParameters),
     Tape(Arc<Tape>),
 }
 
 impl Opt {
+    fn on_gpu(config: OptConfig, parameters: GpuParameters) -> Self {
+        Self { config, weights: Weights::Gpu(parameters) }
+    }
+
     fn on_host(config: OptConfig, parameters: Parameters) -> Self {
         Self { config, weights: Weights::Host { parameters: Arc::new(parameters), packed: None } }
     }
@@ -94,36 +103,48 @@ impl Opt {
         Self::on_host(config, parameters)
     }
 
-    /// A copy for training on the CPU in f32.
-    pub fn host_training(&self) -> Result<HostTraining, ModelError> {
-        let parameters = match &self.weights {
-            Weights::Host { parameters, .. } => (**parameters).clone(),
-            Weights::Tape(tape) => from_tape(&self.config, tape)?,
-        };
-        Ok(HostTraining::new(self.config.clone(), parameters))
+    /// The parameters in CPU memory: the model's own where they lie there.
+    fn host_parameters(&self) -> Result<Cow<'_, Parameters>, ModelError> {
+        Ok(match &self.weights {
+            Weights::Host { parameters, .. } => Cow::Borrowed(parameters),
+            Weights::Gpu(parameters) => Cow::Owned(parameters.download()?),
+            Weights::Tape(tape) => Cow::Owned(from_tape(&self.config, tape)?),
+        })
     }
 
-    /// A copy for training with candle's tensors on the model's device, its parameters as variables, products in
-    /// `compute` precision.
+    /// A copy for training on the CPU in f32.
+    pub fn host_training(&self) -> Result<HostTraining, ModelError> {
+        Ok(HostTraining::new(self.config.clone(), self.host_parameters()?.into_owned()))
+    }
+
+    /// A copy for training on the model's GPU with products in `compute` precision; `None` for a model on the CPU.
+    pub fn gpu_training(&self, compute: DType) -> Result<Option<GpuTraining>, ModelError> {
+        match &self.weights {
+            Weights::Gpu(parameters) => {
+                Ok(Some(GpuTraining::new(self.config.clone(), parameters, gpu::dtype(compute))?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A copy for training with candle's tensors on the CPU, its parameters as variables, products in `compute` precision.
     pub fn tape_training(&self, compute: DType) -> Result<(Tape, Vec<(String, Var)>), ModelError> {
-        Ok(self.tape(self.device(), compute)?.trainable()?)
+        Ok(self.tape(compute)?.trainable()?)
     }
 
     /// What [`Self::tape_training`] has trained.
     pub fn from_tape(tape: &Tape) -> Result<Self, ModelError> {
         let config = tape.config().clone();
-        if tape.device().is_cpu() {
-            return Ok(Self::on_host(config.clone(), from_tape(&config, tape)?));
-        }
-        let tensors = tape.parameters().iter().map(|(name, t)| (name.clone(), t.detach())).collect();
-        let tape = Tape::new(config.clone(), tensors, DType::F32)?;
-        Ok(Self { config, weights: Weights::Tape(Arc::new(tape)) })
+        Ok(Self::on_host(config.clone(), from_tape(&config, tape)?))
     }
 
     /// The same weights with products in `compute` precision. On the CPU in f32 these are the model's own, and a copy that is arranged for
     /// speed; the results are the same bits as without.
     pub fn for_inference(&self, compute: DType) -> Result<Self, ModelError> {
-        if !self.device().is_cpu() || compute != DType::F32 {
+        if let Weights::Gpu(parameters) = &self.weights {
+            return Ok(Self::on_gpu(self.config.clone(), parameters.in_precision(gpu::dtype(compute))?));
+        }
+        if compute != DType::F32 {
             return self.on_tape(compute);
         }
         let mut model = self.to_device(&Device::Cpu)?;
@@ -133,34 +154,36 @@ impl Opt {
         Ok(model)
     }
 
-    /// The same weights for inference with candle's tensors, on the CPU too: slow there, but the oracle of the fast code.
+    /// The same weights for inference with candle's tensors: slow, but the oracle of the fast code.
     pub fn on_tape(&self, compute: DType) -> Result<Self, ModelError> {
-        let tape = self.tape(self.device(), compute)?.for_inference()?;
+        let tape = self.tape(compute)?.for_inference()?;
         Ok(Self { config: self.config.clone(), weights: Weights::Tape(Arc::new(tape)) })
     }
 
-    /// The same model on another device.
+    /// The same model on another device, or on the same.
     pub fn to_device(&self, device: &Device) -> Result<Self, ModelError> {
-        let weights = match &self.weights {
-            Weights::Host { parameters, .. } if device.is_cpu() => {
-                Weights::Host { parameters: parameters.clone(), packed: None }
+        match (device, &self.weights) {
+            (Device::Cpu, Weights::Host { parameters, .. }) => {
+                let weights = Weights::Host { parameters: parameters.clone(), packed: None };
+                Ok(Self { config: self.config.clone(), weights })
             }
-            Weights::Tape(tape) if device.is_cpu() => {
-                Weights::Host { parameters: Arc::new(from_tape(&self.config, tape)?), packed: None }
+            (Device::Cpu, _) => Ok(Self::on_host(self.config.clone(), self.host_parameters()?.into_owned())),
+            (Device::Gpu(gpu), Weights::Gpu(parameters)) if parameters.gpu.index() == gpu.index() => Ok(self.clone()),
+            (Device::Gpu(gpu), _) => {
+                let parameters = GpuParameters::upload(gpu, &*self.host_parameters()?)?;
+                Ok(Self::on_gpu(self.config.clone(), parameters))
             }
-            _ => Weights::Tape(Arc::new(self.tape(device, DType::F32)?)),
-        };
-        Ok(Self { config: self.config.clone(), weights })
+        }
     }
 
     pub fn config(&self) -> &OptConfig {
         &self.config
     }
 
-    pub fn device(&self) -> &Device {
+    pub fn device(&self) -> Device {
         match &self.weights {
-            Weights::Host { .. } => &Device::Cpu,
-            Weights::Tape(tape) => tape.device(),
+            Weights::Host { .. } | Weights::Tape(_) => Device::Cpu,
+            Weights::Gpu(parameters) => Device::Gpu(parameters.gpu.clone()),
         }
     }
 
@@ -180,31 +203,22 @@ impl Opt {
 
     /// Calls `visit` with name, shape and values of every parameter, in the order of names.
     fn for_each_parameter(&self, mut visit: impl FnMut(&str, &[usize], &[f32])) -> Result<(), ModelError> {
-        match &self.weights {
-            Weights::Host { parameters, .. } => {
-                parameters.iter().for_each(|(name, shape, values)| visit(name, shape, values))
-            }
-            Weights::Tape(tape) => {
-                for (name, tensor) in tape.parameters() {
-                    visit(name, tensor.dims(), &host_values(tensor)?);
-                }
-            }
-        }
+        self.host_parameters()?.iter().for_each(|(name, shape, values)| visit(name, shape, values));
         Ok(())
     }
 
     /// The differentiable implementation over the same weights.
-    fn tape(&self, device: &Device, compute: DType) -> Result<Tape, ModelError> {
+    fn tape(&self, compute: DType) -> Result<Tape, ModelError> {
         let mut tensors = BTreeMap::new();
         match &self.weights {
-            Weights::Host { parameters, .. } => {
-                for (name, shape, values) in parameters.iter() {
-                    tensors.insert(name.to_string(), Tensor::from_slice(values, shape, device)?);
-                }
-            }
             Weights::Tape(tape) => {
                 for (name, tensor) in tape.parameters() {
-                    tensors.insert(name.clone(), tensor.detach().to_device(device)?);
+                    tensors.insert(name.clone(), tensor.detach());
+                }
+            }
+            _ => {
+                for (name, shape, values) in self.host_parameters()?.iter() {
+                    tensors.insert(name.to_string(), Tensor::from_slice(values, shape, &candle_core::Device::Cpu)?);
                 }
             }
         }
@@ -227,6 +241,7 @@ impl Opt {
                 let model = Inference { parameters, packed: packed.as_deref() };
                 Ok(host::hidden_states(model, &self.config, rows, threads))
             }
+            Weights::Gpu(parameters) => Ok(gpu::hidden_states(parameters, &self.config, rows)?),
             Weights::Tape(tape) => {
                 let (ids, lens) = pad_right(rows, self.config.pad_token_id);
                 let width = self.config.embedding_width();
@@ -248,6 +263,7 @@ impl Opt {
                 host::head(&mut logits, model, &self.config, &hidden, Threads::All);
                 Ok(logits)
             }
+            Weights::Gpu(parameters) => Ok(gpu::head(parameters, &self.config, &hidden)?),
             Weights::Tape(tape) => {
                 let shape = (rows.iter().map(|row| row.len()).sum::<usize>(), self.config.embedding_width());
                 host_values(&tape.head(&Tensor::from_vec(hidden, shape, tape.device())?)?)
@@ -257,7 +273,7 @@ impl Opt {
 }
 
 fn host_values(tensor: &Tensor) -> Result<Vec<f32>, ModelError> {
-    Ok(tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+    Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }
 
 fn from_tape(config: &OptConfig, tape: &Tape) -> Result<Parameters, ModelError> {

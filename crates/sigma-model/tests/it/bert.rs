@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};
 use sigma_model::encoder::BertEncoder;
 use sigma_model::weights::{TensorBytes, Weights, save_safetensors};
-use sigma_model::{Encoder, ModelError};
+use sigma_model::{Device, Encoder, ModelError};
 
+use crate::emulated;
 use crate::mutations::survives;
 
 const VOCABULARY: usize = 50;
@@ -39,14 +40,10 @@ fn write(folder: &Path, config: &serde_json::Value) {
         let values = (0..shape.iter().product()).flat_map(|i| value(i).to_le_bytes());
         tensors.insert(name, (shape.to_vec(), values.collect()));
     };
-    let mut norm = |add: &mut dyn FnMut(String, &[usize], f32, f32), name: String| {
-        add(format!("{name}.weight"), &[d], 1.0, 0.3);
-        add(format!("{name}.bias"), &[d], 0.0, 0.3);
-    };
     add("embeddings.word_embeddings.weight".to_string(), &[size("vocab_size"), d], 0.0, 1.0);
     add("embeddings.position_embeddings.weight".to_string(), &[size("max_position_embeddings"), d], 0.0, 0.5);
     add("embeddings.token_type_embeddings.weight".to_string(), &[size("type_vocab_size"), d], 0.0, 0.5);
-    norm(&mut add, "embeddings.LayerNorm".to_string());
+    let mut norms = vec!["embeddings.LayerNorm".to_string()];
     for layer in 0..size("num_hidden_layers") {
         let name = |part: &str| format!("encoder.layer.{layer}.{part}");
         for (part, outputs, inputs) in [
@@ -60,8 +57,11 @@ fn write(folder: &Path, config: &serde_json::Value) {
             add(format!("{}.weight", name(part)), &[outputs, inputs], 0.0, 2.0 / (inputs as f32).sqrt());
             add(format!("{}.bias", name(part)), &[outputs], 0.0, 0.3);
         }
-        norm(&mut add, name("attention.output.LayerNorm"));
-        norm(&mut add, name("output.LayerNorm"));
+        norms.extend([name("attention.output.LayerNorm"), name("output.LayerNorm")]);
+    }
+    for name in norms {
+        add(format!("{name}.weight"), &[d], 1.0, 0.3);
+        add(format!("{name}.bias"), &[d], 0.0, 0.3);
     }
     save_safetensors(&folder.join("model.safetensors"), &tensors).unwrap();
     fs::write(folder.join("config.json"), config.to_string()).unwrap();
@@ -79,8 +79,9 @@ fn write(folder: &Path, config: &serde_json::Value) {
 fn slow(folder: &Path, row: &[u32]) -> Vec<f32> {
     let config: Config = serde_json::from_str(&fs::read_to_string(folder.join("config.json")).unwrap()).unwrap();
     let tensors = Weights::load(folder).unwrap().into_tensors().into_iter().collect();
-    let model = BertModel::load(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu), &config).unwrap();
-    let ids = Tensor::from_slice(row, (1, row.len()), &Device::Cpu).unwrap();
+    let model =
+        BertModel::load(VarBuilder::from_tensors(tensors, DType::F32, &candle_core::Device::Cpu), &config).unwrap();
+    let ids = Tensor::from_slice(row, (1, row.len()), &candle_core::Device::Cpu).unwrap();
     let hidden = model.forward(&ids, &ids.zeros_like().unwrap(), None).unwrap();
     hidden.mean(1).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
@@ -99,14 +100,16 @@ fn bert_equals_candle_transformers_for_every_length() {
     for (heads, hidden, ffn, activation) in [(4, 64, 128, "gelu"), (3, 15, 33, "relu"), (1, 48, 20, "gelu")] {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), &config(heads, hidden, ffn, activation));
-        let encoder = BertEncoder::load(folder.path(), None).unwrap();
         let rows = rows();
         let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
-        let fast = encoder.forward(&rows).unwrap();
-        for (row, fast) in rows.iter().zip(fast.chunks_exact(hidden)) {
-            let slow = slow(folder.path(), row);
-            let worst = slow.iter().zip(fast).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
-            assert!(worst < 1e-5, "{heads} heads, {activation}, {} tokens: {worst}", row.len());
+        for device in [Device::Cpu, emulated()] {
+            let encoder = BertEncoder::load(folder.path(), None, &device).unwrap();
+            let fast = encoder.forward(&rows).unwrap();
+            for (row, fast) in rows.iter().zip(fast.chunks_exact(hidden)) {
+                let slow = slow(folder.path(), row);
+                let worst = slow.iter().zip(fast).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+                assert!(worst < 1e-5, "{device:?}, {heads} heads, {activation}, {} tokens: {worst}", row.len());
+            }
         }
     }
 }
@@ -115,7 +118,7 @@ fn bert_equals_candle_transformers_for_every_length() {
 fn a_row_of_bert_has_the_same_bits_in_every_batch_and_on_any_threads() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &config(4, 64, 128, "gelu"));
-    let encoder = BertEncoder::load(folder.path(), None).unwrap();
+    let encoder = BertEncoder::load(folder.path(), None, &Device::Cpu).unwrap();
     let rows = rows();
     let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
     let whole = encoder.forward(&rows).unwrap();
@@ -147,18 +150,24 @@ fn what_bert_cannot_compute_is_refused_by_its_field() {
         let mut bad = good.clone();
         bad[field] = value;
         fs::write(folder.path().join("config.json"), bad.to_string()).unwrap();
-        let error = BertEncoder::load(folder.path(), None).unwrap_err();
+        let error = BertEncoder::load(folder.path(), None, &Device::Cpu).unwrap_err();
         assert!(matches!(&error, ModelError::Unsupported { field: named, .. } if *named == field), "{field}: {error}");
     }
     let mut bad = good.clone();
     bad["num_hidden_layers"] = u64::MAX.into();
     fs::write(folder.path().join("config.json"), bad.to_string()).unwrap();
-    assert!(matches!(BertEncoder::load(folder.path(), None), Err(ModelError::MissingTensor { .. })));
+    assert!(matches!(BertEncoder::load(folder.path(), None, &Device::Cpu), Err(ModelError::MissingTensor { .. })));
     fs::write(folder.path().join("config.json"), good.to_string()).unwrap();
-    let encoder = BertEncoder::load(folder.path(), None).unwrap();
-    assert!(matches!(encoder.forward(&[&[VOCABULARY as u32]]), Err(ModelError::TokenId { .. })));
-    assert!(matches!(encoder.forward(&[&[1; 41]]), Err(ModelError::TooLong { .. })));
-    assert_eq!(encoder.forward(&[&[]]).unwrap(), [0.0; 64]);
+    for device in [Device::Cpu, emulated()] {
+        let encoder = BertEncoder::load(folder.path(), None, &device).unwrap();
+        assert!(matches!(encoder.forward(&[&[VOCABULARY as u32]]), Err(ModelError::TokenId { .. })));
+        assert!(matches!(encoder.forward(&[&[1; 41]]), Err(ModelError::TooLong { .. })));
+        assert_eq!(encoder.forward(&[&[]]).unwrap(), [0.0; 64]);
+        let beside = encoder.forward(&[&[], &[3, 4], &[]]).unwrap();
+        assert!(
+            beside[..64].iter().chain(&beside[128..]).all(|x| *x == 0.0) && beside[64..128].iter().all(|x| *x != 0.0)
+        );
+    }
 }
 
 #[test]

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use candle_core::Device;
 use sigma_model::weights::Weights;
-use sigma_model::{Encoder, Opt};
+use sigma_model::{Device, Encoder, Opt};
 
 use crate::goldens;
 use crate::mutations::survives;

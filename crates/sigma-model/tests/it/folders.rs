@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
-use sigma_model::{ModelError, Opt};
+use candle_core::Tensor;
+use sigma_model::{Device, ModelError, Opt};
 
 use crate::{goldens, model};
 
@@ -54,7 +54,7 @@ fn the_hash_sees_a_change_of_one_weight() {
 fn the_tied_head_stands_in_for_missing_embeddings() {
     let folder = copy("opt_tiny");
     let path = folder.path().join("model.safetensors");
-    let mut tensors = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+    let mut tensors = candle_core::safetensors::load(&path, &candle_core::Device::Cpu).unwrap();
     let tied = tensors.remove("model.decoder.embed_tokens.weight").unwrap();
     tensors.insert("lm_head.weight".to_string(), tied);
     candle_core::safetensors::save(&tensors, &path).unwrap();
@@ -110,9 +110,9 @@ fn damaged_folders_give_one_error_that_names_the_file_and_the_tensor() {
 fn nan_weights_are_refused_by_name() {
     let folder = copy("opt_tiny");
     let path = folder.path().join("model.safetensors");
-    let mut tensors = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+    let mut tensors = candle_core::safetensors::load(&path, &candle_core::Device::Cpu).unwrap();
     let name = "model.decoder.layers.1.fc1.bias";
-    let bad = Tensor::from_vec(vec![f32::NAN; 64], 64, &Device::Cpu).unwrap();
+    let bad = Tensor::from_vec(vec![f32::NAN; 64], 64, &candle_core::Device::Cpu).unwrap();
     tensors.insert(name.to_string(), bad);
     candle_core::safetensors::save(&tensors, &path).unwrap();
     assert!(matches!(error(folder.path()), ModelError::NotFinite { name: n, element: 0, .. } if n == name));

@@ -1,4 +1,4 @@
-//! Logits, loss, gradients and greedy text equal those of transformers, on both implementations.
+//! Logits, loss, gradients and greedy text equal those of transformers, on every implementation.
 
 use std::collections::BTreeMap;
 
@@ -6,24 +6,25 @@ use candle_core::DType;
 use sigma_kernels::linear::Threads;
 use sigma_model::Opt;
 
-use crate::{argmax, flat, ids, model, relative, tensors};
+use crate::{argmax, emulated, flat, ids, model, relative, tensors};
 
 const MODELS: [&str; 3] = ["opt_tiny", "opt_post_norm", "opt_bin"];
 
-/// The CPU's own code, and candle's tensors.
-fn both(name: &str) -> [(&'static str, Opt); 2] {
+/// The CPU's own code, candle's tensors, and the GPU's kernels.
+fn all(name: &str) -> [(&'static str, Opt); 3] {
     let model = model(name);
     let tape = model.on_tape(DType::F32).unwrap();
-    [("host", model), ("tape", tape)]
+    let gpu = model.to_device(&emulated()).unwrap();
+    [("host", model), ("tape", tape), ("gpu", gpu)]
 }
 
 #[test]
 fn logits_equal_transformers() {
     for name in MODELS {
         let golden = tensors(name);
-        let all = ids(&golden["input_ids"]);
-        for (engine, model) in both(name) {
-            let logits = model.logits(&all.chunks(12).collect::<Vec<_>>()).unwrap();
+        let rows = ids(&golden["input_ids"]);
+        for (engine, model) in all(name) {
+            let logits = model.logits(&rows.chunks(12).collect::<Vec<_>>()).unwrap();
             let difference = relative(&logits, &flat(&golden["logits"]));
             assert!(difference < 1e-5, "{name} {engine}: {difference}");
         }
@@ -40,7 +41,7 @@ fn logits_of_a_left_padded_batch_equal_transformers_at_every_real_token() {
         let lens: Vec<usize> = mask.chunks(time).map(|row| row.iter().sum::<u32>() as usize).collect();
         assert!(lens.iter().any(|len| *len < time), "the golden batch has padding");
         let rows: Vec<&[u32]> = padded.chunks(time).zip(&lens).map(|(row, len)| &row[time - len..]).collect();
-        for (engine, model) in both(name) {
+        for (engine, model) in all(name) {
             let vocabulary = model.config().vocab_size;
             let logits = model.logits(&rows).unwrap();
             let mut ours = logits.chunks(vocabulary);
@@ -80,7 +81,12 @@ fn loss_and_every_gradient_equal_pytorch() {
             .collect();
 
         let tape_loss = tape_loss.to_scalar::<f32>().unwrap();
-        for (engine, loss, gradients) in [("host", host_loss, host), ("tape", tape_loss, tape)] {
+        let mut gpu = model(name).to_device(&emulated()).unwrap().gpu_training(DType::F32).unwrap().unwrap();
+        let gpu_loss = gpu.loss_and_gradients(&inputs, &labels, 3, None, 1.0).unwrap();
+        let gpu: BTreeMap<String, Vec<f32>> = gpu.named_gradients().unwrap().into_iter().collect();
+
+        for (engine, loss, gradients) in [("host", host_loss, host), ("tape", tape_loss, tape), ("gpu", gpu_loss, gpu)]
+        {
             let expected = golden["loss"].to_scalar::<f32>().unwrap();
             assert!((loss / expected - 1.0).abs() < 1e-5, "{name} {engine}: {loss}");
             let mut total = 0f64;
@@ -108,7 +114,8 @@ fn greedy_decoding_gives_the_tokens_of_transformers() {
         let golden = tensors(name);
         let (prompt, expected) = (ids(&golden["greedy.prompt"]), ids(&golden["greedy.tokens"]));
         let reference = flat(&golden["greedy.logits"]);
-        for (engine, model) in both(name) {
+        let [host, tape, _] = all(name);
+        for (engine, model) in [host, tape] {
             let mut decoder = model.decoder(&[&prompt], expected.len(), Threads::All).unwrap();
             let mut tokens = Vec::new();
             for step in reference.chunks(model.config().vocab_size) {

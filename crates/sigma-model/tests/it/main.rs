@@ -7,6 +7,7 @@ mod broken_bytes;
 mod decoding;
 mod folders;
 mod golden;
+mod gpu;
 // damaged copies of files, as sigma-data's tests make them
 #[path = "../../../sigma-data/tests/it/mutations.rs"]
 mod mutations;
@@ -14,8 +15,9 @@ mod mutations;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use candle_core::{Device, Tensor};
-use sigma_model::Opt;
+use candle_core::Tensor;
+use sigma_kernels::gpu::Gpu;
+use sigma_model::{Device, Opt};
 
 fn goldens() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
@@ -25,9 +27,14 @@ fn model(name: &str) -> Opt {
     Opt::load(&goldens().join(name), &Device::Cpu).unwrap()
 }
 
+/// A GPU whose kernels the CPU runs.
+fn emulated() -> Device {
+    Device::Gpu(Gpu::emulated())
+}
+
 /// The tensors of `<name>.safetensors`.
 fn tensors(name: &str) -> HashMap<String, Tensor> {
-    candle_core::safetensors::load(goldens().join(format!("{name}.safetensors")), &Device::Cpu).unwrap()
+    candle_core::safetensors::load(goldens().join(format!("{name}.safetensors")), &candle_core::Device::Cpu).unwrap()
 }
 
 fn ids(tensor: &Tensor) -> Vec<u32> {

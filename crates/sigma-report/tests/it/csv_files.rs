@@ -5,7 +5,8 @@ use std::path::Path;
 
 use sigma_report::metrics_csv::{BUCKETS_FILE_NAME, METRICS_FILE_NAME, NOISE_FILE_NAME, TIMINGS_FILE_NAME};
 use sigma_report::{
-    CsvTable, Record, ReportError, Setting, read_buckets, read_metrics, read_noise_floor, read_timings, write_metrics,
+    CsvTable, Record, ReportError, Setting, Stopped, read_buckets, read_metrics, read_noise_floor, read_timings,
+    stale_metrics, write_metrics,
 };
 
 use crate::fixture::{noise, records, replicates};
@@ -189,6 +190,28 @@ fn a_run_without_generations_has_headers_only() {
         let text = written(&[], name);
         assert!(text.starts_with("generation,") && text.lines().count() == 1, "{text}");
     }
+}
+
+#[test]
+fn a_generation_that_could_not_be_made_is_a_last_row_with_its_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = records(Setting::S2, &[(-1.0, 1.0), (-2.0, 0.5)]);
+    let path = folder.path().join(METRICS_FILE_NAME);
+    write_metrics(folder.path(), &records).unwrap();
+    let without = fs::read_to_string(&path).unwrap();
+    for (generation, rows) in [(1, 2), (2, 3), (3, 2)] {
+        let flag = "loss_not_finite".to_owned();
+        Stopped { schema: 1, generation, flag, message: "the loss became NaN".to_owned() }
+            .write(folder.path())
+            .unwrap();
+        write_metrics(folder.path(), &records).unwrap();
+        assert!(stale_metrics(folder.path(), &records).unwrap().is_empty());
+        assert_eq!(read_metrics(&path).unwrap().len(), rows, "generation {generation} is the next one or no news");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(&without) && (rows == 2 || text.ends_with(",loss_not_finite\n")), "{text}");
+    }
+    assert!(Stopped::forget(folder.path()).unwrap() && !Stopped::forget(folder.path()).unwrap());
+    assert_eq!(stale_metrics(folder.path(), &records).unwrap(), Vec::<&str>::new());
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn failure(case: &Case) -> Result<(), String> {
 }
 
 /// The hash of everything below `folder` by name. The lock of a run is the program's own, and says who looked last.
-fn content(folder: &Path) -> BTreeMap<String, String> {
+pub(crate) fn content(folder: &Path) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

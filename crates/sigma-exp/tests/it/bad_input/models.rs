@@ -309,6 +309,14 @@ fn broken_tokenizers_are_refused_by_file_and_token() {
             tokenizer(|t| t["model"]["merges"] = json!([["xx", "yy"]])),
             &["tokenizer.json", "merge"],
         ),
+        model(
+            "a vocabulary larger than the tokenizer",
+            tokenizer(|t| {
+                t["model"]["vocab"].as_object_mut().unwrap().retain(|_, id| id.as_u64().unwrap() < 300);
+                t["model"]["merges"] = json!([]);
+            }),
+            &["model", "vocabulary of 2048", "only 300 entries", "another model"],
+        ),
         model("more entries than rows", tokenizer(|t| t["model"]["vocab"]["zebra"] = json!(5000)), &["5001", "2048"]),
         model(
             "a merge of three",

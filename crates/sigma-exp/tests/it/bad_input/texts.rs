@@ -6,7 +6,7 @@ use std::path::Path;
 use tempfile::tempdir;
 
 use super::{Case, case, check_with, refused, text};
-use crate::{SMALL, read, succeeds};
+use crate::{SMALL, read, sigma};
 
 fn file(
     name: &'static str,
@@ -90,6 +90,8 @@ fn broken_corpora_are_refused_by_line_and_id() {
 
 #[test]
 fn broken_prompt_banks_are_refused_by_line_and_id() {
+    const PROMPT: &str = "{\"id\":\"a\",\"bucket\":\"neutral\",\"text\":\"x\"}\n";
+    let gigantic = [b"{\"text\":\"".to_vec(), vec![b'x'; 70 << 20]].concat();
     let long = format!("{{\"id\":\"long\",\"bucket\":\"neutral\",\"text\":\"{}\"}}\n", "word ".repeat(2000));
     refused(vec![
         prompts(
@@ -106,6 +108,12 @@ fn broken_prompt_banks_are_refused_by_line_and_id() {
         prompts("empty prompt", "{\"id\":\"a\",\"bucket\":\"neutral\",\"text\":\"\"}\n", &["data.jsonl:1", "`a`"]),
         prompts("longer than the positions", long, &["data.jsonl", "`long`", "512"]),
         prompts("empty", "", &["data.jsonl", "no prompts"]),
+        prompts("cut JSON", format!("{PROMPT}{{\"id\": \"b\", \"text\": \"x"), &["data.jsonl:2", "JSON object"]),
+        prompts("no text", "{\"id\":\"a\",\"bucket\":\"neutral\"}\n", &["data.jsonl:1", "`text`"]),
+        prompts("duplicate id", format!("{PROMPT}{PROMPT}"), &["data.jsonl:2", "`a`", "data.jsonl:1"]),
+        prompts("not UTF-8", [PROMPT.as_bytes(), b"{\"text\":\"\xff\"}\n"].concat(), &["data.jsonl:2", "not UTF-8"]),
+        prompts("NUL bytes", "{\"text\":\"a\0b\"}\n", &["data.jsonl:1"]),
+        prompts("a gigantic line", gigantic, &["data.jsonl:1", "longer than"]),
         file("text without a bucket", "prompts.path", "bank.txt", b"Why?\n".to_vec(), &["bank.txt", "give `bucket`"]),
         file("a CSV", "prompts.path", "bank.csv", b"id,text\n".to_vec(), &["bank.csv", "`csv`"]),
     ]);
@@ -184,7 +192,10 @@ fn unusual_but_proper_texts_are_read_and_fewer_contexts_than_a_batch_are_one_bat
     let source = format!("corpus.path={}", corpus.display());
     let sets =
         ["--set", &source, "--set", "corpus.max_contexts=3", "--set", "generations=1", "--out", run.to_str().unwrap()];
-    succeeds(&[&["run", "configs/demo_s2.yaml"][..], &SMALL[..], &sets[..]].concat());
+    let output = sigma(&[&["run", "configs/demo_s2.yaml"][..], &SMALL[..], &sets[..]].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("warning: ") && said.contains("3 contexts are fewer than training.batch_size 16"), "{said}");
     let record: serde_json::Value = serde_json::from_str(&read(&run.join("gen-001/record.json"))).unwrap();
     assert_eq!(record["mixture"]["blocks"], 3);
     assert_eq!(record["training"]["steps"], 1, "three contexts are one batch of at most sixteen");

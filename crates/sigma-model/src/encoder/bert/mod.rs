@@ -1,9 +1,10 @@
 //! BERT sentence encoders in the layout of sentence-transformers (all-MiniLM-L6-v2): mean pooling over a text's tokens, and the
 //! tokenizer's settings overridden by what sentence-transformers uses.
 //!
-//! Reading order: [`config`], [`parameters`], `host` (the forward pass).
+//! Reading order: [`config`], [`parameters`], `host` (the forward pass on the CPU), `gpu` (the same on a GPU).
 
 pub mod config;
+mod gpu;
 mod host;
 pub mod parameters;
 
@@ -13,18 +14,25 @@ use tokenizers::{Tokenizer, TruncationParams};
 
 use super::groups::mean_pooled;
 use super::read_json;
-use crate::ModelError;
 use crate::weights::Weights;
+use crate::{Device, ModelError};
 use config::BertConfig;
+use gpu::GpuBert;
 use host::HostModel;
 use parameters::BertParameters;
 
 pub struct BertEncoder {
     config: BertConfig,
-    model: HostModel,
+    engine: Engine,
     tokenizer: Tokenizer,
     tokenizer_path: PathBuf,
     max_tokens: usize,
+}
+
+/// The model, arranged for the device that it is on.
+enum Engine {
+    Host(HostModel),
+    Gpu(GpuBert),
 }
 
 impl std::fmt::Debug for BertEncoder {
@@ -34,7 +42,7 @@ impl std::fmt::Debug for BertEncoder {
 }
 
 impl BertEncoder {
-    pub fn load(folder: &Path, max_tokens: Option<usize>) -> Result<Self, ModelError> {
+    pub fn load(folder: &Path, max_tokens: Option<usize>, device: &Device) -> Result<Self, ModelError> {
         let config_path = folder.join("config.json");
         let config = BertConfig::load(&config_path)?;
         check_pooling(&folder.join("1_Pooling").join("config.json"))?;
@@ -47,7 +55,11 @@ impl BertEncoder {
                 supported: "it must be at least 3 and at most the encoder's max_position_embeddings",
             });
         }
-        let model = HostModel::new(&config, BertParameters::take(&config, Weights::load(folder)?)?);
+        let parameters = BertParameters::take(&config, Weights::load(folder)?)?;
+        let engine = match device {
+            Device::Cpu => Engine::Host(HostModel::new(&config, parameters)),
+            Device::Gpu(gpu) => Engine::Gpu(GpuBert::upload(gpu, &config, &parameters)?),
+        };
         let tokenizer_path = folder.join("tokenizer.json");
         let failed =
             |e: tokenizers::Error| ModelError::EncoderTokenizer { path: tokenizer_path.clone(), reason: e.to_string() };
@@ -56,7 +68,7 @@ impl BertEncoder {
         let truncation = TruncationParams { max_length: max_tokens, ..TruncationParams::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(failed)?;
         tokenizer.with_padding(None);
-        Ok(Self { config, model, tokenizer, tokenizer_path, max_tokens })
+        Ok(Self { config, engine, tokenizer, tokenizer_path, max_tokens })
     }
 
     pub fn config(&self) -> &BertConfig {
@@ -82,7 +94,7 @@ impl BertEncoder {
 
     /// Mean-pooled states `[B * dim]`, not yet normalised.
     pub fn forward(&self, batch: &[&[u32]]) -> Result<Vec<f32>, ModelError> {
-        let Self { config, model, .. } = self;
+        let Self { config, engine, .. } = self;
         for row in batch {
             if row.len() > config.max_position_embeddings {
                 return Err(ModelError::TooLong { needed: row.len(), max: config.max_position_embeddings });
@@ -91,7 +103,12 @@ impl BertEncoder {
                 return Err(ModelError::TokenId { id: *id, vocabulary: config.vocab_size });
             }
         }
-        mean_pooled(batch, config.hidden_size, |rows, scratch| Ok(model.hidden_states(config, rows, scratch)))
+        match engine {
+            Engine::Host(model) => {
+                mean_pooled(batch, config.hidden_size, |rows, scratch| Ok(model.hidden_states(config, rows, scratch)))
+            }
+            Engine::Gpu(model) => Ok(model.mean_pooled(config, batch)?),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Forward passes that need no gradient: prompts and new tokens of rows that each have their own length.
 
 use sigma_kernels::cached_attention::Cache;
-use sigma_kernels::linear::Threads;
-use sigma_kernels::{bias, relu, residual};
+use sigma_kernels::linear::{Then, Threads};
+use sigma_kernels::residual;
 
 use super::{Inference, sized};
 use crate::opt::OptConfig;
@@ -60,6 +60,14 @@ impl HostCache {
         ids: &[u32],
         new: &[usize],
     ) -> &[f32] {
+        match self.threads {
+            Threads::One => self.run(model, config, ids, new),
+            // on one of rayon's threads, so that none of the many short operations has to wake them from outside
+            Threads::All => rayon::scope(|_| self.run(model, config, ids, new)),
+        }
+    }
+
+    fn run(&mut self, model: Inference<'_>, config: &OptConfig, ids: &[u32], new: &[usize]) -> &[f32] {
         let (d, ffn) = (config.hidden_size, config.ffn_dim);
         let (r, pre, threads) = (ids.len(), config.do_layer_norm_before, self.threads);
         let parameters = model.parameters;
@@ -83,8 +91,8 @@ impl HostCache {
                 parameters.layer_norm(&mut s.normed, &s.stream, &layer.self_attn_layer_norm);
             }
             let x = if pre { &s.normed } else { &s.stream };
-            model.product(&mut s.qkv, x, &layer.qkv.weight, d, threads);
-            bias::add(&mut s.qkv, values(&layer.qkv.bias));
+            let bias = Then::Bias(values(&layer.qkv.bias));
+            model.product_then(&mut s.qkv, x, &layer.qkv.weight, d, bias, threads);
             cache.attend(&mut s.attended, &s.qkv, new);
             model.product(&mut s.normed, &s.attended, &layer.out_proj.weight, d, threads);
             residual::add(&mut s.next, &s.stream, &mut s.normed, values(&layer.out_proj.bias), None);
@@ -95,8 +103,8 @@ impl HostCache {
                 parameters.layer_norm(&mut s.stream, &s.next, &layer.self_attn_layer_norm);
             }
             let x = if pre { &s.normed } else { &s.stream };
-            model.product(&mut s.inner, x, &layer.fc1.weight, d, threads);
-            relu::forward(&mut s.inner, values(&layer.fc1.bias));
+            let bias = Then::BiasRelu(values(&layer.fc1.bias));
+            model.product_then(&mut s.inner, x, &layer.fc1.weight, d, bias, threads);
             model.product(&mut s.normed, &s.inner, &layer.fc2.weight, ffn, threads);
             residual::add(&mut s.next, &s.stream, &mut s.normed, values(&layer.fc2.bias), None);
             if pre {

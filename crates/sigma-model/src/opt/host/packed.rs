@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use sigma_kernels::linear::{self, Threads};
+use sigma_kernels::linear::{self, Then, Threads};
 use sigma_kernels::packed::Packed;
 
 use crate::opt::OptConfig;
@@ -43,9 +43,22 @@ pub(in crate::opt) struct Inference<'a> {
 impl Inference<'_> {
     /// y = x W^T for the matrix at `range`.
     pub(super) fn product(&self, y: &mut [f32], x: &[f32], range: &Range<usize>, inputs: usize, threads: Threads) {
+        self.product_then(y, x, range, inputs, Then::Nothing, threads);
+    }
+
+    /// The same, and what follows it.
+    pub(super) fn product_then(
+        &self,
+        y: &mut [f32],
+        x: &[f32],
+        range: &Range<usize>,
+        inputs: usize,
+        then: Then<'_>,
+        threads: Threads,
+    ) {
         match self.packed.and_then(|packed| packed.0.get(&range.start)) {
-            Some(weight) => weight.forward(y, x, threads),
-            None => linear::forward(y, x, &self.parameters.values[range.clone()], inputs, threads),
+            Some(weight) => weight.forward_then(y, x, then, threads),
+            None => linear::forward_then(y, x, &self.parameters.values[range.clone()], inputs, then, threads),
         }
     }
 }

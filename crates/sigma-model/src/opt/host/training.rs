@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use sigma_kernels::attention::{self, Sizes};
 use sigma_kernels::dropout::Mask;
-use sigma_kernels::linear::{self, Threads};
-use sigma_kernels::{bias, cross_entropy, embedding, layer_norm, relu, residual};
+use sigma_kernels::linear::{self, Then, Threads};
+use sigma_kernels::{cross_entropy, embedding, layer_norm, relu, residual};
 
 use super::sized;
 use crate::ModelError;
@@ -88,13 +88,7 @@ impl HostTraining {
         dropout: Option<Dropout<'_>>,
     ) -> Result<f32, ModelError> {
         let config = &self.config;
-        config.check_ids(inputs)?;
-        config.check_ids(labels)?;
-        let time = inputs.len() / batch.max(1);
-        config.check_length(time)?;
-        if labels.len() != inputs.len() || time * batch != inputs.len() || inputs.is_empty() {
-            return Err(ModelError::Batch { inputs: inputs.len(), labels: labels.len(), rows: batch });
-        }
+        let time = config.check_batch(inputs, labels, batch)?;
         let sizes = Sizes { batch, time, width: config.hidden_size, heads: config.num_attention_heads };
         let masks: Vec<Option<Mask>> = match dropout {
             Some(Dropout { p, stream }) if p > 0.0 => {
@@ -102,10 +96,14 @@ impl HostTraining {
             }
             _ => vec![None; 2 * config.num_hidden_layers],
         };
-        self.forward(inputs, sizes, &masks);
-        self.gradients.fill(0.0);
-        let loss = self.head(labels);
-        self.backward(inputs, sizes, &masks);
+        // on one of rayon's threads, so that none of the many short operations has to wake them from outside
+        let loss = rayon::scope(|_| {
+            self.forward(inputs, sizes, &masks);
+            clear_sums(&mut self.gradients, &self.parameters.layout);
+            let loss = self.head(labels);
+            self.backward(inputs, sizes, &masks);
+            loss
+        });
         Ok(loss)
     }
 
@@ -150,16 +148,16 @@ impl HostTraining {
             let n = &kept.n[j];
             let bias = if j % 2 == 0 {
                 let qkv = sized(&mut kept.qkv[j / 2], r * 3 * d);
-                linear::forward(qkv, n, values(&layer.qkv.weight), d, Threads::All);
-                bias::add(qkv, values(&layer.qkv.bias));
+                let bias = Then::Bias(values(&layer.qkv.bias));
+                linear::forward_then(qkv, n, values(&layer.qkv.weight), d, bias, Threads::All);
                 let attended = sized(&mut kept.attended[j / 2], r * d);
                 attention::forward(attended, qkv, sizes);
                 linear::forward(y, attended, values(&layer.out_proj.weight), d, Threads::All);
                 &layer.out_proj.bias
             } else {
                 let inner = sized(&mut kept.inner[j / 2], r * ffn);
-                linear::forward(inner, n, values(&layer.fc1.weight), d, Threads::All);
-                relu::forward(inner, values(&layer.fc1.bias));
+                let bias = Then::BiasRelu(values(&layer.fc1.bias));
+                linear::forward_then(inner, n, values(&layer.fc1.weight), d, bias, Threads::All);
                 linear::forward(y, inner, values(&layer.fc2.weight), ffn, Threads::All);
                 &layer.fc2.bias
             };
@@ -192,7 +190,7 @@ impl HostTraining {
         let table = layout.embed_tokens.clone();
         cross_entropy::loss_and_gradients(
             sized(&mut self.flowing.dhidden, hidden.len()),
-            &mut self.gradients[table.clone()],
+            (&mut self.gradients[table.clone()], false),
             hidden,
             &self.parameters.values[table],
             labels,
@@ -212,7 +210,7 @@ impl HostTraining {
         match &layout.projections {
             Some((_, project_out)) => {
                 let hidden = kept.hidden(config, layout);
-                linear::backward_weight(&mut gradients[project_out.clone()], dhidden, hidden, d);
+                linear::backward_weight_first(&mut gradients[project_out.clone()], dhidden, hidden, d);
                 linear::backward_input(dn, dhidden, values(project_out), d);
             }
             None => dn.copy_from_slice(dhidden),
@@ -230,8 +228,7 @@ impl HostTraining {
             }
             let dy: &[f32] = match mask {
                 Some(mask) => {
-                    dy.copy_from_slice(ds);
-                    mask.apply(dy);
+                    mask.applied(dy, ds);
                     dy
                 }
                 None => ds,
@@ -262,7 +259,7 @@ impl HostTraining {
         embedding::backward(&mut gradients[layout.embed_positions.clone()], ds, &kept.position_rows, d, None);
         let dtokens: &[f32] = match &layout.projections {
             Some((project_in, _)) => {
-                linear::backward_weight(&mut gradients[project_in.clone()], ds, &kept.tokens, width);
+                linear::backward_weight_first(&mut gradients[project_in.clone()], ds, &kept.tokens, width);
                 let dtokens = sized(dwide, r * width);
                 linear::backward_input(dtokens, ds, values(project_in), width);
                 dtokens
@@ -286,9 +283,23 @@ impl Kept {
     }
 }
 
+/// Sets to zero what the backward pass adds to. It writes the gradients of matrices as they first come.
+fn clear_sums(gradients: &mut [f32], layout: &Layout) {
+    let both = |norm: &Affine| [norm.weight.clone(), norm.bias.clone()];
+    let mut sums = vec![layout.embed_positions.clone()];
+    sums.extend(layout.final_layer_norm.iter().flat_map(both));
+    for layer in &layout.layers {
+        sums.extend([&layer.self_attn_layer_norm, &layer.final_layer_norm].into_iter().flat_map(both));
+        sums.extend([&layer.qkv, &layer.out_proj, &layer.fc1, &layer.fc2].map(|affine| affine.bias.clone()));
+    }
+    for range in sums {
+        gradients[range].fill(0.0);
+    }
+}
+
 /// Gradients of a linear map's weight and bias, for its input `x` `[R, inputs]`.
 fn affine_backward(gradients: &mut [f32], affine: &Affine, dy: &[f32], x: &[f32], inputs: usize) {
-    linear::backward_weight(&mut gradients[affine.weight.clone()], dy, x, inputs);
+    linear::backward_weight_first(&mut gradients[affine.weight.clone()], dy, x, inputs);
     linear::add_column_sums(&mut gradients[affine.bias.clone()], dy);
 }
 

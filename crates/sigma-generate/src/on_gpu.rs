@@ -1,0 +1,71 @@
+//! Completion of requests on a GPU: a row that is finished is given the next request, until none is left. Steps run in groups, after
+//! which the host looks at the rows; sampling itself stays on the device (`sigma-kernels/cuda/nucleus.cu`).
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+use sigma_data::answers::FinishReason;
+use sigma_model::Opt;
+use sigma_model::opt::{RowState, Sampling, Slot};
+
+use crate::GenerateError;
+use crate::decode::{Completion, Observer, Options, Progress, Request};
+
+/// Rows of a step by default. It does not follow from the number of requests: a product of another shape may round in another way, and
+/// a run that goes on has fewer texts to write than one from the start.
+const ROWS: usize = 512;
+/// Steps between two looks of the host.
+const STEPS: usize = 16;
+
+/// Completes every request, in the order given, on the GPU that `model` is on.
+pub(crate) fn complete<F: FnMut(Progress<'_>) -> ControlFlow<()>>(
+    model: &Opt,
+    requests: &[Request],
+    options: &Options,
+    observer: &Observer<F>,
+) -> Result<Vec<Completion>, GenerateError> {
+    let (temperature, top_p) = options.nucleus.parameters();
+    let Options { max_new_tokens, stop_at_eos, .. } = *options;
+    let sampling = Sampling { temperature, top_p, max_new_tokens, stop_at_eos };
+    let longest = requests.iter().map(|request| request.prompt.len()).max().unwrap_or(0);
+    let mut decoder = model.gpu_decoder(options.batch_size.unwrap_or(ROWS), longest, sampling)?;
+    let mut waiting: VecDeque<usize> = (0..requests.len()).collect();
+    // the request of each row, and how many of its tokens were reported
+    let mut rows: Vec<Option<(usize, usize)>> = vec![None; decoder.rows()];
+    let mut completions: Vec<Option<Completion>> = vec![None; requests.len()];
+    loop {
+        for (row, held) in rows.iter_mut().enumerate().filter(|(_, held)| held.is_none()) {
+            let Some(index) = waiting.pop_front() else { break };
+            let (key, drawn) = requests[index].stream.position();
+            decoder.place(row, Slot { prompt: &requests[index].prompt, key, drawn })?;
+            *held = Some((index, 0));
+        }
+        if rows.iter().all(Option::is_none) {
+            return Ok(completions.into_iter().flatten().collect());
+        }
+        let states = decoder.run(STEPS)?;
+        let (mut drawn, mut saved, mut written) = (0, 0, Vec::new());
+        for (row, (held, (state, count))) in rows.iter_mut().zip(states).enumerate() {
+            let Some((index, reported)) = held else { continue };
+            // eos was drawn too, and is not counted
+            let ended = usize::from(state == RowState::AtEos);
+            drawn += count + ended - *reported;
+            *reported = count;
+            let finish_reason = match state {
+                RowState::Running | RowState::Idle => continue,
+                RowState::AtEos => FinishReason::Eos,
+                RowState::Full => FinishReason::Length,
+                RowState::WithoutDistribution => {
+                    let id = requests[*index].id.clone();
+                    return Err(GenerateError::Logits { id, position: count + 1 });
+                }
+            };
+            saved += max_new_tokens - count - ended;
+            let completion = Completion { tokens: decoder.tokens(row)?, finish_reason };
+            written.push((*index, completion.clone()));
+            completions[*index] = Some(completion);
+            *held = None;
+        }
+        observer.report(&written, drawn, saved)?;
+    }
+}

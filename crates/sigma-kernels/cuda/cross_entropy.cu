@@ -1,0 +1,37 @@
+// Cross-entropy of rows of logits and its gradient. One block per row.
+
+// losses[row] = -log softmax(logits)[label]; gradient = (softmax - one_hot(label)) * *scale in the precision of products.
+template <typename T>
+__device__ void cross_entropy_rows(float* losses, T* gradient, const float* logits, const unsigned* labels, const float* scale,
+                                   unsigned vocabulary) {
+    SHARED(float, shared, [32]);
+    const size_t row = blockIdx.x;
+    logits += row * vocabulary;
+    gradient += row * vocabulary;
+    float top = -INFINITY;
+    for (unsigned i = threadIdx.x; i < vocabulary; i += blockDim.x) top = fmaxf(top, logits[i]);
+    top = block_max(top, shared);
+    float sum = 0.0f;
+    for (unsigned i = threadIdx.x; i < vocabulary; i += blockDim.x) sum += expf(logits[i] - top);
+    // a NaN logit may hide from the maximum but not from the sum
+    const float total = block_sum(sum, shared);
+    const unsigned label = labels[row];
+    const float factor = *scale, norm = factor / total;
+    for (unsigned i = threadIdx.x; i < vocabulary; i += blockDim.x) {
+        const float share = expf(logits[i] - top) * norm;
+        gradient[i] = from_float<T>(i == label ? share - factor : share);
+    }
+    if (threadIdx.x == 0) losses[row] = top + logf(total) - logits[label];
+}
+#define CROSS_ENTROPY(T) \
+    (float* losses, T* gradient, const float* logits, const unsigned* labels, const float* scale, unsigned vocabulary)
+KERNEL_TYPES(cross_entropy, cross_entropy_rows, CROSS_ENTROPY, (losses, gradient, logits, labels, scale, vocabulary))
+
+// *mean = the mean of n numbers, added in f64 in a fixed order by one block.
+KERNEL(mean, (double* mean, const float* x, unsigned n), (mean, x, n)) {
+    SHARED(double, shared, [32]);
+    double sum = 0.0;
+    for (unsigned i = threadIdx.x; i < n; i += blockDim.x) sum += (double)x[i];
+    sum = block_sum(sum, shared);
+    if (threadIdx.x == 0) *mean = sum / (double)n;
+}

@@ -1,0 +1,398 @@
+//! Each operation of the models in CUDA against the CPU's, at sizes that fill neither warps nor blocks, in every precision; on the
+//! emulator, and on the CUDA device that `SIGMA_EXP_GPU` names.
+
+use sigma_kernels::cached_attention::Cache;
+use sigma_kernels::dropout::Mask;
+use sigma_kernels::gpu::{Arg, Buffer, Dtype, Gpu};
+use sigma_kernels::{adamw, bias, cross_entropy, embedding, layer_norm, linear, norm, relu, residual};
+
+use crate::gpu::{as_f32, gpus, rounded};
+use crate::{difference, values};
+
+const BLOCK: u32 = 128;
+const PRECISIONS: [(Dtype, f32); 3] = [(Dtype::F32, 1e-5), (Dtype::F16, 2e-3), (Dtype::Bf16, 1.6e-2)];
+
+fn n(count: usize) -> Arg<'static> {
+    Arg::U32(count as u32)
+}
+
+/// A thread for each of `threads`.
+fn each(gpu: &Gpu, kernel: &str, threads: usize, args: &[Arg<'_>]) {
+    gpu.launch(kernel, (threads.div_ceil(BLOCK as usize) as u32, 1), BLOCK, 0, args).unwrap();
+}
+
+/// A warp for each of `rows`, with `floats` of shared memory.
+fn each_row(gpu: &Gpu, kernel: &str, rows: usize, floats: usize, args: &[Arg<'_>]) {
+    let warps = BLOCK / 32;
+    gpu.launch(kernel, (rows.div_ceil(warps as usize) as u32, 1), BLOCK, 4 * warps * floats as u32, args).unwrap();
+}
+
+fn each_block(gpu: &Gpu, kernel: &str, blocks: usize, args: &[Arg<'_>]) {
+    gpu.launch(kernel, (blocks as u32, 1), BLOCK, 0, args).unwrap();
+}
+
+fn typed(kernel: &str, dtype: Dtype) -> String {
+    format!("{kernel}_{}", dtype.suffix())
+}
+
+fn close(what: &str, ours: &Buffer, expected: &[f32], tolerance: f32) {
+    let apart = difference(&as_f32(ours), expected);
+    assert!(apart < tolerance, "{what}, {}: {apart}", ours.dtype());
+}
+
+#[test]
+fn layer_norm_and_its_gradients() {
+    for gpu in gpus() {
+        for (rows, d) in [(1, 7), (5, 33), (70, 100)] {
+            let (x, dy) = (values(rows * d, 1), values(rows * d, 2));
+            let (weight, shift) = (values(d, 3), values(d, 4));
+            let upload = |values: &[f32]| gpu.upload(values).unwrap();
+            let (on_x, on_dy, on_weight, on_shift) = (upload(&x), upload(&dy), upload(&weight), upload(&shift));
+            let mut expected = vec![0f32; rows * d];
+            layer_norm::forward(&mut expected, &x, &weight, &shift, 1e-5);
+            for (dtype, tolerance) in PRECISIONS {
+                let (y, exact) = (gpu.alloc(dtype, rows * d).unwrap(), gpu.alloc(Dtype::F32, rows * d).unwrap());
+                let args = [(&y).into(), (&exact).into(), (&on_x).into(), (&on_weight).into(), (&on_shift).into()];
+                let args = [&args[..], &[n(rows), n(d), Arg::F32(1e-5)]].concat();
+                each_row(&gpu, &typed("layer_norm", dtype), rows, 0, &args);
+                close("norm", &y, &expected, tolerance);
+                close("exact norm", &exact, &expected, 1e-5);
+            }
+            for accumulate in [false, true] {
+                let start = values(rows * d, 5);
+                let mut dx = start.clone();
+                let (mut dweight, mut dshift) = (vec![0f32; d], vec![0f32; d]);
+                layer_norm::backward((&mut dx, accumulate), &mut dweight, &mut dshift, &dy, &x, &weight, 1e-5);
+                let (on_dx, moments) = (upload(&start), gpu.alloc(Dtype::F32, 2 * rows).unwrap());
+                let args = [(&on_dx).into(), (&moments).into(), (&on_dy).into(), (&on_x).into(), (&on_weight).into()];
+                let args = [&args[..], &[n(rows), n(d), Arg::F32(1e-5), n(usize::from(accumulate))]].concat();
+                each_row(&gpu, "layer_norm_backward", rows, 0, &args);
+                close("dx", &on_dx, &dx, 1e-4);
+                let pieces = rows.div_ceil(16);
+                let (a, b) = (gpu.alloc(Dtype::F32, pieces * d).unwrap(), gpu.alloc(Dtype::F32, pieces * d).unwrap());
+                let args = [(&a).into(), (&b).into(), (&moments).into(), (&on_dy).into(), (&on_x).into()];
+                let args = [&args[..], &[n(rows), n(d), n(16)]].concat();
+                let grid = (d.div_ceil(BLOCK as usize) as u32, pieces as u32);
+                gpu.launch("layer_norm_parameters", grid, BLOCK, 0, &args).unwrap();
+                for (parts, expected) in [(&a, &dweight), (&b, &dshift)] {
+                    let total = gpu.alloc(Dtype::F32, d).unwrap();
+                    each(&gpu, "column_sums_finish", d, &[(&total).into(), parts.into(), n(pieces), n(d)]);
+                    close("dweight, dbias", &total, expected, 1e-4);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn biases_activations_and_column_sums() {
+    for gpu in gpus() {
+        let (rows, d) = (37, 45);
+        for (dtype, tolerance) in PRECISIONS {
+            let (input, x) = rounded(&gpu, &values(rows * d, 1), dtype);
+            let shift = values(d, 2);
+            let on_shift = gpu.upload(&shift).unwrap();
+            let apply = |kernel: &str| {
+                let y = gpu.alloc(dtype, rows * d).unwrap();
+                y.copy_from(0, input.view()).unwrap();
+                let args = [(&y).into(), (&on_shift).into(), n(rows * d), n(d)];
+                each(&gpu, &typed(kernel, dtype), rows * d, &args);
+                y
+            };
+            let mut expected = x.clone();
+            bias::add(&mut expected, &shift);
+            close("bias", &apply("bias"), &expected, tolerance);
+            let gelu = |x: &f32| {
+                let x = f64::from(*x);
+                // the error function by its series, which converges for arguments of this size
+                let z = x / 2f64.sqrt();
+                let (mut term, mut sum) = (z, z);
+                for k in 1..60 {
+                    term *= -z * z / f64::from(k);
+                    sum += term / f64::from(2 * k + 1);
+                }
+                (0.5 * x * (1.0 + 2.0 / std::f64::consts::PI.sqrt() * sum)) as f32
+            };
+            close("gelu", &apply("bias_gelu"), &expected.iter().map(gelu).collect::<Vec<_>>(), tolerance);
+            let mut expected = x.clone();
+            relu::forward(&mut expected, &shift);
+            let y = apply("bias_relu");
+            close("relu", &y, &expected, tolerance);
+            let (dy, mut dx) = rounded(&gpu, &values(rows * d, 3), dtype);
+            relu::backward(&mut dx, &as_f32(&y));
+            each(&gpu, &typed("relu_backward", dtype), rows * d, &[(&dy).into(), (&y).into(), n(rows * d)]);
+            close("relu backward", &dy, &dx, 1e-6);
+
+            let mut sums = vec![0f32; d];
+            linear::add_column_sums(&mut sums, &x);
+            let pieces = rows.div_ceil(8);
+            let (parts, total) = (gpu.alloc(Dtype::F32, pieces * d).unwrap(), gpu.alloc(Dtype::F32, d).unwrap());
+            let args = [(&parts).into(), (&input).into(), n(rows), n(d), n(8)];
+            let kernel = typed("column_sums", dtype);
+            gpu.launch(&kernel, (d.div_ceil(BLOCK as usize) as u32, pieces as u32), BLOCK, 0, &args).unwrap();
+            each(&gpu, "column_sums_finish", d, &[(&total).into(), (&parts).into(), n(pieces), n(d)]);
+            close("column sums", &total, &sums, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn residuals_drop_the_cpu_s_elements_on_both_ways() {
+    for gpu in gpus() {
+        // an odd number of elements: the last has no partner
+        let (rows, d) = (13, 21);
+        let (x, y, shift) = (values(rows * d, 1), values(rows * d, 2), values(d, 3));
+        let on = [&x, &y, &shift].map(|values| gpu.upload(values).unwrap());
+        for mask in [None, Some(Mask { p: 0.1, key: 42 }), Some(Mask { p: 0.9, key: u64::MAX - 3 })] {
+            let (mut expected, mut scratch) = (vec![0f32; rows * d], y.clone());
+            residual::add(&mut expected, &x, &mut scratch, &shift, mask);
+            let key = gpu.upload(&[mask.map_or(0, |mask| mask.key)]).unwrap();
+            let key = if mask.is_some() { (&key).into() } else { Arg::Null };
+            let p = Arg::F64(mask.map_or(0.0, |mask| mask.p));
+            let out = gpu.alloc(Dtype::F32, rows * d).unwrap();
+            let args = [(&out).into(), (&on[0]).into(), (&on[1]).into(), (&on[2]).into(), n(rows * d), n(d), key, p];
+            each(&gpu, "residual", (rows * d).div_ceil(2), &args);
+            close("residual", &out, &expected, 1e-6);
+            let mut expected = x.clone();
+            if let Some(mask) = mask {
+                mask.apply(&mut expected);
+            }
+            for (dtype, tolerance) in PRECISIONS {
+                let dy = gpu.alloc(dtype, rows * d).unwrap();
+                let args = [(&dy).into(), (&on[0]).into(), n(rows * d), key, p];
+                each(&gpu, &typed("residual_backward", dtype), (rows * d).div_ceil(2), &args);
+                close("residual backward", &dy, &expected, tolerance);
+            }
+        }
+        each(&gpu, "accumulate", rows * d, &[(&on[0]).into(), (&on[1]).into(), n(rows * d)]);
+        let mut sum = x.clone();
+        residual::accumulate(&mut sum, &y);
+        close("accumulate", &on[0], &sum, 1e-7);
+    }
+}
+
+#[test]
+fn embeddings_and_their_gradients() {
+    for gpu in gpus() {
+        let (vocabulary, d, batch, time) = (11, 19, 3, 5);
+        let rows = batch * time;
+        let (table, positions, dy) = (values(vocabulary * d, 1), values((time + 2) * d, 2), values(rows * d, 3));
+        let ids: Vec<u32> = (0..rows as u32).map(|i| i * 7 % 4 + 1).collect();
+        let at: Vec<u32> = (0..rows).map(|i| (i % time) as u32).collect();
+        let on = [&table, &positions, &dy].map(|values| gpu.upload(values).unwrap());
+        let (on_ids, on_at) = (gpu.upload(&ids).unwrap(), gpu.upload(&at).unwrap());
+        let mut expected = vec![0f32; rows * d];
+        embedding::forward(&mut expected, &table, &ids, d);
+        for (dtype, tolerance) in PRECISIONS {
+            let y = gpu.alloc(dtype, rows * d).unwrap();
+            let args = [(&y).into(), (&on[0]).into(), (&on_ids).into(), n(d)];
+            each_block(&gpu, &typed("gather", dtype), rows, &args);
+            close("gather", &y, &expected, tolerance);
+        }
+        let places: Vec<u32> = at.iter().map(|i| i + 2).collect();
+        embedding::add(&mut expected, &positions, &places, d);
+        let stream = gpu.alloc(Dtype::F32, rows * d).unwrap();
+        let args = [(&stream).into(), (&on[0]).into(), (&on[1]).into(), (&on_ids).into(), (&on_at).into(), n(2), n(d)];
+        each_block(&gpu, "embed", rows, &args);
+        close("embed", &stream, &expected, 1e-7);
+
+        let mut gradient = values(vocabulary * d, 4);
+        let on_gradient = gpu.upload(&gradient).unwrap();
+        embedding::backward(&mut gradient, &dy, &ids, d, Some(1));
+        let mut order: Vec<u32> = (0..rows as u32).filter(|i| ids[*i as usize] != 1).collect();
+        order.sort_by_key(|i| ids[*i as usize]);
+        let starts: Vec<u32> = (0..=order.len() as u32)
+            .filter(|i| {
+                let id = |i: u32| order.get(i as usize).map(|row| ids[*row as usize]);
+                *i == 0 || id(*i) != id(i - 1)
+            })
+            .collect();
+        let distinct: Vec<u32> = starts[..starts.len() - 1].iter().map(|i| ids[order[*i as usize] as usize]).collect();
+        let count = gpu.upload(&[distinct.len() as u32]).unwrap();
+        let lists = [&distinct, &starts, &order].map(|list| gpu.upload(list).unwrap());
+        let args = [(&on_gradient).into(), (&on[2]).into(), (&lists[0]).into(), (&lists[1]).into(), (&lists[2]).into()];
+        // more blocks than distinct ids, as a captured launch has
+        each_block(&gpu, "embedding_backward", rows, &[&args[..], &[(&count).into(), n(d)]].concat());
+        close("embedding backward", &on_gradient, &gradient, 1e-6);
+
+        let mut gradient = vec![0f32; (time + 2) * d];
+        embedding::backward(&mut gradient, &dy, &places, d, None);
+        let on_gradient = gpu.alloc(Dtype::F32, (time + 2) * d).unwrap();
+        let args = [(&on_gradient).into(), (&on[2]).into(), n(batch), n(time), n(2), n(d)];
+        each_block(&gpu, "position_backward", time, &args);
+        close("position backward", &on_gradient, &gradient, 1e-6);
+    }
+}
+
+#[test]
+fn cross_entropy_and_its_gradient() {
+    for gpu in gpus() {
+        let (rows, d, vocabulary) = (6, 5, 301);
+        let (hidden, table) = (values(rows * d, 1), values(vocabulary * d, 2));
+        let labels: Vec<u32> = (0..rows as u32).map(|i| i * 60).collect();
+        let (mut dhidden, mut dtable) = (vec![0f32; rows * d], vec![0f32; vocabulary * d]);
+        let mut scratch = cross_entropy::Scratch::default();
+        let table_gradient = (&mut dtable[..], false);
+        let loss =
+            cross_entropy::loss_and_gradients(&mut dhidden, table_gradient, &hidden, &table, &labels, &mut scratch);
+        let mut logits = vec![0f32; rows * vocabulary];
+        linear::forward(&mut logits, &hidden, &table, d, linear::Threads::One);
+        let (on_logits, on_labels) = (gpu.upload(&logits).unwrap(), gpu.upload(&labels).unwrap());
+        let scale = gpu.upload(&[1.0f32 / rows as f32]).unwrap();
+        for (dtype, tolerance) in PRECISIONS {
+            let losses = gpu.alloc(Dtype::F32, rows).unwrap();
+            let gradient = gpu.alloc(dtype, rows * vocabulary).unwrap();
+            let args =
+                [(&losses).into(), (&gradient).into(), (&on_logits).into(), (&on_labels).into(), (&scale).into()];
+            each_block(&gpu, &typed("cross_entropy", dtype), rows, &[&args[..], &[n(vocabulary)]].concat());
+            let mean = gpu.alloc(Dtype::F64, 1).unwrap();
+            each_block(&gpu, "mean", 1, &[(&mean).into(), (&losses).into(), n(rows)]);
+            assert!((mean.read::<f64>(0..1).unwrap()[0] - f64::from(loss)).abs() < 1e-5);
+            // by the hidden states: the gradient of the logits times the table
+            let mut by_hidden = vec![0f32; rows * d];
+            linear::backward_input(&mut by_hidden, &as_f32(&gradient), &table, d);
+            assert!(difference(&by_hidden, &dhidden) < tolerance, "{dtype}");
+        }
+    }
+}
+
+#[test]
+fn norms_and_updates_of_all_parameters() {
+    for gpu in gpus() {
+        let count = 5_003;
+        let (theta, g, m, v) = (values(count, 1), values(count, 2), values(count, 3), values(count, 4));
+        let v: Vec<f32> = v.iter().map(|x| x.abs()).collect();
+        let on = [&theta, &g, &m, &v].map(|values| gpu.upload(values).unwrap());
+        let parts = gpu.alloc(Dtype::F64, count.div_ceil(1000)).unwrap();
+        let norm_of = gpu.alloc(Dtype::F64, 1).unwrap();
+        let args = [(&parts).into(), (&on[1]).into(), Arg::U64(count as u64), n(1000)];
+        each_block(&gpu, "squares", count.div_ceil(1000), &args);
+        each_block(&gpu, "norm_finish", 1, &[(&norm_of).into(), (&parts).into(), n(parts.len())]);
+        assert!((norm_of.read::<f64>(0..1).unwrap()[0] / norm::global_norm(&g) - 1.0).abs() < 1e-12);
+
+        let step = adamw::Step {
+            learning_rate: 1e-3,
+            weight_decay: 0.01,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            number: 3,
+            gradient_scale: 0.5,
+        };
+        let (mut theta, mut m, mut v) = (theta, m, v);
+        adamw::adamw(&mut theta, &g, &mut m, &mut v, &step);
+        let f = step.factors();
+        let copy = gpu.alloc(Dtype::F16, count).unwrap();
+        let buffers = [&on[0], &copy, &on[1], &on[2], &on[3]].map(Arg::from);
+        let numbers = [f.gradient_scale, f.beta1, f.beta2, f.one_minus_beta1, f.one_minus_beta2, f.keep, f.rate];
+        let numbers = numbers.into_iter().chain([f.root_correction, f.epsilon]).map(Arg::F32);
+        let args: Vec<Arg<'_>> = buffers.into_iter().chain([Arg::U64(count as u64)]).chain(numbers).collect();
+        // fewer threads than parameters: each takes several
+        gpu.launch("adamw_f16", (7, 1), BLOCK, 0, &args).unwrap();
+        close("theta", &on[0], &theta, 1e-6);
+        close("m", &on[2], &m, 1e-6);
+        close("v", &on[3], &v, 1e-6);
+        close("the copy", &copy, &theta, 1e-3);
+    }
+}
+
+#[test]
+fn attention_over_a_cache_that_grows_across_groups_of_tokens() {
+    for gpu in gpus() {
+        let (rows, heads, width, capacity) = (3, 2, 12, 96);
+        let d = heads * width;
+        for (dtype, tolerance) in PRECISIONS {
+            let mut cache = Cache::new(rows, capacity, heads, d);
+            let space = || gpu.alloc(dtype, rows * capacity * d).unwrap();
+            let (keys, stored, out) = (space(), space(), gpu.alloc(dtype, rows * d).unwrap());
+            for step in 0..70 {
+                let (qkv, values_of_step) = rounded(&gpu, &values(rows * 3 * d, 100 + step as u64), dtype);
+                let lens = gpu.upload(&vec![step as u32; rows]).unwrap();
+                let mut expected = vec![0f32; rows * d];
+                cache.attend(&mut expected, &values_of_step, &vec![1; rows]);
+                let args = [(&out).into(), (&keys).into(), (&stored).into(), (&qkv).into(), (&lens).into()];
+                let args = [&args[..], &[n(rows), n(heads), n(width), n(capacity)]].concat();
+                each_row(&gpu, &typed("cached_attention", dtype), rows * heads, capacity + width, &args);
+                if step % 23 == 0 || step == 31 || step == 32 {
+                    close(&format!("step {step}"), &out, &expected, tolerance);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_of_whole_texts_and_their_means() {
+    for gpu in gpus() {
+        let (heads, width, lens) = (3, 10, [5usize, 1, 40]);
+        let (d, tokens) = (heads * width, lens.iter().sum::<usize>());
+        let (qkv, x) = rounded(&gpu, &values(tokens * 3 * d, 1), Dtype::F32);
+        let (mut begins, mut ends, mut starts) = (Vec::new(), Vec::new(), vec![0u32]);
+        let mut expected = vec![0f32; tokens * d];
+        let mut begin = 0;
+        for len in lens {
+            for query in begin..begin + len {
+                for head in 0..heads {
+                    let part = |token: usize, kind: usize| &x[token * 3 * d + kind * d + head * width..][..width];
+                    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+                    let score = |key| (dot(part(query, 0), part(key, 1)) / (width as f64).sqrt()).exp();
+                    let total: f64 = (begin..begin + len).map(score).sum();
+                    for key in begin..begin + len {
+                        for (out, v) in expected[query * d + head * width..].iter_mut().zip(part(key, 2)) {
+                            *out += (score(key) / total) as f32 * v;
+                        }
+                    }
+                }
+                begins.push(begin as u32);
+                ends.push((begin + len) as u32);
+            }
+            begin += len;
+            starts.push(begin as u32);
+        }
+        let out = gpu.alloc(Dtype::F32, tokens * d).unwrap();
+        let lists = [&begins, &ends, &starts].map(|list| gpu.upload(list).unwrap());
+        let args = [(&out).into(), (&qkv).into(), (&lists[0]).into(), (&lists[1]).into()];
+        let args = [&args[..], &[n(tokens), n(heads), n(width), n(40)]].concat();
+        each_row(&gpu, "full_attention_f32", tokens * heads, 40, &args);
+        close("attention", &out, &expected, 1e-5);
+
+        let pooled = gpu.alloc(Dtype::F32, lens.len() * d).unwrap();
+        let args = [(&pooled).into(), (&out).into(), (&lists[2]).into(), n(d)];
+        each_block(&gpu, "mean_pool", lens.len(), &args);
+        let mean = |text: usize, column: usize| {
+            let rows = starts[text] as usize..starts[text + 1] as usize;
+            rows.clone().map(|row| expected[row * d + column]).sum::<f32>() / rows.len() as f32
+        };
+        let means: Vec<f32> = (0..lens.len() * d).map(|i| mean(i / d, i % d)).collect();
+        close("means", &pooled, &means, 1e-5);
+    }
+}
+
+#[test]
+fn causal_softmax_and_its_gradient_over_padded_rows() {
+    for gpu in gpus() {
+        let (pairs, time, stride) = (3, 13, 16);
+        let rows = pairs * time;
+        let (scores, dp) = (values(rows * stride, 1), values(rows * stride, 2));
+        let on = [&scores, &dp].map(|values| gpu.upload(values).unwrap());
+        for (dtype, tolerance) in PRECISIONS {
+            let (p, ds) = (gpu.alloc(dtype, rows * stride).unwrap(), gpu.alloc(dtype, rows * stride).unwrap());
+            let sizes = [n(rows), n(time), n(stride)];
+            let args = [&[(&p).into(), (&on[0]).into()], &sizes[..]].concat();
+            each_row(&gpu, &typed("causal_softmax", dtype), rows, 0, &args);
+            let args = [&[(&ds).into(), (&p).into(), (&on[1]).into()], &sizes[..]].concat();
+            each_row(&gpu, &typed("causal_softmax_backward", dtype), rows, 0, &args);
+            let (p, ds) = (as_f32(&p), as_f32(&ds));
+            for row in 0..rows {
+                let (seen, at) = (row % time + 1, row * stride);
+                let total: f64 = scores[at..][..seen].iter().map(|x| f64::from(*x).exp()).sum();
+                let share = |i: usize| if i < seen { (f64::from(scores[at + i]).exp() / total) as f32 } else { 0.0 };
+                let shares: Vec<f32> = (0..time).map(share).collect();
+                assert!(difference(&p[at..][..time], &shares) < tolerance, "{dtype} row {row}");
+                let inner: f32 = shares.iter().zip(&dp[at..]).map(|(p, g)| p * g).sum();
+                let expected: Vec<f32> = shares.iter().zip(&dp[at..]).map(|(p, g)| p * (g - inner)).collect();
+                assert!(difference(&ds[at..][..time], &expected) < tolerance, "{dtype} row {row}");
+            }
+        }
+    }
+}

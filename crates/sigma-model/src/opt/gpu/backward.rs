@@ -1,0 +1,269 @@
+//! The backward pass that belongs to [`Sequences::forward`]: head and loss first, then the layers from the last to the first.
+
+use sigma_kernels::gpu::{BatchedOperand, Buffer, Dtype, Gpu, GpuError, View};
+
+use super::Weights;
+use super::forward::{Role, Sequences};
+use crate::launches::{Dropped, Kernels, PIECE};
+use crate::opt::config::POSITION_OFFSET;
+use crate::opt::parameters::Affine;
+use crate::opt::{NORM_EPS, OptConfig};
+
+/// Rows of logits that exist at a time.
+const HEAD_ROWS: usize = 512;
+
+/// Labels of a batch, and the space that gradients flow through on their way back.
+#[derive(Debug)]
+pub(super) struct Gradients {
+    labels: Buffer,
+    /// The loss scale over the number of labels.
+    scale: Buffer,
+    /// Distinct input ids, where the rows of each begin in `order`, and how many there are.
+    ids: Buffer,
+    starts: Buffer,
+    order: Buffer,
+    distinct: Buffer,
+    losses: Buffer,
+    logits: Buffer,
+    dlogits: Buffer,
+    /// By what goes into the head, f32.
+    dhidden: Buffer,
+    /// By the stream, f32.
+    ds: Buffer,
+    /// By what a sub-block reads, f32.
+    dn: Buffer,
+    /// By a sub-block's result, in the precision of products.
+    dy: Buffer,
+    dattended: Buffer,
+    dqkv: Buffer,
+    dinner: Buffer,
+    /// By the scores before the softmax, in the precision of products.
+    dscores: Buffer,
+    /// By the token embeddings before `project_in`.
+    dtokens: Option<Buffer>,
+    parts: Buffer,
+    moments: Buffer,
+    pairs: Buffer,
+}
+
+impl Gradients {
+    pub(super) fn new(gpu: &Gpu, config: &OptConfig, sequences: &Sequences, dtype: Dtype) -> Result<Self, GpuError> {
+        let (batch, time) = (sequences.batch, sequences.time);
+        let (r, d, ffn, width) = (batch * time, config.hidden_size, config.ffn_dim, config.embedding_width());
+        let (heads, head_rows) = (config.num_attention_heads, HEAD_ROWS.min(r));
+        let widest = (3 * d).max(ffn).max(2 * d);
+        let (dqkv, dattended) = (gpu.alloc(dtype, r * 3 * d)?, gpu.alloc(dtype, r * d)?);
+        let dscores = gpu.alloc(dtype, sequences.scores.len())?;
+        let mut addresses = Vec::new();
+        let bytes = dtype.size();
+        for (buffer, stride, from) in [(&dqkv, 3 * d, 0), (&dqkv, 3 * d, d), (&dqkv, 3 * d, 2 * d), (&dattended, d, 0)]
+        {
+            let at = |pair: usize| pair / heads * time * stride + from + pair % heads * (d / heads);
+            addresses.extend((0..batch * heads).map(|pair| buffer.view().address() + (at(pair) * bytes) as u64));
+        }
+        let square = time * sequences.stride * bytes;
+        addresses.extend((0..batch * heads).map(|pair| dscores.view().address() + (pair * square) as u64));
+        Ok(Self {
+            labels: gpu.alloc(Dtype::U32, r)?,
+            scale: gpu.alloc(Dtype::F32, 1)?,
+            ids: gpu.alloc(Dtype::U32, r)?,
+            starts: gpu.alloc(Dtype::U32, r + 1)?,
+            order: gpu.alloc(Dtype::U32, r)?,
+            distinct: gpu.alloc(Dtype::U32, 1)?,
+            losses: gpu.alloc(Dtype::F32, r)?,
+            logits: gpu.alloc(Dtype::F32, head_rows * config.vocab_size)?,
+            dlogits: gpu.alloc(dtype, head_rows * config.vocab_size)?,
+            dhidden: gpu.alloc(Dtype::F32, r * width)?,
+            ds: gpu.alloc(Dtype::F32, r * d)?,
+            dn: gpu.alloc(Dtype::F32, r * d)?,
+            dy: gpu.alloc(dtype, r * d.max(width))?,
+            dattended,
+            dqkv,
+            dinner: gpu.alloc(dtype, r * ffn)?,
+            dscores,
+            dtokens: if width == d { None } else { Some(gpu.alloc(Dtype::F32, r * width)?) },
+            parts: gpu.alloc(Dtype::F32, r.div_ceil(PIECE) * widest)?,
+            moments: gpu.alloc(Dtype::F32, 2 * r)?,
+            pairs: gpu.upload(&addresses)?,
+        })
+    }
+
+    /// Labels, the factor of the loss, and which rows have the same input id (padding gives its embedding no gradient).
+    pub(super) fn write_batch(
+        &self,
+        config: &OptConfig,
+        inputs: &[u32],
+        labels: &[u32],
+        scale: f64,
+    ) -> Result<(), GpuError> {
+        let mut order: Vec<u32> =
+            (0..inputs.len() as u32).filter(|i| inputs[*i as usize] != config.pad_token_id).collect();
+        order.sort_by_key(|i| inputs[*i as usize]);
+        let (mut ids, mut starts) = (Vec::new(), Vec::new());
+        for (place, i) in order.iter().enumerate() {
+            let id = inputs[*i as usize];
+            if ids.last() != Some(&id) {
+                ids.push(id);
+                starts.push(place as u32);
+            }
+        }
+        starts.push(order.len() as u32);
+        self.labels.write(0, labels)?;
+        self.scale.write(0, &[(scale / labels.len() as f64) as f32])?;
+        self.distinct.write(0, &[ids.len() as u32])?;
+        self.ids.write(0, &ids)?;
+        self.starts.write(0, &starts)?;
+        self.order.write(0, &order)
+    }
+
+    /// The mean loss, to `loss`, and its gradients by the hidden states and by the table of the tied head.
+    pub(super) fn head(
+        &self,
+        weights: &Weights<'_>,
+        sequences: &Sequences,
+        gradients: &Buffer,
+        loss: View<'_>,
+    ) -> Result<(), GpuError> {
+        let kernels = weights.kernels();
+        let table = &weights.layout.embed_tokens;
+        let rows = self.labels.len();
+        let width = self.dhidden.len() / rows;
+        let vocabulary = table.len() / width;
+        for from in (0..rows).step_by(HEAD_ROWS) {
+            let to = rows.min(from + HEAD_ROWS);
+            let hidden = sequences.hidden().slice(from * width..to * width);
+            let logits = self.logits.slice(0..(to - from) * vocabulary);
+            let dlogits = self.dlogits.slice(0..(to - from) * vocabulary);
+            kernels.product(logits, hidden, weights.operand(table), width)?;
+            let what = (logits, self.labels.slice(from..to), self.scale.view());
+            kernels.cross_entropy(self.losses.slice(from..to), dlogits, what)?;
+            let dhidden = self.dhidden.slice(from * width..to * width);
+            kernels.product_input(dhidden, dlogits, weights.operand(table), width)?;
+            kernels.product_weight((gradients.slice(table.clone()), from > 0), dlogits, hidden, width)?;
+        }
+        kernels.mean(loss, self.losses.view())
+    }
+
+    /// Gradients of all other parameters.
+    pub(super) fn backward(
+        &self,
+        weights: &Weights<'_>,
+        config: &OptConfig,
+        sequences: &Sequences,
+        gradients: &Buffer,
+        dropped: &[Option<Dropped<'_>>],
+    ) -> Result<(), GpuError> {
+        let kernels = weights.kernels();
+        let (layout, d, width) = (weights.layout, config.hidden_size, config.embedding_width());
+        let r = self.labels.len();
+        let (ds, dn, dy) = (self.ds.view(), self.dn.view(), self.dy.slice(0..r * d));
+        let norm_backward = |dx: (View<'_>, bool), norm: &Affine, dy: View<'_>, x: View<'_>| {
+            // a norm's bias lies behind its weight
+            let gradient = gradients.slice(norm.weight.start..norm.bias.end);
+            let spaces = (self.parts.view(), self.moments.view());
+            kernels.layer_norm_backward(dx, gradient, (dy, x, weights.value(&norm.weight), NORM_EPS), spaces)
+        };
+        let dlast = match &layout.projections {
+            Some((_, project_out)) => {
+                let dprojected = self.dy.slice(0..r * width);
+                kernels.cast(dprojected, self.dhidden.view())?;
+                let gradient = (gradients.slice(project_out.clone()), false);
+                kernels.product_weight(gradient, dprojected, sequences.normed.view(), d)?;
+                kernels.product_input(dn, dprojected, weights.operand(project_out), d)?;
+                dn
+            }
+            None => self.dhidden.view(),
+        };
+        match &layout.final_layer_norm {
+            Some(norm) => norm_backward((ds, false), norm, dlast, sequences.last(config).view())?,
+            None => self.ds.copy_from(0, dlast)?,
+        }
+        for (j, dropped) in dropped.iter().enumerate().rev() {
+            let layer = &layout.layers[j / 2];
+            let norm = if j % 2 == 0 { &layer.self_attn_layer_norm } else { &layer.final_layer_norm };
+            if !config.do_layer_norm_before {
+                self.dn.copy_from(0, ds)?;
+                norm_backward((ds, false), norm, dn, sequences.s[j + 1].view())?;
+            }
+            kernels.residual_backward(dy, ds, *dropped)?;
+            let n = sequences.n[j].view();
+            if j % 2 == 0 {
+                let dattended = self.dattended.view();
+                self.affine(&kernels, gradients, &layer.out_proj, dy, sequences.attended[j / 2].view(), d)?;
+                kernels.product_input(dattended, dy, weights.operand(&layer.out_proj.weight), d)?;
+                self.attention(weights, &kernels, config, sequences, j / 2)?;
+                self.affine(&kernels, gradients, &layer.qkv, self.dqkv.view(), n, d)?;
+                kernels.product_input(dn, self.dqkv.view(), weights.operand(&layer.qkv.weight), d)?;
+            } else {
+                let (inner, dinner) = (sequences.inner[j / 2].view(), self.dinner.view());
+                self.affine(&kernels, gradients, &layer.fc2, dy, inner, config.ffn_dim)?;
+                kernels.product_input(dinner, dy, weights.operand(&layer.fc2.weight), config.ffn_dim)?;
+                kernels.relu_backward(dinner, inner)?;
+                self.affine(&kernels, gradients, &layer.fc1, dinner, n, d)?;
+                kernels.product_input(dn, dinner, weights.operand(&layer.fc1.weight), d)?;
+            }
+            if config.do_layer_norm_before {
+                norm_backward((ds, true), norm, dn, sequences.s[j].view())?;
+            } else {
+                kernels.accumulate(ds, dn)?;
+            }
+        }
+        let positions = gradients.slice(layout.embed_positions.clone());
+        kernels.position_backward(positions, ds, (sequences.batch, sequences.time, POSITION_OFFSET), d)?;
+        let dtokens = match (&layout.projections, &sequences.tokens, &self.dtokens) {
+            (Some((project_in, _)), Some(tokens), Some(dtokens)) => {
+                kernels.cast(dy, ds)?;
+                kernels.product_weight((gradients.slice(project_in.clone()), false), dy, tokens.view(), width)?;
+                kernels.product_input(dtokens.view(), dy, weights.operand(project_in), width)?;
+                dtokens.view()
+            }
+            _ => ds,
+        };
+        let groups = (self.ids.view(), self.starts.view(), self.order.view(), self.distinct.view());
+        kernels.embedding_backward(gradients.slice(layout.embed_tokens.clone()), dtokens, groups, width)
+    }
+
+    /// Gradients of a linear map's weight and bias, for its input `x` `[R, inputs]`.
+    fn affine(
+        &self,
+        kernels: &Kernels<'_>,
+        gradients: &Buffer,
+        affine: &Affine,
+        dy: View<'_>,
+        x: View<'_>,
+        inputs: usize,
+    ) -> Result<(), GpuError> {
+        kernels.product_weight((gradients.slice(affine.weight.clone()), false), dy, x, inputs)?;
+        kernels.column_sums(gradients.slice(affine.bias.clone()), dy, self.parts.view())
+    }
+
+    /// From the gradient of the attended values to that of queries, keys and values: dV = P^T dO, dP = dO V^T,
+    /// dS = P * (dP - rowsum(P * dP)), dQ = dS K / sqrt(h), dK = dS^T Q / sqrt(h).
+    fn attention(
+        &self,
+        weights: &Weights<'_>,
+        kernels: &Kernels<'_>,
+        config: &OptConfig,
+        sequences: &Sequences,
+        layer: usize,
+    ) -> Result<(), GpuError> {
+        let (d, t, stride, dtype) = (config.hidden_size, sequences.time, sequences.stride, kernels.dtype);
+        let head = d / config.num_attention_heads;
+        let scale = 1.0 / (head as f32).sqrt();
+        let count = sequences.pairs.count();
+        let list = |number: usize| self.pairs.slice(number * count..(number + 1) * count);
+        let (dq, dk, dv, dout, ds) = (list(0), list(1), list(2), list(3), list(4));
+        let operand = |addresses, stride, transposed| BatchedOperand { addresses, dtype, stride, transposed };
+        let kept = |role: Role| sequences.pairs.of(role);
+        let products = |dims, a, b, c, scale| sequences.batched(weights, dims, a, b, c, scale);
+        let (p, dout_rows) = (operand(kept(Role::Probabilities(layer)), stride, true), operand(dout, d, false));
+        products((t, head, t), p, dout_rows, (dv, dtype, 3 * d), 1.0)?;
+        let v = operand(kept(Role::Value(layer)), 3 * d, true);
+        products((t, t, head), dout_rows, v, (kept(Role::Scores), Dtype::F32, stride), 1.0)?;
+        let what = (sequences.p[layer].view(), sequences.scores.view());
+        kernels.causal_softmax_backward(self.dscores.view(), what, (t, stride))?;
+        let (k, q) = (operand(kept(Role::Key(layer)), 3 * d, false), operand(kept(Role::Query(layer)), 3 * d, false));
+        products((t, head, t), operand(ds, stride, false), k, (dq, dtype, 3 * d), scale)?;
+        products((t, head, t), operand(ds, stride, true), q, (dk, dtype, 3 * d), scale)
+    }
+}
