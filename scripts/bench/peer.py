@@ -1,7 +1,7 @@
 """Times sigma-exp against transformers + PyTorch on the same work, in turns: on the CPU in f32, or with CUDA in f16.
 
     cargo build --release
-    python scripts/bench/peer.py [--size tiny|125m] [--device cpu|cuda] [--rounds 5] [--program PATH] [--out docs/benchmarks/NAME.md]
+    python scripts/bench/peer.py [--size tiny|125m] [--device cpu|cuda] [--rounds 5] [--jobs training,generation] [--program PATH] [--out docs/benchmarks/NAME.md]
 
 in a virtual environment with torch and transformers (scripts/goldens/requirements.txt). Each round runs ours, then the
 peer; the table shows medians, the ratio of the medians, and the peak memory of each process. The work:
@@ -180,6 +180,7 @@ def main():
     parser.add_argument("--size", choices=SHAPES, default="tiny")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--jobs", type=lambda text: text.split(","), default=["training", "generation", "encoder"])
     parser.add_argument("--program", type=Path, default=ROOT / "target/release/sigma-exp")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--peer", help=argparse.SUPPRESS)
@@ -197,7 +198,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         versions, _ = run([*again, "--prepare", folder])
-        for job in ["training", "generation"] + ["encoder"] * MINILM.exists():
+        for job in arguments.jobs:
+            if job == "encoder" and not MINILM.exists():
+                continue
             measured = {"sigma-exp": [], "peer": []}
             for _ in range(arguments.rounds):
                 measured["sigma-exp"].append(ours(arguments, job, folder))
