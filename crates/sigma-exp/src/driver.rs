@@ -3,12 +3,10 @@
 //! What is measured of generation t does not feed generation t + 1, so where there is room the measuring of t runs beside
 //! the making of t + 1: on a second device all of it, on one CUDA device the CPU's part. The numbers are the same.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use candle_core::Device;
@@ -17,12 +15,13 @@ use sigma_data::hash::{hash_blocks, hash_bytes};
 use sigma_data::jsonl;
 use sigma_data::seeds::Seeds;
 use sigma_model::Opt;
-use sigma_report::record::{self, MixtureRecord, RegenerationRecord, TrainingRecord};
+use sigma_report::record::MixtureRecord;
 use sigma_report::{Record, Setting};
 
 use crate::assets::Assets;
 use crate::base_evaluation::{self, SharedEvaluation};
-use crate::evaluation::{self, Evaluation, Means, inference_dtype};
+use crate::completion::{Made, Records, complete};
+use crate::evaluation::{self, Means, inference_dtype};
 use crate::mixture::{Mixture, RealText, mix};
 use crate::run_folder::{Draft, RunFolder};
 use crate::savepoint::Trained;
@@ -57,18 +56,6 @@ impl Checkpoint {
     }
 }
 
-/// A generation that has its weights and awaits its measurement.
-struct Made {
-    generation: u32,
-    draft: Draft,
-    starting: Option<(String, String)>,
-    weights: String,
-    blocks_hash: Option<String>,
-    mixture: MixtureRecord,
-    training: Option<TrainingRecord>,
-    regeneration: Option<RegenerationRecord>,
-}
-
 /// Runs every generation that is not among `records`, and returns the records of all.
 pub fn run(run: RunContext<'_>, records: Vec<Record>) -> Result<Vec<Record>> {
     let RunContext { experiment, folder, .. } = run;
@@ -81,7 +68,7 @@ pub fn run(run: RunContext<'_>, records: Vec<Record>) -> Result<Vec<Record>> {
     let next = last.map_or(1, |last| last + 1).max(1);
     let missing_base = records.first().is_none_or(|first| first.generation > 0).then_some(0);
     let mut pools = read_pools(run, next)?;
-    let records = Records(Mutex::new(records));
+    let records = Records::new(records);
 
     std::thread::scope(|scope| -> Result<()> {
         let mut measuring: Option<ScopedJoinHandle<'_, Result<()>>> = None;
@@ -109,27 +96,6 @@ pub fn run(run: RunContext<'_>, records: Vec<Record>) -> Result<Vec<Record>> {
     let records = records.all();
     results::write(folder, &records)?;
     Ok(records)
-}
-
-/// The records of all complete generations, in order; the thread that measures adds to them.
-struct Records(Mutex<Vec<Record>>);
-
-impl Records {
-    fn add(&self, record: Record) {
-        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        records.push(record);
-        records.sort_by_key(|record| record.generation);
-    }
-
-    fn all(&self) -> Vec<Record> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn note_trouble(&self, folder: &RunFolder, generation: u32, error: &anyhow::Error) {
-        if let Err(error) = results::note_trouble(folder, &self.all(), generation, error) {
-            tracing::warn!("metrics.csv does not say why generation {generation} could not be made: {error:#}");
-        }
-    }
 }
 
 fn wait(measuring: Option<ScopedJoinHandle<'_, Result<()>>>) -> Result<()> {
@@ -346,85 +312,36 @@ fn evaluate<'scope, 'run: 'scope>(
                 evaluation
             }
         };
-        commit(run, records, made, evaluation)?;
+        complete(run, records, made, evaluation)?;
         return Ok(None);
     }
     if let Some(name) = second_device {
         // a CUDA device belongs to the thread that opened it, so the model crosses over by way of the CPU
         let model = checkpoint.model.to_device(&Device::Cpu)?;
         let seeds = seeds.clone();
-        return Ok(Some(scope.spawn(move || {
+        let generation = made.generation;
+        let evaluate = move || {
             let device = &device::open(name).context("evaluation_device")?;
             let model = model.to_device(device)?;
             let encoder = &assets.encoder.on(experiment.encoder.max_tokens, device)?;
             let means = Means { experiment, assets, seeds: &seeds, encoder, device };
-            let answered = evaluation::answer(means, &model, &mut made.draft, made.generation)?;
+            let answered = evaluation::answer(means, &model, &mut made.draft, generation)?;
             let evaluation = evaluation::measure(experiment, &made.draft, &answered)?;
-            commit(run, records, made, evaluation)
+            complete(run, records, made, evaluation)
+        };
+        return Ok(Some(scope.spawn(move || {
+            let noted = evaluate().inspect_err(|error| records.note_trouble(run.folder, generation, error));
+            noted.with_context(|| format!("generation {generation}"))
         })));
     }
     let answered = evaluation::answer(means, &checkpoint.model, &mut made.draft, made.generation)?;
     let finish = move || {
         let evaluation = evaluation::measure(experiment, &made.draft, &answered)?;
-        commit(run, records, made, evaluation)
+        complete(run, records, made, evaluation)
     };
     if device.is_cuda() {
         return Ok(Some(scope.spawn(finish)));
     }
     finish()?;
     Ok(None)
-}
-
-/// Writes the record. With it the generation appears.
-fn commit(run: RunContext<'_>, records: &Records, made: Made, evaluation: Evaluation) -> Result<()> {
-    let RunContext { experiment, assets, folder, .. } = run;
-    let Evaluation { evaluation, embedding, measured, noise, perplexity } = evaluation;
-    let mut inputs = BTreeMap::from([
-        ("config".to_string(), hash_bytes(experiment.to_yaml()?.as_bytes())),
-        ("contexts".to_string(), assets.corpus.hash.clone()),
-        ("prompts".to_string(), assets.prompts_hash.clone()),
-        ("tokenizer".to_string(), assets.base.tokenizer.hash()),
-        ("encoder".to_string(), assets.encoder.hash.clone()),
-        ("base".to_string(), assets.base.hash.clone()),
-    ]);
-    if experiment.evaluation.perplexity {
-        inputs.insert("held_out".to_string(), hash_blocks(&assets.corpus.spare));
-    }
-    if let Some(hash) = made.blocks_hash {
-        inputs.insert("training_blocks".to_string(), hash);
-    }
-    let (starting_from, starting_weights) = made.starting.unzip();
-    let record = Record {
-        schema: record::SCHEMA,
-        generation: made.generation,
-        setting: experiment.setting,
-        starting_weights,
-        starting_from: starting_from.unwrap_or_else(|| "base".to_string()),
-        weights: made.weights,
-        inputs,
-        files: made.draft.files()?,
-        mixture: made.mixture,
-        training: made.training,
-        regeneration: made.regeneration,
-        evaluation,
-        embedding,
-        sigma: measured.sigma,
-        buckets: measured.buckets,
-        surface: measured.surface,
-        diversity: measured.diversity,
-        noise,
-        perplexity,
-        flags: measured.flags,
-        started: made.draft.save.started().to_string(),
-        finished: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-        seconds: made.draft.save.seconds(),
-    };
-    made.draft.commit(&record)?;
-    folder.retain(experiment.checkpoints.keep, record.generation)?;
-    records.add(record);
-    let records = records.all();
-    results::write(folder, &records)?;
-    results::refresh_page(folder, &results::report_options(experiment, assets));
-    results::announce(&records);
-    Ok(())
 }
