@@ -51,11 +51,11 @@ tiny = data / "models/opt-tiny"
 full = json.loads((tiny / "tokenizer.json").read_text())
 letters = {t: i for t, i in full["model"]["vocab"].items() if len(t) == 1 or t in ("</s>", "<pad>", "<s>", "<unk>")}
 full["model"].update(vocab=letters, merges=[])
-seed("tokenizer", "tokenizer", json.dumps(full).encode(), 0)
-seed("tokenizer", "vocab", json.dumps(letters).encode(), 1)
-seed("tokenizer", "merges", b"".join((tiny / "merges.txt").read_bytes().splitlines(True)[:30]), 2)
-seed("tokenizer", "config", (tiny / "tokenizer_config.json").read_bytes(), 3)
-seed("tokenizer", "special", (tiny / "special_tokens_map.json").read_bytes(), 4)
+seed("tokenizer", "vocab", json.dumps(letters).encode(), 0)
+seed("tokenizer", "merges", b"".join((tiny / "merges.txt").read_bytes().splitlines(True)[:30]), 1)
+seed("tokenizer", "config", (tiny / "tokenizer_config.json").read_bytes(), 2)
+seed("tokenizer", "special", (tiny / "special_tokens_map.json").read_bytes(), 3)
+seed("tokenizer", "tokenizer", json.dumps(full).encode(), 4)
 
 header = json.dumps({"w": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}).encode()
 seed("weights", "safetensors", struct.pack("<Q", len(header)) + header + bytes(16), 0)

@@ -6,22 +6,22 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use sigma_data::blocks::Block;
 use sigma_data::hash::{hash_blocks, hash_bytes};
 use sigma_data::jsonl;
 use sigma_data::seeds::Seeds;
 use sigma_model::{Device, Opt};
-use sigma_report::record::{self, MixtureRecord, RegenerationRecord, TrainingRecord};
+use sigma_report::record::MixtureRecord;
 use sigma_report::{Record, Setting};
 
 use crate::assets::Assets;
 use crate::base_evaluation::{self, SharedEvaluation};
-use crate::evaluation::{self, Evaluation, Means, inference_dtype};
+use crate::completion::{Made, Records, complete, wait};
+use crate::evaluation::{self, Means, inference_dtype};
 use crate::mixture::{Mixture, RealText, mix};
 use crate::run_folder::{self, Draft, MODEL, RunFolder};
 use crate::savepoint::Trained;
@@ -56,20 +56,6 @@ impl Checkpoint {
     }
 }
 
-/// A generation that has its weights and awaits its measurement.
-struct Made<'scope> {
-    generation: u32,
-    draft: Draft,
-    /// The thread that brings the weights to the disk, while they are already in use.
-    writing: Option<ScopedJoinHandle<'scope, Result<()>>>,
-    starting: Option<(String, String)>,
-    weights: String,
-    blocks_hash: Option<String>,
-    mixture: MixtureRecord,
-    training: Option<TrainingRecord>,
-    regeneration: Option<RegenerationRecord>,
-}
-
 /// Runs every generation that is not among `records`, and returns the records of all.
 pub fn run(run: RunContext<'_>, records: Vec<Record>) -> Result<Vec<Record>> {
     let RunContext { experiment, folder, .. } = run;
@@ -82,7 +68,7 @@ pub fn run(run: RunContext<'_>, records: Vec<Record>) -> Result<Vec<Record>> {
     let next = last.map_or(1, |last| last + 1).max(1);
     let missing_base = records.first().is_none_or(|first| first.generation > 0).then_some(0);
     let mut pools = read_pools(run, next)?;
-    let records = Records(Mutex::new(records));
+    let records = Records::new(records);
 
     std::thread::scope(|scope| -> Result<()> {
         let mut measuring: Option<ScopedJoinHandle<'_, Result<()>>> = None;
@@ -110,35 +96,6 @@ pub fn run(run: RunContext<'_>, records: Vec<Record>) -> Result<Vec<Record>> {
     let records = records.all();
     results::write(folder, &records)?;
     Ok(records)
-}
-
-/// The records of all complete generations, in order; the thread that measures adds to them.
-struct Records(Mutex<Vec<Record>>);
-
-impl Records {
-    fn add(&self, record: Record) {
-        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        records.push(record);
-        records.sort_by_key(|record| record.generation);
-    }
-
-    fn all(&self) -> Vec<Record> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn note_trouble(&self, folder: &RunFolder, generation: u32, error: &anyhow::Error) {
-        if let Err(error) = results::note_trouble(folder, &self.all(), generation, error) {
-            tracing::warn!("metrics.csv does not say why generation {generation} could not be made: {error:#}");
-        }
-    }
-}
-
-fn wait(measuring: Option<ScopedJoinHandle<'_, Result<()>>>) -> Result<()> {
-    match measuring.map(ScopedJoinHandle::join) {
-        Some(Ok(result)) => result,
-        Some(Err(_)) => Err(anyhow!("the measuring thread panicked; this is a defect in sigma-exp")),
-        None => Ok(()),
-    }
 }
 
 /// The checkpoint that the next generation begins from: the base, or the weights of the `last` complete one.
@@ -376,86 +333,36 @@ fn evaluate<'scope, 'run: 'scope>(
                 evaluation
             }
         };
-        commit(run, records, made, evaluation)?;
+        complete(run, records, made, evaluation)?;
         return Ok(None);
     }
     if let Some(name) = second_device {
         // from one GPU to another by way of the CPU
         let model = checkpoint.model.to_device(&Device::Cpu)?;
         let seeds = seeds.clone();
-        return Ok(Some(scope.spawn(move || {
+        let generation = made.generation;
+        let evaluate = move || {
             let device = &device::open(name).context("evaluation_device")?;
             let model = model.to_device(device)?;
             let encoder = &assets.encoder.on(experiment.encoder.max_tokens, device)?;
             let means = Means { experiment, assets, seeds: &seeds, encoder, device };
-            let answered = evaluation::answer(means, &model, &mut made.draft, made.generation)?;
+            let answered = evaluation::answer(means, &model, &mut made.draft, generation)?;
             let evaluation = evaluation::measure(experiment, &made.draft, &answered)?;
-            commit(run, records, made, evaluation)
+            complete(run, records, made, evaluation)
+        };
+        return Ok(Some(scope.spawn(move || {
+            let noted = evaluate().inspect_err(|error| records.note_trouble(run.folder, generation, error));
+            noted.with_context(|| format!("generation {generation}"))
         })));
     }
     let answered = evaluation::answer(means, &checkpoint.model, &mut made.draft, made.generation)?;
     let finish = move || {
         let evaluation = evaluation::measure(experiment, &made.draft, &answered)?;
-        commit(run, records, made, evaluation)
+        complete(run, records, made, evaluation)
     };
     if device.is_gpu() {
         return Ok(Some(scope.spawn(finish)));
     }
     finish()?;
     Ok(None)
-}
-
-/// Writes the record. With it the generation appears.
-fn commit(run: RunContext<'_>, records: &Records, made: Made<'_>, evaluation: Evaluation) -> Result<()> {
-    wait(made.writing).context("the weights")?;
-    let RunContext { experiment, assets, folder, .. } = run;
-    let Evaluation { evaluation, embedding, measured, noise, perplexity } = evaluation;
-    let mut inputs = BTreeMap::from([
-        ("config".to_string(), hash_bytes(experiment.to_yaml()?.as_bytes())),
-        ("contexts".to_string(), assets.corpus.hash.clone()),
-        ("prompts".to_string(), assets.prompts_hash.clone()),
-        ("tokenizer".to_string(), assets.base.tokenizer.hash()),
-        ("encoder".to_string(), assets.encoder.hash.clone()),
-        ("base".to_string(), assets.base.hash.clone()),
-    ]);
-    if experiment.evaluation.perplexity {
-        inputs.insert("held_out".to_string(), hash_blocks(&assets.corpus.spare));
-    }
-    if let Some(hash) = made.blocks_hash {
-        inputs.insert("training_blocks".to_string(), hash);
-    }
-    let (starting_from, starting_weights) = made.starting.unzip();
-    let record = Record {
-        schema: record::SCHEMA,
-        generation: made.generation,
-        setting: experiment.setting,
-        starting_weights,
-        starting_from: starting_from.unwrap_or_else(|| "base".to_string()),
-        weights: made.weights,
-        inputs,
-        files: made.draft.files()?,
-        mixture: made.mixture,
-        training: made.training,
-        regeneration: made.regeneration,
-        evaluation,
-        embedding,
-        sigma: measured.sigma,
-        buckets: measured.buckets,
-        surface: measured.surface,
-        diversity: measured.diversity,
-        noise,
-        perplexity,
-        flags: measured.flags,
-        started: made.draft.save.started(),
-        finished: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-        seconds: made.draft.save.seconds(),
-    };
-    made.draft.commit(&record)?;
-    folder.retain(experiment.checkpoints.keep, record.generation)?;
-    records.add(record);
-    let records = records.all();
-    results::write(folder, &records)?;
-    results::refresh_page(folder, &results::report_options(experiment, assets));
-    results::announce(&records);
-    Ok(())
 }

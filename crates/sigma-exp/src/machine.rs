@@ -12,6 +12,13 @@ pub fn program() -> ProgramEntry {
         version: env!("CARGO_PKG_VERSION").to_string(),
         commit: option_env!("SIGMA_EXP_COMMIT").map(str::to_string),
         dirty: option_env!("SIGMA_EXP_DIRTY") != Some("false"),
+        compiler: option_env!("SIGMA_EXP_COMPILER").map(str::to_string),
+        libraries: option_env!("SIGMA_EXP_LIBRARIES")
+            .unwrap_or_default()
+            .split_whitespace()
+            .filter_map(|entry| entry.split_once('='))
+            .map(|(name, version)| (name.to_string(), version.to_string()))
+            .collect(),
     }
 }
 

@@ -8,6 +8,7 @@ mod assets;
 mod base_evaluation;
 mod cli;
 mod commands;
+mod completion;
 mod device;
 mod diagnostics;
 mod driver;

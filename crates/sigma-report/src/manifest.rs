@@ -1,6 +1,7 @@
 //! `manifest.json`: what a run is, once per run folder: the experiment, the program and machine that made it, and the sources it read.
 //! It holds no numbers of the paper; those are in the records.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,12 @@ pub struct ProgramEntry {
     pub commit: Option<String>,
     /// Whether the tree differed from `commit` when built.
     pub dirty: bool,
+    /// `rustc 1.96.0 (...)`
+    #[serde(default)]
+    pub compiler: Option<String>,
+    /// Versions of the libraries that compute, by name.
+    #[serde(default)]
+    pub libraries: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -108,20 +108,27 @@ fn a_run_that_runs_out_of_memory_ends_the_same_later() {
     let (out, whole) = (dir.path().join("out"), dir.path().join("whole"));
     let more = [&SAVE_ALWAYS[..], &["--set", "training.epochs=3"]].concat();
     let mut begun = 0;
-    // of address space, in MB: from too little for a start to enough for a part of the work
-    for megabytes in [100, 180, 200, 220, 240, 260, 280, 300, 320] {
+    // of address space, in MB: from too little for a start to enough, and a little more each time
+    let mut megabytes = 100;
+    loop {
         let limited = format!("ulimit -c 0; ulimit -v {megabytes}000; exec \"$0\" \"$@\"");
         let status = Command::new("sh")
             .args(["-c", &limited, env!("CARGO_BIN_EXE_sigma-exp"), "run", "configs/demo_s2.yaml", "--out"])
             .arg(&out)
             .args(SMALL)
             .args(&more)
+            .env("RAYON_NUM_THREADS", "2")
             .current_dir(crate::root())
             .stderr(Stdio::null())
             .stdout(Stdio::null())
             .status()
             .unwrap();
-        begun += usize::from(!status.success() && out.join("manifest.json").exists());
+        if status.success() {
+            break;
+        }
+        assert!(megabytes < 16_000, "it does not start at all");
+        begun += usize::from(out.join("manifest.json").exists());
+        megabytes += megabytes / 10;
     }
     assert!(begun > 0, "a run of which nothing was cut off shows nothing");
     run_small("configs/demo_s2.yaml", &out, &more);

@@ -93,6 +93,31 @@ fn a_run_folder_holds_what_the_design_says() {
 }
 
 #[test]
+fn the_manifest_says_what_made_the_run_and_from_what() {
+    let dir = tempdir().unwrap();
+    let run = dir.path().join("run");
+    run_small("configs/demo_s2.yaml", &run, &["--set", "generations=0"]);
+    let manifest: Value = serde_json::from_str(&read(&run.join("manifest.json"))).unwrap();
+    let (program, machine, sources) = (&manifest["program"], &manifest["machine"], &manifest["sources"]);
+    assert_eq!(program["version"], env!("CARGO_PKG_VERSION"));
+    assert!(program["compiler"].as_str().unwrap().starts_with("rustc "));
+    for name in ["candle-core", "faer", "gemm", "pulp", "tokenizers"] {
+        let lock = read(&root().join("Cargo.lock"));
+        let version = program["libraries"][name].as_str().unwrap();
+        assert!(lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"")), "{name} {version}");
+    }
+    // outside of a checkout there is no commit
+    assert!(program["commit"].as_str().is_none_or(|commit| commit.len() == 40) && program["dirty"].is_boolean());
+    let machine_has = |key: &str| machine.as_object().unwrap().contains_key(key);
+    assert!(["os", "arch", "cpu", "cpu_features", "threads", "device", "gpu"].iter().all(|key| machine_has(key)));
+    assert_eq!(machine["device"], "cpu");
+    for source in ["model", "encoder", "corpus", "prompts"] {
+        assert_eq!(sources[source]["hash"].as_str().unwrap().len(), 64, "{source}");
+    }
+    assert_eq!(manifest["config_hash"], sigma_data::hash_bytes(read(&run.join("config.yaml")).as_bytes()));
+}
+
+#[test]
 fn the_same_config_gives_the_same_bytes_for_any_threads_batch_size_and_folder() {
     let dir = tempdir().unwrap();
     let plain = dir.path().join("plain");

@@ -195,7 +195,13 @@ pub(crate) fn manifest(setting: Setting, domain: &str) -> Manifest {
         generations: 50,
         seed: 42,
         created: "2026-01-02T03:04:00Z".into(),
-        program: ProgramEntry { version: "0.1.0".into(), commit: None, dirty: false },
+        program: ProgramEntry {
+            version: "0.1.0".into(),
+            commit: None,
+            dirty: false,
+            compiler: None,
+            libraries: Default::default(),
+        },
         machine: MachineEntry {
             os: "linux".into(),
             arch: "x86_64".into(),

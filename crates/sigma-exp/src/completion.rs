@@ -1,0 +1,120 @@
+//! How a generation that is made and measured becomes complete: its record is written, it appears in the run's folder, weights that are
+//! not kept go, and the tables and the page follow. And the records that a run has so far.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
+use std::time::SystemTime;
+
+use anyhow::{Result, anyhow};
+use sigma_data::hash::{hash_blocks, hash_bytes};
+use sigma_report::Record;
+use sigma_report::record::{self, MixtureRecord, RegenerationRecord, TrainingRecord};
+
+use crate::driver::RunContext;
+use crate::evaluation::Evaluation;
+use crate::results;
+use crate::run_folder::{Draft, RunFolder};
+
+/// A generation that has its weights and awaits its measurement.
+pub struct Made<'scope> {
+    pub generation: u32,
+    pub draft: Draft,
+    /// The thread that brings the weights to the disk, while they are already in use.
+    pub writing: Option<ScopedJoinHandle<'scope, Result<()>>>,
+    pub starting: Option<(String, String)>,
+    pub weights: String,
+    pub blocks_hash: Option<String>,
+    pub mixture: MixtureRecord,
+    pub training: Option<TrainingRecord>,
+    pub regeneration: Option<RegenerationRecord>,
+}
+
+/// The records of all complete generations, in order; the thread that measures adds to them.
+pub struct Records(Mutex<Vec<Record>>);
+
+impl Records {
+    pub fn new(records: Vec<Record>) -> Self {
+        Self(Mutex::new(records))
+    }
+
+    fn add(&self, record: Record) {
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        records.push(record);
+        records.sort_by_key(|record| record.generation);
+    }
+
+    pub fn all(&self) -> Vec<Record> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn note_trouble(&self, folder: &RunFolder, generation: u32, error: &anyhow::Error) {
+        if let Err(error) = results::note_trouble(folder, &self.all(), generation, error) {
+            tracing::warn!("metrics.csv does not say why generation {generation} could not be made: {error:#}");
+        }
+    }
+}
+
+/// The result of work in another thread, if there is any.
+pub fn wait(working: Option<ScopedJoinHandle<'_, Result<()>>>) -> Result<()> {
+    match working.map(ScopedJoinHandle::join) {
+        Some(Ok(result)) => result,
+        Some(Err(_)) => Err(anyhow!("a thread panicked; this is a defect in sigma-exp")),
+        None => Ok(()),
+    }
+}
+
+/// Writes the record. With it the generation appears.
+pub fn complete(run: RunContext<'_>, records: &Records, made: Made<'_>, evaluation: Evaluation) -> Result<()> {
+    wait(made.writing)?;
+    let RunContext { experiment, assets, folder, .. } = run;
+    let Evaluation { evaluation, embedding, measured, noise, perplexity } = evaluation;
+    let mut inputs = BTreeMap::from([
+        ("config".to_string(), hash_bytes(experiment.to_yaml()?.as_bytes())),
+        ("contexts".to_string(), assets.corpus.hash.clone()),
+        ("prompts".to_string(), assets.prompts_hash.clone()),
+        ("tokenizer".to_string(), assets.base.tokenizer.hash()),
+        ("encoder".to_string(), assets.encoder.hash.clone()),
+        ("base".to_string(), assets.base.hash.clone()),
+    ]);
+    if experiment.evaluation.perplexity {
+        inputs.insert("held_out".to_string(), hash_blocks(&assets.corpus.spare));
+    }
+    if let Some(hash) = made.blocks_hash {
+        inputs.insert("training_blocks".to_string(), hash);
+    }
+    let (starting_from, starting_weights) = made.starting.unzip();
+    let record = Record {
+        schema: record::SCHEMA,
+        generation: made.generation,
+        setting: experiment.setting,
+        starting_weights,
+        starting_from: starting_from.unwrap_or_else(|| "base".to_string()),
+        weights: made.weights,
+        inputs,
+        files: made.draft.files()?,
+        mixture: made.mixture,
+        training: made.training,
+        regeneration: made.regeneration,
+        evaluation,
+        embedding,
+        sigma: measured.sigma,
+        buckets: measured.buckets,
+        surface: measured.surface,
+        diversity: measured.diversity,
+        noise,
+        perplexity,
+        flags: measured.flags,
+        started: made.draft.save.started(),
+        finished: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        seconds: made.draft.save.seconds(),
+    };
+    made.draft.commit(&record)?;
+    folder.retain(experiment.checkpoints.keep, record.generation)?;
+    records.add(record);
+    let records = records.all();
+    results::write(folder, &records)?;
+    results::refresh_page(folder, &results::report_options(experiment, assets));
+    results::announce(&records);
+    Ok(())
+}
