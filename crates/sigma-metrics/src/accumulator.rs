@@ -40,7 +40,7 @@ pub enum Precision {
     /// float32: fast. An eigenvalue is off by [`GramAccumulator::eigenvalue_error`].
     #[default]
     Single,
-    /// float64: the exact twin, at half the speed, for spectra with eigenvalues below that error.
+    /// float64: the exact twin, slower, for spectra with eigenvalues below that error.
     Double,
 }
 
