@@ -3,7 +3,7 @@
     cargo build --release
     python scripts/bench/gram.py [--rounds 9] [--rows 10000000] [--folder /tmp/gram] [--out docs/benchmarks/NAME.md]
 
-in a virtual environment with numpy. Each round runs ours, then NumPy, for every number of threads, each as a process of its own over
+in a virtual environment with numpy and threadpoolctl. Each round runs ours, then NumPy, for every number of threads, each as a process of its own over
 the same four shards (the same file four times, so that it is in the page cache); the tables show medians. Two clocks:
 
   products     ours: inside the accumulator, with finite checks, energies, the sum of unit rows and float64 sums; NumPy: X.T @ X alone,
@@ -57,12 +57,16 @@ def generate(folder, shards, rows, d):
     for i in range(shards):
         np.save(folder / f"{i:03}.npy", x)
         x = np.roll(x, 1, axis=1)
-    print(f"NumPy {np.__version__}")
+    from threadpoolctl import threadpool_info
+
+    blas = next(pool for pool in threadpool_info() if pool["user_api"] == "blas")
+    print(f"NumPy {np.__version__} with {blas['internal_api']} {blas['version']}, its kernels for {blas.get('architecture', '?')}")
 
 
 def run(command, threads=None):
     """Output of a command and its peak memory in MB."""
-    environment = dict(os.environ)
+    # without what may have been set for another program: OpenBLAS picks the kernels for this CPU and sees its caches
+    environment = {name: value for name, value in os.environ.items() if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
     if threads:
         environment |= {"RAYON_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
@@ -135,7 +139,7 @@ def main():
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     text = f"""# Gram matrices of streamed embeddings, {datetime.date.today()}
 
-{os.cpu_count()} x {cpu.group(1) if cpu else "?"}; {version.strip()} with its OpenBLAS; float32, rows of width {d}; medians of
+{os.cpu_count()} x {cpu.group(1) if cpu else "?"}; {version.strip()}; float32, rows of width {d}; medians of
 {arguments.rounds} rounds in turns (`scripts/bench/gram.py`). The machine was shared with other work: the load average was {min(loads):.1f} to
 {max(loads):.1f} in these minutes, which costs a library whose threads wait for each other more than one whose threads do not.
 

@@ -1,13 +1,13 @@
 """Times sigma-exp against transformers + PyTorch on the same work, in turns: on the CPU in f32, or with CUDA in f16.
 
     cargo build --release
-    python scripts/bench/peer.py [--size tiny|125m] [--device cpu|cuda] [--rounds 5] [--program PATH] [--out docs/benchmarks/NAME.md]
+    python scripts/bench/peer.py [--size tiny|125m] [--device cpu|cuda] [--jobs training,generation,encoder] [--rounds 5] [--program PATH] [--out docs/benchmarks/NAME.md]
 
 in a virtual environment with torch and transformers (scripts/goldens/requirements.txt). Each round runs ours, then the
 peer; the table shows medians, the ratio of the medians, and the peak memory of each process. The work:
 
   training     batches of 16 blocks of 64 tokens, AdamW, clipping, dropout 0.1
-  generation   32 prompts of 65 tokens (ours) or 64 (the peer) continued by 64, nucleus 0.95, eos suppressed
+  generation   32 prompts (512 with CUDA) of 65 tokens (ours) or 64 (the peer) continued by 64, nucleus 0.95, eos suppressed
   encoder      512 texts of the corpus, 40 to 400 characters each, by data/models/all-MiniLM-L6-v2 where it is there
                (scripts/fetch_minilm.sh); the peer is transformers' BertModel over texts sorted by length, mean-pooled
 
@@ -35,6 +35,8 @@ SHAPES = {
 }
 STEPS = {"tiny": 100, "125m": 4}
 STEPS_ON_CUDA = 40
+# texts that are written together
+ROWS = {"cpu": 32, "cuda": 512}
 MINILM = ROOT / "data/models/all-MiniLM-L6-v2"
 
 
@@ -91,14 +93,15 @@ def peer_generation(arguments, device):
     config = OPTConfig(**SHAPES[arguments.size])
     model = OPTForCausalLM(config).to(device).eval()
     model = model.half() if device.type == "cuda" else model
-    ids = torch.randint(4, config.vocab_size, (32, 64), device=device)
+    rows = ROWS[arguments.device]
+    ids = torch.randint(4, config.vocab_size, (rows, 64), device=device)
 
     def generate(new):
         with torch.inference_mode():
             model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=True, top_p=0.95, top_k=0,
                            max_new_tokens=new, min_new_tokens=new, eos_token_id=None, pad_token_id=1)
 
-    return lambda: (generate(2), generate(2)), lambda: generate(64), 32 * 64
+    return lambda: (generate(2), generate(2)), lambda: generate(64), rows * 64
 
 
 def peer_encoder(arguments, device):
@@ -140,7 +143,7 @@ def ours(arguments, job, folder):
         command = ["finetune", *common, *model, "--blocks", folder / "blocks.jsonl", "--out", out]
     elif job == "generation":
         command = ["generate", *common, *model, "--as", "regeneration", "--prompts", folder / "contexts.jsonl",
-                   "--out", folder / "pool.jsonl"]
+                   "--set", f"regeneration.batch_size={ROWS[arguments.device]}", "--out", folder / "pool.jsonl"]
     else:
         command = ["embed", *common, "--set", f"encoder.source={MINILM}", "--texts", folder / "texts.jsonl",
                    "--out", folder / "rows.npy"]
@@ -162,11 +165,16 @@ def prepare(arguments, folder):
     torch.manual_seed(0)
     config = OPTConfig(**SHAPES[arguments.size])
     OPTForCausalLM(config).save_pretrained(folder / "model")
-    # any tokenizer will do whose ids the model has
-    for name in ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"]:
+    # the bundled tokenizer, filled up to the model's vocabulary with words that no merge makes
+    tokenizer = json.loads((ROOT / "data/models/opt-tiny/tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary.update({f"word{i}": i for i in range(len(vocabulary), config.vocab_size)})
+    (folder / "model/tokenizer.json").write_text(json.dumps(tokenizer))
+    (folder / "model/vocab.json").write_text(json.dumps(vocabulary))
+    for name in ["merges.txt", "tokenizer_config.json"]:
         shutil.copy(ROOT / "data/models/opt-tiny" / name, folder / "model" / name)
     random.seed(0)
-    for name, count in [("blocks", 16 * steps(arguments)), ("contexts", 32)]:
+    for name, count in [("blocks", 16 * steps(arguments)), ("contexts", ROWS[arguments.device])]:
         lines = [{"id": f"b{i}", "tokens": random.choices(range(4, 2048), k=64)} for i in range(count)]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     corpus = [json.loads(line)["text"] for line in open(ROOT / "data/fin/corpus.jsonl")]
@@ -180,6 +188,7 @@ def main():
     parser.add_argument("--size", choices=SHAPES, default="tiny")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--jobs", type=lambda text: text.split(","), default=["training", "generation", "encoder"])
     parser.add_argument("--program", type=Path, default=ROOT / "target/release/sigma-exp")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--peer", help=argparse.SUPPRESS)
@@ -197,7 +206,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         versions, _ = run([*again, "--prepare", folder])
-        for job in ["training", "generation"] + ["encoder"] * MINILM.exists():
+        for job in arguments.jobs:
+            if job == "encoder" and not MINILM.exists():
+                continue
             measured = {"sigma-exp": [], "peer": []}
             for _ in range(arguments.rounds):
                 measured["sigma-exp"].append(ours(arguments, job, folder))

@@ -13,7 +13,7 @@ use sigma_kernels::attention::{self, Sizes};
 use sigma_kernels::cached_attention::Cache;
 use sigma_kernels::cross_entropy::{self, Scratch};
 use sigma_kernels::dropout::Mask;
-use sigma_kernels::linear::{self, Threads};
+use sigma_kernels::linear::{self, Then, Threads};
 use sigma_kernels::packed::Packed;
 use sigma_kernels::{embedding, layer_norm, norm, relu, residual};
 
@@ -54,10 +54,17 @@ fn products(c: &mut Criterion) {
         let (x, w, mut y) = (values(TOKENS * d), values(ffn * d), vec![0f32; TOKENS * ffn]);
         let flops = 2 * TOKENS * d * ffn;
         bench(c, "linear::forward", shape, flops, || linear::forward(&mut y, black_box(&x), &w, d, Threads::All));
+        let bias = values(ffn);
+        bench(c, "linear::forward_then, bias and ReLU", shape, flops, || {
+            linear::forward_then(&mut y, black_box(&x), &w, d, Then::BiasRelu(&bias), Threads::All);
+        });
         let mut dx = vec![0f32; TOKENS * d];
         bench(c, "linear::backward_input", shape, flops, || linear::backward_input(&mut dx, black_box(&y), &w, d));
         let mut dw = vec![0f32; ffn * d];
         bench(c, "linear::backward_weight", shape, flops, || linear::backward_weight(&mut dw, black_box(&y), &x, d));
+        bench(c, "linear::backward_weight_first", shape, flops, || {
+            linear::backward_weight_first(&mut dw, black_box(&y), &x, d);
+        });
         let (x, mut y) = (&x[..DECODED_ROWS * d], vec![0f32; DECODED_ROWS * ffn]);
         let flops = 2 * DECODED_ROWS * d * ffn;
         let packed = Packed::new(&w, d);

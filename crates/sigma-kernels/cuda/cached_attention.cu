@@ -3,6 +3,8 @@
 // A row keeps its keys as `[heads, capacity / 32, width, 32]`: 32 tokens side by side for each dimension, so that a warp reads them
 // in one piece and a lane's score grows without sums across lanes. Values are `[heads, capacity, width]`.
 
+#include "scores.cuh"
+
 // Appends the key and value of the row's new token at position lens[row], and writes softmax(q k^T / sqrt(width)) v over the
 // tokens up to it. qkv `[rows, 3 heads width]` holds the rows' new queries, keys and values; `out` is `[rows, heads width]`.
 // The dynamic shared memory holds `capacity` scores and `width` query numbers for each warp.
@@ -37,20 +39,7 @@ __device__ void attend_to_cache(T* out, T* keys, T* values, const T* qkv, const 
             top = fmaxf(top, score);
         }
     }
-    top = warp_max(top);
-    float sum = 0.0f;
-    for (unsigned i = lane; i < n; i += 32) {
-        const float weight = expf(scores[i] - top);
-        scores[i] = weight;
-        sum += weight;
-    }
-    const float norm = 1.0f / warp_sum(sum);
-    __syncwarp();
-    for (unsigned i = lane; i < width; i += 32) {
-        float total = 0.0f;
-        for (unsigned token = 0; token < n; ++token) total = fmaf(scores[token], to_float(values[(size_t)token * width + i]), total);
-        out[(size_t)row * d + head * width + i] = from_float<T>(total * norm);
-    }
+    attend_by_scores(out + (size_t)row * d + head * width, scores, n, warp_max(top), values, width, width);
 }
 #define CACHED_ATTENTION(T)                                                                                             \
     (T* out, T* keys, T* values, const T* qkv, const unsigned* lens, unsigned rows, unsigned heads, unsigned width, \

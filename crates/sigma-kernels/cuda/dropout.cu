@@ -21,15 +21,3 @@ __device__ __forceinline__ DropoutPair dropout_pair(const unsigned long long* ke
     const unsigned long long threshold = (unsigned long long)(p * 4294967296.0), bits = mix(*key + pair);
     return {(bits & 0xFFFFFFFFull) >= threshold ? scale : 0.0f, (bits >> 32) >= threshold ? scale : 0.0f};
 }
-
-// In place: on an input, or in the backward pass on the gradient of the result. A thread handles a pair.
-template <typename T>
-__device__ void drop_out(T* x, unsigned n, const unsigned long long* key, double p) {
-    const unsigned pair = blockIdx.x * blockDim.x + threadIdx.x;
-    const DropoutPair factors = dropout_pair(key, p, pair);
-    const size_t i = 2 * (size_t)pair;
-    if (i < n) x[i] = from_float<T>(factors.first == 0.0f ? 0.0f : to_float(x[i]) * factors.first);
-    if (i + 1 < n) x[i + 1] = from_float<T>(factors.second == 0.0f ? 0.0f : to_float(x[i + 1]) * factors.second);
-}
-#define DROPOUT(T) (T* x, unsigned n, const unsigned long long* key, double p)
-KERNEL_TYPES(dropout, drop_out, DROPOUT, (x, n, key, p))

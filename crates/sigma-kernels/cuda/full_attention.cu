@@ -1,5 +1,7 @@
 // Attention of whole texts of different lengths in which every token sees every other, forward only. One warp per token and head.
 
+#include "scores.cuh"
+
 // out = softmax(q k^T / sqrt(width)) v per head. The tokens of all texts lie one after another in qkv `[tokens, 3 heads width]`;
 // those of token i's text are begins[i] .. ends[i]. The dynamic shared memory holds `longest` scores for each warp.
 template <typename T>
@@ -22,20 +24,7 @@ __device__ void attend_to_all(T* out, const T* qkv, const unsigned* begins, cons
         scores[i] = score * scale;
         top = fmaxf(top, score * scale);
     }
-    top = warp_max(top);
-    float sum = 0.0f;
-    for (unsigned i = lane; i < n; i += 32) {
-        const float weight = expf(scores[i] - top);
-        scores[i] = weight;
-        sum += weight;
-    }
-    const float norm = 1.0f / warp_sum(sum);
-    __syncwarp();
-    for (unsigned j = lane; j < width; j += 32) {
-        float total = 0.0f;
-        for (unsigned i = 0; i < n; ++i) total = fmaf(scores[i], to_float(v[(size_t)i * 3 * d + j]), total);
-        out[(size_t)token * d + head * width + j] = from_float<T>(total * norm);
-    }
+    attend_by_scores(out + (size_t)token * d + head * width, scores, n, warp_max(top), v, 3 * d, width);
 }
 #define FULL_ATTENTION(T)                                                                                                   \
     (T* out, const T* qkv, const unsigned* begins, const unsigned* ends, unsigned tokens, unsigned heads, unsigned width, \

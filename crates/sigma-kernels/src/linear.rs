@@ -81,8 +81,10 @@ fn weight_gradient(dw: &mut [f32], add: bool, dy: &[f32], x: &[f32], inputs: usi
 /// total += column sums of a row-major matrix with `total.len()` columns, each added from the first row to the last.
 pub fn add_column_sums(total: &mut [f32], matrix: &[f32]) {
     const WIDTH: usize = 64;
+    // waking a thread takes longer than this
+    const FEW: usize = 16_384;
     let columns = total.len();
-    total.par_chunks_mut(WIDTH).enumerate().for_each(|(chunk, total)| {
+    let sum = |(chunk, total): (usize, &mut [f32])| {
         lanes::vectorized(
             #[inline(always)]
             || {
@@ -92,7 +94,12 @@ pub fn add_column_sums(total: &mut [f32], matrix: &[f32]) {
                 }
             },
         );
-    });
+    };
+    if matrix.len() <= FEW {
+        total.chunks_mut(WIDTH).enumerate().for_each(sum);
+    } else {
+        total.par_chunks_mut(WIDTH).enumerate().for_each(sum);
+    }
 }
 
 /// y = x W^T + b by candle's matmul and broadcast addition, for x `[..., inputs]`; weight and bias are cast to x's dtype.

@@ -16,7 +16,7 @@ impl Shared {
         Self { pointer: slice.as_mut_ptr(), len: slice.len() }
     }
 
-    /// The address of element `offset`, for strided writes by gemm.
+    /// The address of element `offset`, for strided writes of a matrix.
     ///
     /// # Safety
     /// Everything written through it must stay inside the buffer and be disjoint from other writers' elements.

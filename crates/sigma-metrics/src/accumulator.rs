@@ -6,6 +6,8 @@
 //! the same bytes for every number of threads and however the rows are split into blocks.
 
 mod file;
+mod microkernel;
+mod panels;
 mod product;
 mod row_sums;
 

@@ -342,33 +342,15 @@ impl Kernels<'_> {
     /// y `[rows, outputs]` = x `[rows, inputs]` times the transpose of weight `[outputs, inputs]`.
     pub(crate) fn product(&self, y: View<'_>, x: View<'_>, weight: View<'_>, inputs: usize) -> Done {
         let (rows, outputs) = (x.len() / inputs, weight.len() / inputs);
-        self.gpu.gemm(&Gemm {
-            m: rows,
-            n: outputs,
-            k: inputs,
-            a: Operand { view: x, stride: inputs, transposed: false },
-            b: Operand { view: weight, stride: inputs, transposed: true },
-            c: y,
-            c_stride: outputs,
-            scale: 1.0,
-            accumulate: false,
-        })
+        let (a, b) = (as_stored(x, inputs), transposed(weight, inputs));
+        self.multiply((rows, outputs, inputs), a, b, (y, false))
     }
 
     /// dx `[rows, inputs]` = dy `[rows, outputs]` times weight `[outputs, inputs]`.
     pub(crate) fn product_input(&self, dx: View<'_>, dy: View<'_>, weight: View<'_>, inputs: usize) -> Done {
         let outputs = weight.len() / inputs;
-        self.gpu.gemm(&Gemm {
-            m: dy.len() / outputs,
-            n: inputs,
-            k: outputs,
-            a: Operand { view: dy, stride: outputs, transposed: false },
-            b: Operand { view: weight, stride: inputs, transposed: false },
-            c: dx,
-            c_stride: inputs,
-            scale: 1.0,
-            accumulate: false,
-        })
+        let (a, b) = (as_stored(dy, outputs), as_stored(weight, inputs));
+        self.multiply((dy.len() / outputs, inputs, outputs), a, b, (dx, false))
     }
 
     /// dweight `[outputs, inputs]` = (or +=) the transpose of dy `[rows, outputs]` times x `[rows, inputs]`.
@@ -380,16 +362,27 @@ impl Kernels<'_> {
         inputs: usize,
     ) -> Done {
         let (outputs, rows) = (dweight.len() / inputs, x.len() / inputs);
-        self.gpu.gemm(&Gemm {
-            m: outputs,
-            n: inputs,
-            k: rows,
-            a: Operand { view: dy, stride: outputs, transposed: true },
-            b: Operand { view: x, stride: inputs, transposed: false },
-            c: dweight,
-            c_stride: inputs,
-            scale: 1.0,
-            accumulate,
-        })
+        let (a, b) = (transposed(dy, outputs), as_stored(x, inputs));
+        self.multiply((outputs, inputs, rows), a, b, (dweight, accumulate))
     }
+
+    /// c `[m, n]` = (or +=) a `[m, k]` times b `[k, n]`.
+    fn multiply(
+        &self,
+        (m, n, k): (usize, usize, usize),
+        a: Operand<'_>,
+        b: Operand<'_>,
+        (c, accumulate): (View<'_>, bool),
+    ) -> Done {
+        self.gpu.gemm(&Gemm { m, n, k, a, b, c, c_stride: n, scale: 1.0, accumulate })
+    }
+}
+
+fn as_stored(view: View<'_>, stride: usize) -> Operand<'_> {
+    Operand { view, stride, transposed: false }
+}
+
+/// The transpose of what is stored.
+fn transposed(view: View<'_>, stride: usize) -> Operand<'_> {
+    Operand { view, stride, transposed: true }
 }

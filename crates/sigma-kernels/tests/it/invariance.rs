@@ -142,7 +142,10 @@ fn results_and_gradients_have_the_same_bits_on_one_two_and_five_threads() {
         let (mut din, mut dwide) = (vec![0f32; 150 * 64], vec![0f32; 192 * 64]);
         linear::backward_input(&mut din, &dqkv, &values(192 * 64, 5), 64);
         linear::backward_weight(&mut dwide, &dqkv, &h, 64);
-        (loss, dw, dx, dg, db, din, dwide)
+        // more outputs than are read as they lie
+        let (dy, mut dlarge) = (values(150 * 600, 6), vec![0f32; 600 * 64]);
+        linear::backward_weight(&mut dlarge, &dy, &h, 64);
+        (loss, dw, dx, dg, db, din, dwide, dlarge)
     };
     let on = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run);
     let one = on(1);

@@ -4,7 +4,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use sigma_kernels::attention::Sizes;
 use sigma_kernels::cached_attention::{Cache, Columns};
 use sigma_kernels::dropout::Mask;
-use sigma_kernels::linear::Threads;
+use sigma_kernels::linear::{Then, Threads};
+use sigma_kernels::packed::Packed;
 use sigma_kernels::{
     adamw, attention, bias, bidirectional_attention, cross_entropy, dropout, embedding, gelu, layer_norm, linear, norm,
     relu, residual, residual_norm,
@@ -19,9 +20,18 @@ fn close(name: &str, a: &[f32], b: &[f32], tolerance: f32) {
 
 #[test]
 fn linear_equals_its_reference() {
-    // 1030 terms of size up to 1: a sum of that many f32 products
-    for (rows, inputs, outputs) in [(1, 1, 1), (1, 31, 33), (3, 769, 5), (40, 600, 70), (128, 128, 512), (2, 1030, 300)]
-    {
+    // 1030 terms of size up to 1: a sum of that many f32 products. More than 512 outputs, and more or fewer of them than inputs, are
+    // rearranged in other ways for the gradient of the weight
+    for (rows, inputs, outputs) in [
+        (1, 1, 1),
+        (1, 31, 33),
+        (3, 769, 5),
+        (40, 600, 70),
+        (128, 128, 512),
+        (2, 1030, 300),
+        (530, 70, 601),
+        (40, 700, 601),
+    ] {
         let (x, w, b) = (values(rows * inputs, 1), values(outputs * inputs, 2), values(outputs, 3));
         let dy = values(rows * outputs, 4);
         let shapes: [(&[f32], &[usize]); 3] = [(&x, &[rows, inputs]), (&w, &[outputs, inputs]), (&b, &[outputs])];
@@ -44,6 +54,44 @@ fn linear_equals_its_reference() {
         close("dw, added twice", &halved(&dw), &gradients[1], 5e-6);
         close("db, added twice", &halved(&db), &gradients[2], 5e-6);
     }
+}
+
+#[test]
+fn a_bias_and_relu_in_the_products_pass_give_the_bits_of_passes_of_their_own() {
+    for (rows, inputs, outputs) in [(1, 5, 3), (9, 33, 70), (70, 600, 64), (13, 40, 2047)] {
+        let (mut x, w, b) = (values(rows * inputs, 1), values(outputs * inputs, 2), values(outputs, 3));
+        x[0] = f32::NAN;
+        let packed = Packed::new(&w, inputs);
+        let mut plain = vec![0f32; rows * outputs];
+        linear::forward(&mut plain, &x, &w, inputs, Threads::All);
+        for (then, mut expected) in [(Then::Bias(&b), plain.clone()), (Then::BiasRelu(&b), plain.clone())] {
+            match then {
+                Then::BiasRelu(b) => relu::forward(&mut expected, b),
+                _ => bias::add(&mut expected, &b),
+            }
+            let bits = |y: &[f32]| y.iter().map(|y| y.to_bits()).collect::<Vec<_>>();
+            let mut y = vec![0f32; rows * outputs];
+            linear::forward_then(&mut y, &x, &w, inputs, then, Threads::All);
+            assert!(y[0].is_nan() && bits(&y) == bits(&expected), "{rows} x {inputs} -> {outputs}, {then:?}");
+            y.fill(0.0);
+            packed.forward_then(&mut y, &x, then, Threads::One);
+            assert!(bits(&y) == bits(&expected), "packed, {rows} x {inputs} -> {outputs}, {then:?}");
+        }
+    }
+}
+
+#[test]
+fn the_first_gradient_of_a_weight_overwrites_what_was_there() {
+    for (rows, inputs, outputs) in [(1, 1, 1), (530, 70, 601), (40, 700, 601), (64, 33, 40)] {
+        let (x, dy) = (values(rows * inputs, 1), values(rows * outputs, 2));
+        let (mut added, mut first) = (vec![0f32; outputs * inputs], vec![f32::NAN; outputs * inputs]);
+        linear::backward_weight(&mut added, &dy, &x, inputs);
+        linear::backward_weight_first(&mut first, &dy, &x, inputs);
+        assert_eq!(first, added);
+    }
+    let mut none = vec![f32::NAN; 12];
+    linear::backward_weight_first(&mut none, &[], &[], 3);
+    assert_eq!(none, [0.0; 12]);
 }
 
 #[test]
@@ -313,7 +361,10 @@ fn lm_head_loss_equals_its_reference() {
         let shapes: [(&[f32], &[usize]); 2] = [(&x, &[rows, d]), (&w, &[vocabulary, d])];
         let (expected, gradients) = by_autograd(&shapes, None, |t| cross_entropy::reference(&t[0], &t[1], &labels));
         let (mut dx, mut dw, mut scratch) = (vec![f32::NAN; x.len()], vec![0f32; w.len()], Default::default());
+        let mut first = vec![f32::NAN; w.len()];
+        cross_entropy::loss_and_gradients(&mut dx, (&mut first, false), &x, &w, &labels, &mut scratch);
         let loss = cross_entropy::loss_and_gradients(&mut dx, (&mut dw, true), &x, &w, &labels, &mut scratch);
+        assert_eq!(first, dw, "what was there is overwritten");
         close("loss", &[loss], &expected, 2e-6);
         close("dx", &dx, &gradients[0], 5e-6);
         close("dw", &dw, &gradients[1], 5e-6);

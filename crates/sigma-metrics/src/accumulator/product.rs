@@ -8,11 +8,16 @@ use faer::linalg::matmul::triangular::{BlockStructure, matmul as triangular};
 use faer::{Accum, MatMut, MatRef, Par};
 
 use super::Precision;
+use super::microkernel::Product;
+use super::panels::Panels;
 use super::row_sums::RowSums;
 use crate::MetricsError;
 
 /// Rows per product in float32. An entry's rounding grows with the number of terms, and 384 x 256 values fit the cache.
 pub(super) const PIECE: usize = 256;
+
+/// Rows that are read, checked and rearranged while they are in the nearest cache.
+const NEAR: usize = 8;
 
 /// Widest side of a tile: what is below is one tile, whose upper half is not computed.
 const TILE: usize = 512;
@@ -58,25 +63,34 @@ impl Part {
         let (height, width) = (tile.rows.len(), tile.columns.len());
         let mut sum = vec![0f64; height * width];
         let mut row_sums = (tile.rows.start == 0).then(|| RowSums::new(d));
-        let (mut single, mut double) = (Vec::new(), Vec::new());
-        for (number, piece) in rows.chunks(PIECE * d).enumerate() {
-            if let Some(sums) = &mut row_sums {
-                sums.add(piece, first + (number * PIECE) as u64, precision)?;
-            }
-            let count = piece.len() / d;
-            match precision {
-                Precision::Single => {
-                    single.resize(height * width, 0f32);
-                    let columns = MatRef::from_column_major_slice(piece, d, count);
-                    let product = MatMut::from_column_major_slice_mut(&mut single, height, width);
-                    multiply(product, Accum::Replace, columns, tile);
-                    add(&mut sum, &single, height, tile.on_diagonal());
+        match precision {
+            Precision::Single => {
+                let mut left = Panels::<PIECE>::new(tile.columns.clone());
+                let mut below = (!tile.on_diagonal()).then(|| Panels::<PIECE>::new(tile.rows.clone()));
+                for (number, piece) in rows.chunks(PIECE * d).enumerate() {
+                    left.clear();
+                    below.iter_mut().for_each(Panels::clear);
+                    for (near, rows) in piece.chunks(NEAR * d).enumerate() {
+                        if let Some(sums) = &mut row_sums {
+                            sums.add(rows, first + (number * PIECE + near * NEAR) as u64, precision)?;
+                        }
+                        left.push(rows, d);
+                        below.iter_mut().for_each(|below| below.push(rows, d));
+                    }
+                    let (rows, lower) = (below.as_ref().unwrap_or(&left), below.is_none());
+                    pulp::Arch::new().dispatch(Product { rows, columns: &left, lower, sum: &mut sum });
                 }
-                Precision::Double => {
+            }
+            Precision::Double => {
+                let mut double = Vec::new();
+                for (number, piece) in rows.chunks(PIECE * d).enumerate() {
+                    if let Some(sums) = &mut row_sums {
+                        sums.add(piece, first + (number * PIECE) as u64, precision)?;
+                    }
                     double.clear();
                     double.extend(piece.iter().copied().map(f64::from));
-                    let columns = MatRef::from_column_major_slice(&double, d, count);
-                    multiply(MatMut::from_column_major_slice_mut(&mut sum, height, width), Accum::Add, columns, tile);
+                    let columns = MatRef::from_column_major_slice(&double, d, piece.len() / d);
+                    multiply(MatMut::from_column_major_slice_mut(&mut sum, height, width), columns, tile);
                 }
             }
         }
@@ -97,30 +111,14 @@ impl Part {
     }
 }
 
-/// The tile of `columns` times its transpose, where the rows are the columns of a d x count matrix.
-fn multiply<T: faer::traits::ComplexField>(into: MatMut<'_, T>, accum: Accum, columns: MatRef<'_, T>, tile: &Tile) {
+/// into += the tile of `columns` times its transpose, where the rows are the columns of a d x count matrix.
+fn multiply(into: MatMut<'_, f64>, columns: MatRef<'_, f64>, tile: &Tile) {
     let left = columns.subrows(tile.rows.start, tile.rows.len());
     let right = columns.subrows(tile.columns.start, tile.columns.len()).transpose();
-    let one = faer::traits::math_utils::one::<T>();
     if tile.on_diagonal() {
         let full = BlockStructure::Rectangular;
-        triangular(into, BlockStructure::TriangularLower, accum, left, full, right, full, one, Par::Seq);
+        triangular(into, BlockStructure::TriangularLower, Accum::Add, left, full, right, full, 1.0, Par::Seq);
     } else {
-        matmul(into, accum, left, right, one, Par::Seq);
+        matmul(into, Accum::Add, left, right, 1.0, Par::Seq);
     }
-}
-
-/// sum += single, below and on the diagonal only if asked.
-fn add(sum: &mut [f64], single: &[f32], height: usize, lower: bool) {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for (j, (sum, single)) in sum.chunks_exact_mut(height).zip(single.chunks_exact(height)).enumerate() {
-                let from = if lower { j } else { 0 };
-                for (sum, value) in sum[from..].iter_mut().zip(&single[from..]) {
-                    *sum += f64::from(*value);
-                }
-            }
-        },
-    );
 }

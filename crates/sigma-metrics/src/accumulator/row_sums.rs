@@ -5,7 +5,10 @@ use super::Precision;
 use crate::MetricsError;
 
 /// Partial sums of one row, so that they vectorise in an order fixed by the source.
-const LANES: usize = 16;
+const LANES: usize = 32;
+
+/// Rows whose unit vectors are added in one pass over their sum.
+const TOGETHER: usize = 4;
 
 /// The largest ||v||^2 whose sums over a piece stay within float32.
 const SINGLE_ENERGY_LIMIT: f64 = 1e35;
@@ -48,19 +51,23 @@ impl RowSums {
             // squares of float32 cannot overflow float64: the energy is finite if and only if the values are
             Precision::Double => f64::MAX,
         };
-        for (index, row) in rows.chunks_exact(self.unit_sum.len()).enumerate() {
-            let energy = energy(row);
-            // not `energy > limit`, which NaN is not
-            if energy.is_nan() || energy > limit {
-                return Some((index, energy));
+        let d = self.unit_sum.len();
+        for (number, rows) in rows.chunks(TOGETHER * d).enumerate() {
+            let mut inverse_norms = [0.0; TOGETHER];
+            for (place, row) in rows.chunks_exact(d).enumerate() {
+                let energy = energy(row);
+                // not `energy > limit`, which NaN is not
+                if energy.is_nan() || energy > limit {
+                    return Some((number * TOGETHER + place, energy));
+                }
+                self.energy += energy;
+                self.largest_energy = self.largest_energy.max(energy);
+                if energy > 0.0 {
+                    inverse_norms[place] = energy.sqrt().recip();
+                    self.unit_rows += 1;
+                }
             }
-            self.energy += energy;
-            self.largest_energy = self.largest_energy.max(energy);
-            if energy > 0.0 {
-                let inverse_norm = energy.sqrt().recip();
-                add_scaled(&mut self.unit_sum, row, inverse_norm);
-                self.unit_rows += 1;
-            }
+            pulp::Arch::new().dispatch(AddScaled { sum: &mut self.unit_sum, rows, factors: inverse_norms });
         }
         None
     }
@@ -102,28 +109,52 @@ impl pulp::NullaryFnOnce for Energy<'_> {
         let (chunks, tail) = self.0.as_chunks::<LANES>();
         for values in chunks {
             for i in 0..LANES {
-                lanes[i] += f64::from(values[i]) * f64::from(values[i]);
+                lanes[i] = f64::from(values[i]).mul_add(f64::from(values[i]), lanes[i]);
             }
         }
-        let mut sum = 0.0;
-        for lane in lanes {
-            sum += lane;
+        // kept from looking through to the loop: the compiler would cut its vectors into the pairs that are added here
+        let mut lanes = std::hint::black_box(lanes);
+        let mut half = LANES / 2;
+        while half > 0 {
+            for i in 0..half {
+                lanes[i] += lanes[i + half];
+            }
+            half /= 2;
         }
-        for &value in tail {
-            sum += f64::from(value) * f64::from(value);
-        }
-        sum
+        tail.iter().fold(lanes[0], |sum, &value| f64::from(value).mul_add(f64::from(value), sum))
     }
 }
 
-/// sum += factor * row.
-fn add_scaled(sum: &mut [f64], row: &[f32], factor: f64) {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for (sum, &value) in sum.iter_mut().zip(row) {
-                *sum += f64::from(value) * factor;
+/// sum += factor * row for each row, one after another.
+struct AddScaled<'a> {
+    sum: &'a mut [f64],
+    rows: &'a [f32],
+    factors: [f64; TOGETHER],
+}
+
+impl pulp::NullaryFnOnce for AddScaled<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { sum, rows, factors } = self;
+        let width = sum.len();
+        if rows.len() == TOGETHER * width {
+            let (one, rest) = rows.split_at(width);
+            let (two, rest) = rest.split_at(width);
+            let (three, four) = rest.split_at(width);
+            for ((((sum, a), b), c), d) in sum.iter_mut().zip(one).zip(two).zip(three).zip(four) {
+                *sum = f64::from(*a).mul_add(factors[0], *sum);
+                *sum = f64::from(*b).mul_add(factors[1], *sum);
+                *sum = f64::from(*c).mul_add(factors[2], *sum);
+                *sum = f64::from(*d).mul_add(factors[3], *sum);
             }
-        },
-    );
+            return;
+        }
+        for (row, factor) in rows.chunks_exact(width).zip(factors) {
+            for (sum, value) in sum.iter_mut().zip(row) {
+                *sum = f64::from(*value).mul_add(factor, *sum);
+            }
+        }
+    }
 }

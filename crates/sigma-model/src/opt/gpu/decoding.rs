@@ -5,6 +5,7 @@
 
 use sigma_kernels::gpu::{Arg, Buffer, Dtype, GpuError, Graph};
 
+use super::rows::State;
 use super::{GpuParameters, Weights as Operands};
 use crate::ModelError;
 use crate::launches::Kernels;
@@ -54,8 +55,6 @@ pub enum RowState {
 }
 
 impl RowState {
-    const IDLE: u32 = 4;
-
     fn of(number: u32) -> Self {
         match number {
             0 => RowState::Running,
@@ -105,35 +104,6 @@ struct Space {
     logits: Buffer,
 }
 
-/// What is known of each row, on the device and as it was last seen or is to be written.
-#[derive(Debug)]
-struct State {
-    prompts: Buffer,
-    prompt_lens: Buffer,
-    keys: Buffer,
-    drawn: Buffer,
-    lens: Buffer,
-    next: Buffer,
-    states: Buffer,
-    counts: Buffer,
-    written: Buffer,
-    host: Host,
-}
-
-#[derive(Debug, Default)]
-struct Host {
-    prompts: Vec<u32>,
-    prompt_lens: Vec<u32>,
-    keys: Vec<u32>,
-    drawn: Vec<u64>,
-    lens: Vec<u32>,
-    next: Vec<u32>,
-    states: Vec<u32>,
-    counts: Vec<u32>,
-    /// Whether the device has not seen the above yet.
-    changed: bool,
-}
-
 impl Opt {
     /// Room for `rows` texts at a time, or as many as fit into the GPU's memory, with prompts of up to `longest` tokens.
     ///
@@ -152,7 +122,7 @@ impl Opt {
         let each = Space::bytes_per_row(config, parameters.dtype(), capacity);
         let rows = rows.min((free as f64 * MEMORY / each as f64) as usize).max(1);
         let space = Space::new(parameters, config, rows, capacity)?;
-        let state = State::new(parameters, rows, longest, sampling.max_new_tokens)?;
+        let state = State::new(&parameters.gpu, rows, longest, sampling.max_new_tokens)?;
         let (silent, drawing) = (Step::default(), Step::default());
         Ok(GpuDecoder { config, parameters, sampling, rows, capacity, longest, space, state, silent, drawing })
     }
@@ -347,68 +317,5 @@ impl Space {
             projected: projected()?,
             logits: gpu.alloc(Dtype::F32, rows * config.vocab_size)?,
         })
-    }
-}
-
-impl State {
-    fn new(parameters: &GpuParameters, rows: usize, longest: usize, room: usize) -> Result<Self, GpuError> {
-        let gpu = &parameters.gpu;
-        let numbers = |len: usize| gpu.alloc(Dtype::U32, len);
-        let host = Host {
-            prompts: vec![0; rows * longest],
-            prompt_lens: vec![1; rows],
-            keys: vec![0; 8 * rows],
-            drawn: vec![0; rows],
-            lens: vec![0; rows],
-            next: vec![0; rows],
-            states: vec![RowState::IDLE; rows],
-            counts: vec![0; rows],
-            changed: true,
-        };
-        Ok(Self {
-            prompts: numbers(rows * longest)?,
-            prompt_lens: numbers(rows)?,
-            keys: numbers(8 * rows)?,
-            drawn: gpu.alloc(Dtype::U64, rows)?,
-            lens: numbers(rows)?,
-            next: numbers(rows)?,
-            states: numbers(rows)?,
-            counts: numbers(rows)?,
-            written: numbers(rows * room)?,
-            host,
-        })
-    }
-
-    /// Tells the device what [`GpuDecoder::place`] has changed.
-    fn write(&mut self) -> Result<(), GpuError> {
-        let host = &mut self.host;
-        if !std::mem::take(&mut host.changed) {
-            return Ok(());
-        }
-        self.drawn.write(0, &host.drawn)?;
-        for (to, from) in [
-            (&self.prompts, &host.prompts),
-            (&self.prompt_lens, &host.prompt_lens),
-            (&self.keys, &host.keys),
-            (&self.lens, &host.lens),
-            (&self.next, &host.next),
-            (&self.states, &host.states),
-            (&self.counts, &host.counts),
-        ] {
-            to.write(0, from)?;
-        }
-        Ok(())
-    }
-
-    /// Looks at what the device has changed.
-    fn read(&mut self) -> Result<(), GpuError> {
-        let host = &mut self.host;
-        let rows = host.lens.len();
-        host.drawn = self.drawn.read(0..rows)?;
-        host.lens = self.lens.read(0..rows)?;
-        host.next = self.next.read(0..rows)?;
-        host.states = self.states.read(0..rows)?;
-        host.counts = self.counts.read(0..rows)?;
-        Ok(())
     }
 }

@@ -7,6 +7,7 @@
 mod backward;
 mod decoding;
 mod forward;
+mod rows;
 mod training;
 
 use std::ops::Range;

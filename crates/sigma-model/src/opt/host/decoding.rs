@@ -3,6 +3,7 @@
 use sigma_kernels::cached_attention::Cache;
 use sigma_kernels::linear::{Then, Threads};
 use sigma_kernels::residual;
+use sigma_kernels::threads::on_a_worker;
 
 use super::{Inference, sized};
 use crate::opt::OptConfig;
@@ -62,8 +63,7 @@ impl HostCache {
     ) -> &[f32] {
         match self.threads {
             Threads::One => self.run(model, config, ids, new),
-            // on one of rayon's threads, so that none of the many short operations has to wake them from outside
-            Threads::All => rayon::scope(|_| self.run(model, config, ids, new)),
+            Threads::All => on_a_worker(|| self.run(model, config, ids, new)),
         }
     }
 

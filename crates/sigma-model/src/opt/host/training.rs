@@ -9,6 +9,7 @@ use std::ops::Range;
 use sigma_kernels::attention::{self, Sizes};
 use sigma_kernels::dropout::Mask;
 use sigma_kernels::linear::{self, Then, Threads};
+use sigma_kernels::threads::on_a_worker;
 use sigma_kernels::{cross_entropy, embedding, layer_norm, relu, residual};
 
 use super::sized;
@@ -96,8 +97,7 @@ impl HostTraining {
             }
             _ => vec![None; 2 * config.num_hidden_layers],
         };
-        // on one of rayon's threads, so that none of the many short operations has to wake them from outside
-        let loss = rayon::scope(|_| {
+        let loss = on_a_worker(|| {
             self.forward(inputs, sizes, &masks);
             clear_sums(&mut self.gradients, &self.parameters.layout);
             let loss = self.head(labels);

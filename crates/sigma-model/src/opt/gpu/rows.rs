@@ -1,0 +1,99 @@
+//! What is known of the rows of a decoder: prompts, streams and progress, on the device as a step reads and changes them, and on the
+//! host as they were last seen or are to be written. It knows nothing of models.
+
+use sigma_kernels::gpu::{Buffer, Dtype, Gpu, GpuError};
+
+/// The number of an idle row's state in `nucleus.cu`.
+const IDLE: u32 = 4;
+
+/// What is known of each row, on the device and as it was last seen or is to be written.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) prompts: Buffer,
+    pub(super) prompt_lens: Buffer,
+    pub(super) keys: Buffer,
+    pub(super) drawn: Buffer,
+    pub(super) lens: Buffer,
+    pub(super) next: Buffer,
+    pub(super) states: Buffer,
+    pub(super) counts: Buffer,
+    pub(super) written: Buffer,
+    pub(super) host: Host,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Host {
+    pub(super) prompts: Vec<u32>,
+    pub(super) prompt_lens: Vec<u32>,
+    pub(super) keys: Vec<u32>,
+    pub(super) drawn: Vec<u64>,
+    pub(super) lens: Vec<u32>,
+    pub(super) next: Vec<u32>,
+    pub(super) states: Vec<u32>,
+    pub(super) counts: Vec<u32>,
+    /// Whether the device has not seen the above yet.
+    pub(super) changed: bool,
+}
+
+impl State {
+    /// Idle rows for prompts of up to `longest` tokens and `room` new ones.
+    pub(super) fn new(gpu: &Gpu, rows: usize, longest: usize, room: usize) -> Result<Self, GpuError> {
+        let numbers = |len: usize| gpu.alloc(Dtype::U32, len);
+        let host = Host {
+            prompts: vec![0; rows * longest],
+            prompt_lens: vec![1; rows],
+            keys: vec![0; 8 * rows],
+            drawn: vec![0; rows],
+            lens: vec![0; rows],
+            next: vec![0; rows],
+            states: vec![IDLE; rows],
+            counts: vec![0; rows],
+            changed: true,
+        };
+        Ok(Self {
+            prompts: numbers(rows * longest)?,
+            prompt_lens: numbers(rows)?,
+            keys: numbers(8 * rows)?,
+            drawn: gpu.alloc(Dtype::U64, rows)?,
+            lens: numbers(rows)?,
+            next: numbers(rows)?,
+            states: numbers(rows)?,
+            counts: numbers(rows)?,
+            written: numbers(rows * room)?,
+            host,
+        })
+    }
+
+    /// Tells the device what [`super::GpuDecoder::place`] has changed.
+    pub(super) fn write(&mut self) -> Result<(), GpuError> {
+        let host = &mut self.host;
+        if !std::mem::take(&mut host.changed) {
+            return Ok(());
+        }
+        self.drawn.write(0, &host.drawn)?;
+        for (to, from) in [
+            (&self.prompts, &host.prompts),
+            (&self.prompt_lens, &host.prompt_lens),
+            (&self.keys, &host.keys),
+            (&self.lens, &host.lens),
+            (&self.next, &host.next),
+            (&self.states, &host.states),
+            (&self.counts, &host.counts),
+        ] {
+            to.write(0, from)?;
+        }
+        Ok(())
+    }
+
+    /// Looks at what the device has changed.
+    pub(super) fn read(&mut self) -> Result<(), GpuError> {
+        let host = &mut self.host;
+        let rows = host.lens.len();
+        host.drawn = self.drawn.read(0..rows)?;
+        host.lens = self.lens.read(0..rows)?;
+        host.next = self.next.read(0..rows)?;
+        host.states = self.states.read(0..rows)?;
+        host.counts = self.counts.read(0..rows)?;
+        Ok(())
+    }
+}
