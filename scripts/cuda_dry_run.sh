@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The host's side of the CUDA device without a GPU: builds a stand-in for libcuda and libcublas (sigma-kernels/cuda/dry) and runs the
 # tests of the kernels and `sigma-exp selftest` through it. Needs nvcc. What only a GPU can show (its own arithmetic, the driver's compiler, speed) it does not.
+# A program built with --features cuda runs through it too: LD_LIBRARY_PATH=target/cuda-dry-run sigma-exp selftest --quick
 # On a machine with a GPU the same tests run on it: SIGMA_EXP_GPU=0 cargo test --release -p sigma-kernels --features cuda gpu
 set -euo pipefail
 cd "$(dirname "$0")/.."

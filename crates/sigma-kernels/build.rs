@@ -24,8 +24,10 @@ mod cuda {
         }
         let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("kernels.ptx");
         let capability = env::var("CUDA_COMPUTE_CAP").unwrap_or_else(|_| COMPUTE_CAPABILITY.to_owned());
+        let capability = capability.replace('.', "");
+        println!("cargo:rustc-env=SIGMA_COMPUTE_CAPABILITY={capability}");
         let mut nvcc = Command::new(nvcc());
-        nvcc.args(["--ptx", "-std=c++17", "-O3", &format!("-arch=compute_{}", capability.replace('.', ""))]);
+        nvcc.args(["--ptx", "-std=c++17", "-O3", &format!("-arch=compute_{capability}")]);
         if let Some(compiler) = env::var_os("NVCC_CCBIN") {
             nvcc.arg("-ccbin").arg(compiler);
         }

@@ -127,6 +127,8 @@ int cublasGemmBatchedEx(void* handle, int ta, int tb, int m, int n, int k, const
             const Product product = {ta, tb, m, n, k, scale, keep, reinterpret_cast<uint64_t>(a[i]),
                                      reinterpret_cast<uint64_t>(b[i]), reinterpret_cast<uint64_t>(c[i]),
                                      a_type, b_type, c_type, lda, ldb, ldc};
+            const uint64_t multiple = a_type == 0 || k % 2 != 0 ? 1 : k % 8 == 0 ? 16 : 4;
+            if ((product.a | product.b | product.c) % multiple != 0) return complain(716, "misaligned matrices in a batch");
             if (const int failed = multiply(product)) return failed;
         }
         return int(SUCCESS);

@@ -102,7 +102,11 @@ int cuDriverGetVersion(int* version) { *version = 13000; return SUCCESS; }
 int cuDeviceGetCount(int* count) { *count = 1; return SUCCESS; }
 int cuDeviceGet(int* device, int ordinal) { *device = ordinal; return ordinal == 0 ? SUCCESS : 101; }
 int cuDeviceGetName(char* name, int length, int) { snprintf(name, size_t(length), "dry GPU"); return SUCCESS; }
-int cuDeviceGetAttribute(int* value, int, int) { *value = 1; return SUCCESS; }
+// Compute capability 9.0, and 1 for whether there are memory pools.
+int cuDeviceGetAttribute(int* value, int attribute, int) {
+    *value = attribute == 75 ? 9 : attribute == 76 ? 0 : 1;
+    return SUCCESS;
+}
 int cuDevicePrimaryCtxRetain(void** context, int) { LOCK; contexts++; *context = &contexts; return SUCCESS; }
 int cuDevicePrimaryCtxRelease_v2(int) { LOCK; contexts--; return SUCCESS; }
 int cuCtxGetCurrent(void** context) { *context = current; return SUCCESS; }

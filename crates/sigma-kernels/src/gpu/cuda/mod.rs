@@ -85,6 +85,7 @@ pub(super) fn open(index: usize) -> Result<Box<dyn Device>, GpuError> {
 impl CudaDevice {
     fn new(index: usize) -> Result<Self, GpuError> {
         let context = CudaContext::new(index).map_err(failed("opening the device"))?;
+        check_capability(&context)?;
         // SAFETY: everything goes onto one stream
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().map_err(failed("making a stream"))?;
@@ -121,6 +122,19 @@ impl CudaDevice {
         });
         self.context.record_err(done);
     }
+}
+
+/// The driver's own message for kernels that were made for newer GPUs does not say so.
+fn check_capability(context: &CudaContext) -> Result<(), GpuError> {
+    const OPENING: &str = "opening the device";
+    let built_for: i32 = env!("SIGMA_COMPUTE_CAPABILITY").trim_end_matches(char::is_alphabetic).parse().unwrap_or(0);
+    let (major, minor) = context.compute_capability().map_err(failed(OPENING))?;
+    if 10 * major + minor >= built_for {
+        return Ok(());
+    }
+    let (needed, of) = (format!("{}.{}", built_for / 10, built_for % 10), format!("{major}.{minor}"));
+    let text = format!("its compute capability is {of}, and this program was built for {needed} (CUDA_COMPUTE_CAP)");
+    Err(GpuError::Driver { what: OPENING, text })
 }
 
 /// The device's pool of memory, told to keep what is freed instead of giving it back to the system at each synchronisation.
@@ -246,6 +260,13 @@ impl Device for CudaDevice {
         let reserved = self.pool_bytes(PoolAttribute::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT)?;
         let used = self.pool_bytes(PoolAttribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT)?;
         Ok((free as u64 + reserved.saturating_sub(used), total as u64))
+    }
+}
+
+impl Drop for CudaDevice {
+    fn drop(&mut self) {
+        // before the kernels and the workspace go
+        self.context.record_err(self.stream.synchronize());
     }
 }
 
