@@ -1,5 +1,5 @@
 //! Batched decoding: prompts of a batch are run at once, then one token of every row per step; rows that are finished
-//! leave the batch. Every request draws from its own stream, so its tokens depend on nothing else. This is the CPU's way; [`crate::on_gpu`]
+//! leave the batch. Every request draws from its own stream, so its tokens depend on nothing else. This is the CPU's way; `on_gpu.rs`
 //! is the other.
 
 use std::ops::ControlFlow;
