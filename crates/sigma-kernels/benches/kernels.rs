@@ -15,7 +15,7 @@ use sigma_kernels::cross_entropy::{self, Scratch};
 use sigma_kernels::dropout::Mask;
 use sigma_kernels::linear::{self, Then, Threads};
 use sigma_kernels::packed::Packed;
-use sigma_kernels::{embedding, layer_norm, norm, relu, residual};
+use sigma_kernels::{bidirectional_attention, embedding, gelu, layer_norm, norm, relu, residual, residual_norm};
 
 #[derive(Clone, Copy)]
 struct Shape {
@@ -170,5 +170,27 @@ fn optimizer(c: &mut Criterion) {
     }
 }
 
-criterion_group!(kernels, products, attention, head_and_table, rows, optimizer);
+/// What the sentence encoder adds, at all-MiniLM-L6-v2's sizes: six texts of 64 tokens, one group of a thread.
+fn encoder(c: &mut Criterion) {
+    const MINILM: Shape = Shape { name: "minilm", width: 384, ffn: 1536, heads: 12, vocabulary: 30_522 };
+    let Shape { width: d, ffn, heads, .. } = MINILM;
+    let lens = [TIME; 6];
+    let tokens = lens.iter().sum::<usize>();
+    let (mut qkv, bias, mut out) = (values(tokens * 3 * d), values(3 * d), vec![0f32; tokens * d]);
+    let mut scores = Vec::new();
+    bench(c, "bidirectional_attention", MINILM, 4 * tokens * TIME * d, || {
+        bidirectional_attention::forward(black_box(&mut out), &mut qkv, &bias, &lens, heads, &mut scores);
+        // the bias is added in place at every call
+        qkv.iter_mut().for_each(|x| *x *= 0.5);
+    });
+    let (mut inner, bias) = (values(tokens * ffn), values(ffn));
+    bench(c, "gelu", MINILM, tokens * ffn, || gelu::forward(black_box(&mut inner), &bias));
+    let (mut x, y) = (values(tokens * d), values(tokens * d));
+    let (bias, weight, shift) = (values(d), values(d), values(d));
+    bench(c, "residual_norm", MINILM, tokens * d, || {
+        residual_norm::forward(black_box(&mut x), &y, &bias, (&weight, &shift), 1e-12)
+    });
+}
+
+criterion_group!(kernels, products, attention, head_and_table, rows, optimizer, encoder);
 criterion_main!(kernels);
