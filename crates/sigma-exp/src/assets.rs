@@ -159,6 +159,15 @@ impl Corpus {
         let LocalText { path, revision } = hub.text("corpus", text)?;
         let documents = read_documents(&path, config.text_column.as_deref(), config.id_column.as_deref())?;
         let contexts = slice(&documents, tokenizer, config.context_tokens, config.max_contexts)?;
+        let (found, batch) = (contexts.len(), experiment.training.batch_size);
+        if found < batch {
+            bail!(
+                "{} gives {found} contexts of {} tokens, fewer than training.batch_size {batch}, so an epoch would be one smaller \
+                 step: use more text, fewer corpus.context_tokens, a larger corpus.max_contexts, or a smaller batch",
+                path.display(),
+                config.context_tokens
+            );
+        }
         let mut spare = Vec::new();
         let needed = experiment.mixture.spare_contexts(contexts.len(), experiment.generations);
         if needed > 0 || experiment.evaluation.perplexity {

@@ -35,7 +35,10 @@ pub fn open(text: &str) -> Result<Device> {
                 Ok(Device::Cpu)
             }
         },
-        EMULATED => Ok(Device::Gpu(Gpu::open_emulated()?)),
+        EMULATED => match Gpu::open_emulated() {
+            Ok(gpu) => Ok(Device::Gpu(gpu)),
+            Err(_) => bail!("device `{EMULATED}` is for the tests, which are built with it; use cpu or cuda"),
+        },
         _ if !built_with_cuda() => {
             bail!("device `{text}`: this program was built without CUDA; build it with --features cuda (docs/gpu.md)")
         }

@@ -98,9 +98,6 @@ pub fn describe(experiment: &Experiment, assets: &Assets, device: &Device) -> Re
     );
     let most = if largest_set > n { " in the last generation" } else { " per generation" };
     line("training", format!("{steps} steps, {train_tokens} tokens{most}"));
-    if let Some(note) = few_contexts(experiment, assets) {
-        line("", format!("note: {note}"));
-    }
     line("writing", format!("{pool_tokens} pool tokens and at most {answer_tokens} answer tokens per generation"));
     line("measuring", format!("at most {windows} embedded blocks, {} observed", experiment.sigma.observed));
     if windows <= dim {
@@ -138,17 +135,6 @@ pub struct Disk {
     pub total: u64,
     /// Weights that lie there at the same time, at most.
     pub checkpoints: u64,
-}
-
-/// What is to be said of a corpus that gives less than one batch: the smaller step that it makes is seldom what was meant.
-pub fn few_contexts(experiment: &Experiment, assets: &Assets) -> Option<String> {
-    let (contexts, batch) = (assets.corpus.contexts.len(), experiment.training.batch_size);
-    (contexts < batch).then(|| {
-        format!(
-            "{contexts} contexts are fewer than training.batch_size {batch}, so an epoch is one smaller step; use more text, fewer \
-             corpus.context_tokens, or a smaller batch"
-        )
-    })
 }
 
 /// What `experiment` writes.

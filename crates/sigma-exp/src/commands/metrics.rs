@@ -94,11 +94,17 @@ fn measure_gram(first: &Path, arguments: &cli::Metrics, config: &SigmaConfig) ->
     show(first, &measured.sigma, baseline.as_ref(), extra, arguments.json)
 }
 
-/// Refuses more observed rows than there are, where they were `asked` for, and says where they are too few to span the space.
+/// Refuses more observed rows than there are, or too few to span the space, where a number was `asked` for; says where there are too
+/// few of them otherwise.
 fn check_observed(path: &Path, (rows, width): (usize, usize), observed: Observed, asked: bool) -> Result<()> {
     let seen = match observed {
         Observed::Count(count) if asked && count > rows => bail!(
             "{} has {rows} rows, but --observed asks for {count}: ask for at most {rows}, or for `all`",
+            path.display()
+        ),
+        Observed::Count(count) if asked && count <= width => bail!(
+            "{}: --observed asks for {count} rows of width {width}, which leave G_A singular or as good as that: ask for more than \
+             {width}, or for `all`",
             path.display()
         ),
         Observed::Count(count) => count.min(rows),

@@ -79,9 +79,6 @@ pub fn run(
     log::write_to(&path.join(LOG))?;
 
     folder.sweep()?;
-    if let Some(note) = plan::few_contexts(experiment, &assets) {
-        tracing::warn!("corpus: {note}");
-    }
     plan::disk(experiment, &assets).warn_if_short(path);
     let records = integrity::repair(&folder, experiment.generations)?;
     if Stopped::forget(path)? {

@@ -81,6 +81,12 @@ fn embeddings_that_can_not_be_measured_are_refused_by_file_and_row() {
             &["--observed", "5"],
             &["rows.npy", "4 rows", "5", "`all`"],
         ),
+        metrics(
+            "no more observed rows than dimensions",
+            units(8, 4),
+            &["--observed", "4"],
+            &["rows.npy", "4 rows", "more than 4", "`all`"],
+        ),
         metrics("fewer blocks than rows", units(4, 4), &["--total", "2"], &["2", "4"]),
         metrics("a baseline of another width", units(4, 4), &["--baseline", "WIDER"], &["4", "5", "encoder"]),
         case("no such file", |_| words(&["metrics", "--embeddings", "none.npy"]), &["none.npy"]),

@@ -6,7 +6,7 @@ use std::path::Path;
 use tempfile::tempdir;
 
 use super::{Case, case, check_with, refused, text};
-use crate::{SMALL, read, sigma};
+use crate::{SMALL, fails, read, succeeds};
 
 fn file(
     name: &'static str,
@@ -173,7 +173,7 @@ fn broken_blocks_and_answers_are_refused_by_line_and_id() {
 }
 
 #[test]
-fn unusual_but_proper_texts_are_read_and_fewer_contexts_than_a_batch_are_one_batch() {
+fn unusual_but_proper_texts_are_read_and_fewer_contexts_than_a_batch_are_refused() {
     let dir = tempdir().unwrap();
     let corpus = dir.path().join("corpus.jsonl");
     let body = read(&crate::root().join("data/fin/corpus.jsonl"));
@@ -192,11 +192,12 @@ fn unusual_but_proper_texts_are_read_and_fewer_contexts_than_a_batch_are_one_bat
     let source = format!("corpus.path={}", corpus.display());
     let sets =
         ["--set", &source, "--set", "corpus.max_contexts=3", "--set", "generations=1", "--out", run.to_str().unwrap()];
-    let output = sigma(&[&["run", "configs/demo_s2.yaml"][..], &SMALL[..], &sets[..]].concat());
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("warning: ") && said.contains("3 contexts are fewer than training.batch_size 16"), "{said}");
+    let arguments = [&["run", "configs/demo_s2.yaml"][..], &SMALL[..], &sets[..]].concat();
+    let said = fails(&arguments);
+    assert!(said.contains("corpus.jsonl gives 3 contexts of 64 tokens, fewer than training.batch_size 16"), "{said}");
+    assert!(said.contains("a smaller batch") && !run.exists(), "{said}");
+    succeeds(&[&arguments[..], &["--set", "training.batch_size=3"]].concat());
     let record: serde_json::Value = serde_json::from_str(&read(&run.join("gen-001/record.json"))).unwrap();
     assert_eq!(record["mixture"]["blocks"], 3);
-    assert_eq!(record["training"]["steps"], 1, "three contexts are one batch of at most sixteen");
+    assert_eq!(record["training"]["steps"], 1, "three contexts are one batch of three");
 }
