@@ -33,7 +33,7 @@ SHAPES = {
                  max_position_embeddings=512, word_embed_proj_dim=128),
     "125m": {},
 }
-STEPS = {"tiny": 100, "125m": 4}
+STEPS = {"tiny": 100, "125m": 12}
 STEPS_ON_CUDA = 40
 # texts that are written together
 ROWS = {"cpu": 32, "cuda": 512}
