@@ -71,10 +71,6 @@ impl BertEncoder {
         Ok(Self { config, engine, tokenizer, tokenizer_path, max_tokens })
     }
 
-    pub fn config(&self) -> &BertConfig {
-        &self.config
-    }
-
     pub fn dim(&self) -> usize {
         self.config.hidden_size
     }

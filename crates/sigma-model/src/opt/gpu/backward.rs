@@ -3,7 +3,7 @@
 use sigma_kernels::gpu::{BatchedOperand, Buffer, Dtype, Gpu, GpuError, View};
 
 use super::Weights;
-use super::forward::{Role, Sequences};
+use super::forward::{PairedBatch, Role, Sequences};
 use crate::launches::{Dropped, Kernels, PIECE};
 use crate::opt::config::POSITION_OFFSET;
 use crate::opt::parameters::Affine;
@@ -50,19 +50,17 @@ impl Gradients {
     pub(super) fn new(gpu: &Gpu, config: &OptConfig, sequences: &Sequences, dtype: Dtype) -> Result<Self, GpuError> {
         let (batch, time) = (sequences.batch, sequences.time);
         let (r, d, ffn, width) = (batch * time, config.hidden_size, config.ffn_dim, config.embedding_width());
-        let (heads, head_rows) = (config.num_attention_heads, HEAD_ROWS.min(r));
+        let head_rows = HEAD_ROWS.min(r);
         let widest = (3 * d).max(ffn).max(2 * d);
         let (dqkv, dattended) = (gpu.alloc(dtype, r * 3 * d)?, gpu.alloc(dtype, r * d)?);
         let dscores = gpu.alloc(dtype, sequences.scores.len())?;
+        let paired = PairedBatch::new(config, (batch, time));
         let mut addresses = Vec::new();
-        let bytes = dtype.size();
-        for (buffer, stride, from) in [(&dqkv, 3 * d, 0), (&dqkv, 3 * d, d), (&dqkv, 3 * d, 2 * d), (&dattended, d, 0)]
-        {
-            let at = |pair: usize| pair / heads * time * stride + from + pair % heads * (d / heads);
-            addresses.extend((0..batch * heads).map(|pair| buffer.view().address() + (at(pair) * bytes) as u64));
+        for from in [0, d, 2 * d] {
+            addresses.extend(paired.columns(&dqkv, 3 * d, from));
         }
-        let square = time * sequences.stride * bytes;
-        addresses.extend((0..batch * heads).map(|pair| dscores.view().address() + (pair * square) as u64));
+        addresses.extend(paired.columns(&dattended, d, 0));
+        addresses.extend(paired.squares(&dscores));
         Ok(Self {
             labels: gpu.alloc(Dtype::U32, r)?,
             scale: gpu.alloc(Dtype::F32, 1)?,

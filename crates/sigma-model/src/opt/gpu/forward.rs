@@ -15,7 +15,7 @@ use crate::padding::pad_right;
 const TOKENS: usize = 16_384;
 
 /// Elements from one row of scores to the next.
-pub(super) fn row_stride(time: usize) -> usize {
+fn row_stride(time: usize) -> usize {
     time.next_multiple_of(8)
 }
 
@@ -53,6 +53,41 @@ pub(super) struct Sequences {
     pub(super) pairs: Pairs,
 }
 
+/// How the matrices of (sequence, head) pairs lie in the buffers of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PairedBatch {
+    batch: usize,
+    time: usize,
+    heads: usize,
+    /// Width of a head.
+    head: usize,
+}
+
+impl PairedBatch {
+    pub(super) fn new(config: &OptConfig, (batch, time): (usize, usize)) -> Self {
+        let heads = config.num_attention_heads;
+        Self { batch, time, heads, head: config.hidden_size / heads }
+    }
+
+    fn pairs(self) -> usize {
+        self.batch * self.heads
+    }
+
+    /// Where each pair's columns begin in rows `stride` apart, of which the first head's begin at `from`.
+    pub(super) fn columns(self, buffer: &Buffer, stride: usize, from: usize) -> impl Iterator<Item = u64> {
+        let (address, bytes) = (buffer.view().address(), buffer.dtype().size());
+        let at = move |pair: usize| pair / self.heads * self.time * stride + from + pair % self.heads * self.head;
+        (0..self.pairs()).map(move |pair| address + (at(pair) * bytes) as u64)
+    }
+
+    /// Where each pair's square of scores begins.
+    pub(super) fn squares(self, buffer: &Buffer) -> impl Iterator<Item = u64> {
+        let (address, bytes) = (buffer.view().address(), buffer.dtype().size());
+        let square = self.time * row_stride(self.time) * bytes;
+        (0..self.pairs()).map(move |pair| address + (pair * square) as u64)
+    }
+}
+
 /// Where the matrices of each (sequence, head) pair begin: addresses in device memory, one list for each role.
 #[derive(Debug)]
 pub(super) struct Pairs {
@@ -76,30 +111,17 @@ pub(super) enum Role {
 impl Pairs {
     const PER_LAYER: usize = 5;
 
-    fn new(gpu: &Gpu, sizes: (usize, usize, &OptConfig), sequences: &SequencesOf<'_>) -> Result<Self, GpuError> {
-        let (batch, time, config) = sizes;
-        let (d, heads) = (config.hidden_size, config.num_attention_heads);
-        let (head, count) = (d / heads, batch * heads);
+    fn new(gpu: &Gpu, batch: PairedBatch, width: usize, sequences: &SequencesOf<'_>) -> Result<Self, GpuError> {
         let mut all = Vec::new();
-        let rows = |all: &mut Vec<u64>, buffer: &Buffer, stride: usize, from: usize| {
-            let bytes = buffer.dtype().size();
-            let at = |pair: usize| pair / heads * time * stride + from + pair % heads * head;
-            all.extend((0..count).map(|pair| buffer.view().address() + (at(pair) * bytes) as u64));
-        };
-        let stride = row_stride(time);
-        let squares = |all: &mut Vec<u64>, buffer: &Buffer| {
-            let bytes = buffer.dtype().size();
-            all.extend((0..count).map(|pair| buffer.view().address() + (pair * time * stride * bytes) as u64));
-        };
         for ((qkv, attended), p) in sequences.qkv.iter().zip(sequences.attended).zip(sequences.p) {
-            rows(&mut all, qkv, 3 * d, 0);
-            rows(&mut all, qkv, 3 * d, d);
-            rows(&mut all, qkv, 3 * d, 2 * d);
-            rows(&mut all, attended, d, 0);
-            squares(&mut all, p);
+            for from in [0, width, 2 * width] {
+                all.extend(batch.columns(qkv, 3 * width, from));
+            }
+            all.extend(batch.columns(attended, width, 0));
+            all.extend(batch.squares(p));
         }
-        squares(&mut all, sequences.scores);
-        Ok(Self { addresses: gpu.upload(&all)?, count, layers: sequences.qkv.len() })
+        all.extend(batch.squares(sequences.scores));
+        Ok(Self { addresses: gpu.upload(&all)?, count: batch.pairs(), layers: sequences.qkv.len() })
     }
 
     pub(super) fn count(&self) -> usize {
@@ -152,7 +174,7 @@ impl Sequences {
         let (qkv, attended) = (buffers(layers, dtype, r * 3 * d)?, buffers(layers, dtype, r * d)?);
         let (p, scores) = (buffers(layers, dtype, squares)?, gpu.alloc(Dtype::F32, squares)?);
         let parts = SequencesOf { qkv: &qkv, attended: &attended, p: &p, scores: &scores };
-        let pairs = Pairs::new(gpu, (batch, time, config), &parts)?;
+        let pairs = Pairs::new(gpu, PairedBatch::new(config, (batch, time)), d, &parts)?;
         Ok(Self {
             batch,
             time,
