@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::lanes;
 use crate::linear::Threads;
 use crate::panels::Right;
-use crate::product::{Sizes, Target, multiply, multiply_transposed};
+use crate::product::{Arithmetic, Sizes, Target, multiply, multiply_transposed};
 use crate::tile::Then;
 
 /// Rows of logits that exist at a time.
@@ -46,7 +46,7 @@ pub fn loss_and_gradients(
         let logits = &mut scratch.logits[..n * stride];
         let target = Target { values: logits, stride, add: false };
         let sizes = Sizes { rows: n, columns: vocabulary, inner: d };
-        multiply(target, (x, d), Right::Transposed(weight, d), sizes, Then::Nothing, Threads::All);
+        multiply(target, (x, d), Right::Transposed(weight, d), sizes, Then::Nothing, (Arithmetic::Best, Threads::All));
         let losses: Vec<f64> = logits
             .par_chunks_mut(stride)
             .zip(&labels[from..][..n])
@@ -62,7 +62,14 @@ pub fn loss_and_gradients(
         }
         let target = Target { values: &mut dhidden[from * d..][..n * d], stride: d, add: false };
         let sizes = Sizes { rows: n, columns: d, inner: vocabulary };
-        multiply(target, (logits, stride), Right::AsIs(weight, d), sizes, Then::Nothing, Threads::All);
+        multiply(
+            target,
+            (logits, stride),
+            Right::AsIs(weight, d),
+            sizes,
+            Then::Nothing,
+            (Arithmetic::Best, Threads::All),
+        );
         let target = Target { values: dweight, stride: d, add: accumulate || from > 0 };
         let sizes = Sizes { rows: vocabulary, columns: d, inner: n };
         multiply_transposed(target, (logits, stride), x, sizes, SUMMED, Threads::All);

@@ -27,6 +27,7 @@ pub mod gpu;
 pub mod lanes;
 pub mod layer_norm;
 pub mod linear;
+mod matrix_unit;
 pub mod norm;
 pub mod packed;
 mod panels;

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::lanes;
 use crate::panels::Right;
-use crate::product::{Sizes, Target, multiply, multiply_transposed};
+use crate::product::{Arithmetic, Sizes, Target, multiply, multiply_transposed};
 use crate::tile::INNER;
 pub use crate::tile::Then;
 
@@ -47,7 +47,7 @@ pub fn forward_then(y: &mut [f32], x: &[f32], weight: &[f32], inputs: usize, the
         Right::Transposed(weight, inputs),
         Sizes { rows, columns: outputs, inner: inputs },
         then,
-        threads,
+        (Arithmetic::Best, threads),
     );
 }
 
@@ -57,7 +57,14 @@ pub fn backward_input(dx: &mut [f32], dy: &[f32], weight: &[f32], inputs: usize)
     assert!(dx.len() == rows * inputs && weight.len() == outputs * inputs && dy.len() == rows * outputs);
     let target = Target { values: dx, stride: inputs, add: false };
     let sizes = Sizes { rows, columns: inputs, inner: outputs };
-    multiply(target, (dy, outputs), Right::AsIs(weight, inputs), sizes, Then::Nothing, Threads::All);
+    multiply(
+        target,
+        (dy, outputs),
+        Right::AsIs(weight, inputs),
+        sizes,
+        Then::Nothing,
+        (Arithmetic::Best, Threads::All),
+    );
 }
 
 /// dW += dy^T x: dy `[rows, outputs]`, x `[rows, inputs]`, dW `[outputs, inputs]`.

@@ -6,11 +6,26 @@ use rayon::prelude::*;
 
 use crate::linear::Threads;
 use crate::panels::Right;
+use crate::product::{Arithmetic, Sizes, Target, multiply};
 use crate::shared::Shared;
 use crate::tile::{GROUP, INNER, Left, PANEL, Piece, Then};
 
 /// Panels of one task for a thread.
 const PANELS_PER_TASK: usize = 4;
+
+/// y = x W^T for a weight as it is, to the bits of [`Packed::forward_then`]: x `[rows, inputs]`, W `[outputs, inputs]`, y `[rows, outputs]`.
+pub fn forward_once(y: &mut [f32], x: &[f32], weight: &[f32], inputs: usize, then: Then<'_>, threads: Threads) {
+    let (rows, outputs) = (x.len() / inputs, weight.len() / inputs);
+    assert!(x.len() == rows * inputs && weight.len() == outputs * inputs && y.len() == rows * outputs);
+    multiply(
+        Target { values: y, stride: outputs, add: false },
+        (x, inputs),
+        Right::Transposed(weight, inputs),
+        Sizes { rows, columns: outputs, inner: inputs },
+        then,
+        (Arithmetic::Vectors, threads),
+    );
+}
 
 /// A weight `[outputs, inputs]` in panels of 32 outputs: within a panel, input after input, the 32 numbers that it is multiplied with.
 #[derive(Debug)]

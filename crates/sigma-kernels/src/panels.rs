@@ -1,5 +1,7 @@
 //! Matrices rearranged for the products of `crate::tile`: right ones in panels of 32 columns, left ones in blocks of 8 rows.
 
+use sigma_amx::Source;
+
 use crate::lanes;
 use crate::tile::{PANEL, ROWS, prefetch};
 use crate::transpose;
@@ -16,7 +18,15 @@ pub(crate) enum Right<'a> {
 /// Rows that are asked for ahead of the one that is copied: they lie too far apart for the CPU to guess.
 const AHEAD: usize = 8;
 
-impl Right<'_> {
+impl<'a> Right<'a> {
+    /// The same for the matrix unit.
+    pub(crate) fn source(self) -> Source<'a> {
+        match self {
+            Right::AsIs(values, stride) => Source::Elements(values, stride),
+            Right::Transposed(values, stride) => Source::Vectors(values, stride),
+        }
+    }
+
     /// The inner elements `from..from + inner` of the columns `first..first + columns`, panel after panel: each inner element's numbers
     /// side by side, and the last panel filled up with zeros to 32.
     pub(crate) fn pack(self, panels: &mut [f32], (from, inner): (usize, usize), (first, columns): (usize, usize)) {

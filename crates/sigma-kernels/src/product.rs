@@ -4,8 +4,10 @@
 use std::cell::Cell;
 
 use rayon::prelude::*;
+use sigma_amx::Source;
 
 use crate::linear::Threads;
+use crate::matrix_unit;
 use crate::panels::{Right, pack_blocks};
 use crate::shared::Shared;
 use crate::tile::{GROUP, INNER, Left, PANEL, Piece, ROWS, Then};
@@ -30,6 +32,15 @@ pub(crate) struct Target<'a> {
     pub(crate) add: bool,
 }
 
+/// What a product is computed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
+    /// The fastest that the CPU has.
+    Best,
+    /// Vector instructions, for the bits of [`crate::packed`].
+    Vectors,
+}
+
 /// Sizes of a product.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizes {
@@ -45,12 +56,18 @@ pub(crate) fn multiply(
     right: Right<'_>,
     sizes: Sizes,
     then: Then<'_>,
-    threads: Threads,
+    (arithmetic, threads): (Arithmetic, Threads),
 ) {
     if sizes.rows == 0 || sizes.columns == 0 {
         return;
     }
     assert!(sizes.inner > 0 && left.len() >= (sizes.rows - 1) * left_stride + sizes.inner);
+    if arithmetic == Arithmetic::Best
+        && let Some(unit) = matrix_unit::for_product(sizes)
+    {
+        let sources = (Source::Vectors(left, left_stride), right.source());
+        return matrix_unit::multiply(unit, target, sources, sizes, then, threads);
+    }
     by_columns(target, (left, Left::Rows(left_stride)), right, (sizes, INNER), then, threads);
 }
 
@@ -80,6 +97,10 @@ pub(crate) fn multiply_transposed(
         return;
     }
     assert!(left.len() >= (inner - 1) * left_stride + rows && right.len() >= inner * columns);
+    if let Some(unit) = matrix_unit::for_product(sizes) {
+        let sources = (Source::Elements(left, left_stride), Source::Elements(right, columns));
+        return matrix_unit::multiply(unit, target, sources, sizes, Then::Nothing, threads);
+    }
     if left_stride <= NARROW {
         let left = (left, Left::Columns(left_stride));
         by_columns(target, left, Right::AsIs(right, columns), (sizes, cut), Then::Nothing, threads);

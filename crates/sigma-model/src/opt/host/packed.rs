@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use sigma_kernels::linear::{self, Then, Threads};
-use sigma_kernels::packed::Packed;
+use sigma_kernels::linear::{Then, Threads};
+use sigma_kernels::packed::{self, Packed};
 
 use crate::opt::OptConfig;
 use crate::opt::parameters::Parameters;
@@ -58,7 +58,7 @@ impl Inference<'_> {
     ) {
         match self.packed.and_then(|packed| packed.0.get(&range.start)) {
             Some(weight) => weight.forward_then(y, x, then, threads),
-            None => linear::forward_then(y, x, &self.parameters.values[range.clone()], inputs, then, threads),
+            None => packed::forward_once(y, x, &self.parameters.values[range.clone()], inputs, then, threads),
         }
     }
 }

@@ -1,0 +1,152 @@
+//! Products of the unit and of its emulation: their accuracy, and that they are the same to the bit where this CPU has the unit.
+
+use sigma_amx::{PANEL, Side, Source, Start, Tile, Unit, tiles};
+
+/// Numbers in [-1, 1), different for each seed.
+fn values(n: usize, seed: u64) -> Vec<f32> {
+    let number = |i: u64| {
+        let mut z = (i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(seed << 32);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..n as u64).map(number).collect()
+}
+
+/// The emulation, and the unit where there is one.
+fn units() -> Vec<Unit> {
+    let unit = Unit::of_this_cpu();
+    if unit.is_none() {
+        println!("NOT TESTED: this CPU has no matrix unit; its emulation is tested alone");
+    }
+    std::iter::once(Unit::Emulated).chain(unit).collect()
+}
+
+fn packed(unit: Unit, side: Side, source: Source<'_>, vectors: (usize, usize), inner: (usize, usize)) -> Vec<Tile> {
+    let mut out = vec![Tile::ZERO; tiles(vectors.1, inner.1)];
+    unit.pack(&mut out, side, source, vectors, inner);
+    out
+}
+
+/// The first panels' product, for vectors of `inner` elements one after another.
+fn product(unit: Unit, start: Start<'_>, out: &mut [[f32; PANEL]; PANEL], left: &[f32], right: &[f32], inner: usize) {
+    let pack = |side, values: &[f32]| {
+        packed(unit, side, Source::Vectors(values, inner), (0, values.len() / inner), (0, inner))
+    };
+    let (left, right) = (pack(Side::Left, left), pack(Side::Right, right));
+    unit.begin().multiply(out, start, &left, &right);
+}
+
+fn bits(block: &[[f32; PANEL]; PANEL]) -> Vec<u32> {
+    block.as_flattened().iter().map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn a_product_is_as_close_to_the_exact_one_as_a_chain_of_fused_multiply_adds() {
+    for unit in units() {
+        for (inner, scale) in [(1, 1.0), (31, 1.0), (64, 1e-15), (500, 1e15), (1024, 1.0)] {
+            let (a, b) =
+                (values(PANEL * inner, 1).iter().map(|x| x * scale).collect::<Vec<_>>(), values(PANEL * inner, 2));
+            let mut out = [[f32::NAN; PANEL]; PANEL];
+            product(unit, Start::Zero, &mut out, &a, &b, inner);
+            let (mut ours, mut chains) = (0f64, 0f64);
+            for (row, out) in out.iter().enumerate() {
+                for (column, out) in out.iter().enumerate() {
+                    let terms = a[row * inner..][..inner].iter().zip(&b[column * inner..][..inner]);
+                    let exact: f64 = terms.clone().map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
+                    let size: f64 = terms.clone().map(|(x, y)| (f64::from(*x) * f64::from(*y)).abs()).sum();
+                    let chain = terms.fold(0f32, |sum, (x, y)| x.mul_add(*y, sum));
+                    ours = ours.max((f64::from(*out) - exact).abs() / size);
+                    chains = chains.max((f64::from(chain) - exact).abs() / size);
+                }
+            }
+            // one rounding to f32 is 2^-24; with a single term a chain has no other
+            let bound = chains.max(f64::from(f32::EPSILON));
+            assert!(ours <= bound, "{unit:?}, {inner} elements of size {scale}: {ours:e}, chain {chains:e}");
+        }
+    }
+}
+
+#[test]
+fn the_unit_packs_and_multiplies_to_the_bits_of_its_emulation() {
+    let Some(unit) = Unit::of_this_cpu() else {
+        println!("NOT TESTED: this CPU has no matrix unit");
+        return;
+    };
+    for (total, vectors, length, inner) in
+        [(70, (3, 50), 200, (7, 130)), (16, (0, 16), 31, (0, 31)), (33, (0, 33), 32, (0, 32))]
+    {
+        let matrix = values(total * length, 3);
+        for side in [Side::Left, Side::Right] {
+            for source in [Source::Vectors(&matrix, length), Source::Elements(&matrix, total)] {
+                let [ours, emulated] = [unit, Unit::Emulated].map(|unit| packed(unit, side, source, vectors, inner));
+                assert!(ours == emulated, "{vectors:?} {inner:?} {side:?}");
+            }
+        }
+    }
+    let row: [f32; PANEL] = std::array::from_fn(|i| i as f32);
+    for inner in [1, 33, 400] {
+        // numbers of very different sizes, down to where parts underflow
+        let spread = |seed: u64| -> Vec<f32> {
+            let exponents = values(PANEL * inner, seed + 10);
+            values(PANEL * inner, seed).iter().zip(exponents).map(|(x, e)| x * (e * 30.0).exp2()).collect()
+        };
+        let (left, right) = (spread(4), spread(5));
+        for start in [Start::Zero, Start::Out, Start::Row(&row)] {
+            let mut blocks = [[[0.5f32; PANEL]; PANEL]; 2];
+            for (unit, block) in [unit, Unit::Emulated].into_iter().zip(&mut blocks) {
+                product(unit, start, block, &left, &right, inner);
+            }
+            assert!(bits(&blocks[0]) == bits(&blocks[1]), "{inner} elements, {start:?}");
+        }
+    }
+}
+
+#[test]
+fn a_product_begins_with_what_it_is_told() {
+    let (left, right) = (values(PANEL * 40, 6), values(PANEL * 40, 7));
+    let row: [f32; PANEL] = std::array::from_fn(|i| 100.0 + i as f32);
+    for unit in units() {
+        let mut plain = [[f32::NAN; PANEL]; PANEL];
+        product(unit, Start::Zero, &mut plain, &left, &right, 40);
+        let mut onto = [[1000f32; PANEL]; PANEL];
+        product(unit, Start::Out, &mut onto, &left, &right, 40);
+        let mut rows = [[f32::NAN; PANEL]; PANEL];
+        product(unit, Start::Row(&row), &mut rows, &left, &right, 40);
+        for i in 0..PANEL {
+            for j in 0..PANEL {
+                assert!((onto[i][j] - 1000.0 - plain[i][j]).abs() < 1e-3, "{unit:?} {i} {j}");
+                assert!((rows[i][j] - row[j] - plain[i][j]).abs() < 1e-4, "{unit:?} {i} {j}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_spoils_its_row_and_column_and_nothing_else() {
+    for unit in units() {
+        for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let (mut left, right) = (values(PANEL * 50, 8), values(PANEL * 50, 9));
+            left[5 * 50 + 20] = odd;
+            let mut out = [[0f32; PANEL]; PANEL];
+            product(unit, Start::Zero, &mut out, &left, &right, 50);
+            for (i, row) in out.iter().enumerate() {
+                assert!(row.iter().all(|x| x.is_finite() != (i == 5)), "{unit:?}, {odd} in row 5, row {i}");
+            }
+        }
+    }
+}
+
+#[test]
+fn vectors_and_elements_that_are_not_there_count_as_zero() {
+    for unit in units() {
+        let (left, right) = (values(3 * 5, 10), values(7 * 5, 11));
+        let mut out = [[f32::NAN; PANEL]; PANEL];
+        product(unit, Start::Zero, &mut out, &left, &right, 5);
+        for (i, row) in out.iter().enumerate() {
+            for (j, value) in row.iter().enumerate() {
+                assert_eq!(*value != 0.0, i < 3 && j < 7, "{unit:?} {i} {j}");
+            }
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Products of whole matrices on the CPU's matrix unit (`sigma_amx`), cut into tasks for threads. The smaller matrix is packed for all
+//! tasks together, a window of the inner dimension at a time; each task packs a strip of the other one and keeps it in the
+//! second-level cache. Sums run over the inner dimension in pieces, whatever the tasks, so how they are cut changes no bit.
+
+use std::cell::Cell;
+
+use rayon::prelude::*;
+use sigma_amx::{CHUNK, PANEL, Session, Side, Source, Start, Tile, Unit, tiles};
+
+use crate::lanes;
+use crate::linear::Threads;
+use crate::product::{Sizes, Target};
+use crate::shared::Shared;
+use crate::tile::{Then, prefetch};
+
+/// Longest piece of the inner dimension.
+const PIECE: usize = 1024;
+/// Tiles of a task's strip at most, 768 KB: 128 vectors of a whole piece.
+const STRIP: usize = tiles(128, PIECE);
+/// Tasks that each thread should find, so that one which was held up does not hold up the others.
+const TASKS_PER_THREAD: usize = 4;
+/// Tiles of a window that is packed for all tasks: 16 MB.
+const WINDOW: usize = 16 << 10;
+
+thread_local! {
+    /// The window, kept from product to product.
+    static SHARED: Cell<Vec<Tile>> = const { Cell::new(Vec::new()) };
+    /// A task's strip, likewise.
+    static OWN: Cell<Vec<Tile>> = const { Cell::new(Vec::new()) };
+}
+
+/// The unit, where a product is large enough for it. The number of rows does not count, so that a row has the same bits in every batch.
+pub(crate) fn for_product(sizes: Sizes) -> Option<Unit> {
+    if sizes.columns < PANEL || sizes.inner < CHUNK { None } else { Unit::of_this_cpu() }
+}
+
+/// One matrix of the product.
+#[derive(Clone, Copy)]
+struct Operand<'a> {
+    side: Side,
+    source: Source<'a>,
+    vectors: usize,
+}
+
+/// target (+)= left right, for the rows of left and the columns of right.
+pub(crate) fn multiply(
+    unit: Unit,
+    target: Target<'_>,
+    (left, right): (Source<'_>, Source<'_>),
+    sizes: Sizes,
+    then: Then<'_>,
+    threads: Threads,
+) {
+    let Sizes { rows, columns, inner } = sizes;
+    assert!(target.values.len() >= (rows - 1) * target.stride + columns && target.stride >= columns);
+    then.check(columns);
+    let cut = PIECE.min(inner);
+    let left = Operand { side: Side::Left, source: left, vectors: rows };
+    let right = Operand { side: Side::Right, source: right, vectors: columns };
+    let (common, cut_up) = if rows <= columns { (left, right) } else { (right, left) };
+    let tasks = TASKS_PER_THREAD * threads.count();
+    let strip = cut_up.vectors.div_ceil(tasks).next_multiple_of(PANEL).min(STRIP / tiles(PANEL, cut) * PANEL);
+    let window = (WINDOW / tiles(common.vectors, cut)).max(1) * cut;
+    let mut packed = SHARED.take();
+    let Target { values, stride, add } = target;
+    let out = Shared::new(values);
+    for from in (0..inner).step_by(window) {
+        let window = from..inner.min(from + window);
+        // piece after piece, and in a piece panel after panel
+        let pieces = window.clone().step_by(cut).map(|start| (start, cut.min(window.end - start)));
+        let total: usize = pieces.clone().map(|(_, length)| tiles(common.vectors, length)).sum();
+        packed.resize(packed.len().max(total), Tile::ZERO);
+        let mut rest = &mut packed[..total];
+        let mut panels = Vec::new();
+        for (start, length) in pieces.clone() {
+            let (piece, after) = rest.split_at_mut(tiles(common.vectors, length));
+            panels.extend(
+                piece.chunks_mut(tiles(PANEL, length)).enumerate().map(|(p, tiles)| (start, length, p * PANEL, tiles)),
+            );
+            rest = after;
+        }
+        for_each(panels, threads, |(start, length, first, tiles)| {
+            let vectors = PANEL.min(common.vectors - first);
+            unit.pack(tiles, common.side, common.source, (first, vectors), (start, length));
+        });
+        let packed = &packed[..total];
+        for_each((0..cut_up.vectors).step_by(strip).collect(), threads, |first| {
+            let vectors = strip.min(cut_up.vectors - first);
+            let mut own = OWN.take();
+            own.resize(own.len().max(tiles(vectors, cut.min(inner))), Tile::ZERO);
+            let session = unit.begin();
+            let mut at = 0;
+            for (start, length) in pieces.clone() {
+                let own = &mut own[..tiles(vectors, length)];
+                unit.pack(own, cut_up.side, cut_up.source, (first, vectors), (start, length));
+                let panel = tiles(PANEL, length);
+                let common_panels = &packed[at..][..tiles(common.vectors, length)];
+                at += common_panels.len();
+                for (p, common_panel) in common_panels.chunks_exact(panel).enumerate() {
+                    for (q, own_panel) in own.chunks_exact(panel).enumerate() {
+                        let (common_first, own_first) = (p * PANEL, first + q * PANEL);
+                        let ((row, left), (column, right)) = match common.side {
+                            Side::Left => ((common_first, common_panel), (own_first, own_panel)),
+                            Side::Right => ((own_first, own_panel), (common_first, common_panel)),
+                        };
+                        let block = Block {
+                            rows: PANEL.min(rows - row),
+                            width: PANEL.min(columns - column),
+                            add: add || start > 0,
+                            then: if start + length == inner { then.from(column) } else { Then::Nothing },
+                        };
+                        // SAFETY: the target has these rows and columns by the assertion above, and they belong to this task alone
+                        unsafe { block.make(out.at(row * stride + column), stride, &session, left, right) };
+                    }
+                }
+            }
+            drop(session);
+            OWN.set(own);
+        });
+    }
+    SHARED.set(packed);
+}
+
+/// Up to 32 x 32 results and what becomes of them.
+struct Block<'a> {
+    rows: usize,
+    width: usize,
+    add: bool,
+    then: Then<'a>,
+}
+
+impl Block<'_> {
+    /// # Safety
+    /// `rows` rows of `width` numbers, `stride` apart, must lie at `out`, and nobody else may use them meanwhile.
+    unsafe fn make(self, out: *mut f32, stride: usize, session: &Session, left: &[Tile], right: &[Tile]) {
+        let Self { rows, width, add, then } = self;
+        for row in 0..rows {
+            for line in (0..width).step_by(16) {
+                prefetch::<1>(out.wrapping_add(row * stride + line));
+            }
+        }
+        let start = if add { Start::Out } else { Start::Zero };
+        if rows == PANEL && width == PANEL {
+            // SAFETY: the caller's promise
+            unsafe { session.multiply_into(out, stride, start, left, right) };
+        } else {
+            let mut sums = [[0f32; PANEL]; PANEL];
+            for (row, sums) in sums.iter_mut().enumerate().take(if add { rows } else { 0 }) {
+                // SAFETY: the caller's promise
+                sums[..width].copy_from_slice(unsafe { std::slice::from_raw_parts(out.add(row * stride), width) });
+            }
+            session.multiply(&mut sums, start, left, right);
+            for (row, sums) in sums.iter().enumerate().take(rows) {
+                // SAFETY: the caller's promise
+                unsafe { std::slice::from_raw_parts_mut(out.add(row * stride), width) }.copy_from_slice(&sums[..width]);
+            }
+        }
+        if let Then::Nothing = then {
+            return;
+        }
+        lanes::vectorized(
+            #[inline(always)]
+            || {
+                for row in 0..rows {
+                    // SAFETY: the caller's promise
+                    let out = unsafe { std::slice::from_raw_parts_mut(out.add(row * stride), width) };
+                    // an array's length is known to the compiler
+                    match <&mut [f32; PANEL]>::try_from(&mut *out) {
+                        Ok(out) => finish(out, then),
+                        Err(_) => finish(out, then),
+                    }
+                }
+            },
+        );
+    }
+}
+
+#[inline(always)]
+fn finish(y: &mut [f32], then: Then<'_>) {
+    match then {
+        Then::Nothing => {}
+        Then::Bias(bias) => lanes::add_scaled(y, 1.0, &bias[..y.len()]),
+        Then::BiasRelu(bias) => {
+            for (y, bias) in y.iter_mut().zip(bias) {
+                let sum = *y + bias;
+                *y = if sum < 0.0 { 0.0 } else { sum };
+            }
+        }
+    }
+}
+
+fn for_each<T: Send>(items: Vec<T>, threads: Threads, f: impl Fn(T) + Sync + Send) {
+    match threads {
+        Threads::One => items.into_iter().for_each(f),
+        Threads::All => items.into_par_iter().with_max_len(1).for_each(f),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(n: usize) -> Vec<f32> {
+        (0..n as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 24) as f32 - 0.5).collect()
+    }
+
+    /// left `[rows, inner]`, right `[inner, columns]`.
+    fn obvious(left: &[f32], right: &[f32], Sizes { rows, columns, inner }: Sizes) -> Vec<f64> {
+        let entry = |i: usize, j: usize| {
+            (0..inner).map(|k| f64::from(left[i * inner + k]) * f64::from(right[k * columns + j])).sum()
+        };
+        (0..rows * columns).map(|at| entry(at / columns, at % columns)).collect()
+    }
+
+    #[test]
+    fn the_emulated_unit_gives_the_product_for_any_sizes_layouts_and_threads() {
+        let sizes = [(1, 1, 1), (5, 40, 33), (70, 33, 64), (32, 32, 32), (100, 260, 40), (3, 50, 2100)];
+        for (rows, columns, inner) in sizes {
+            let sizes = Sizes { rows, columns, inner };
+            let (left, right, bias) = (values(rows * inner), values(inner * columns), values(columns));
+            let turned = |values: &[f32], height: usize, width: usize| -> Vec<f32> {
+                (0..width * height).map(|at| values[at % height * width + at / height]).collect()
+            };
+            let (left_turned, right_turned) = (turned(&left, rows, inner), turned(&right, inner, columns));
+            let layouts = [
+                (Source::Vectors(&left, inner), Source::Vectors(&right_turned, inner)),
+                (Source::Vectors(&left, inner), Source::Elements(&right, columns)),
+                (Source::Elements(&left_turned, rows), Source::Elements(&right, columns)),
+            ];
+            let expected = obvious(&left, &right, sizes);
+            for (then, add) in [
+                (Then::Nothing, false),
+                (Then::Nothing, true),
+                (Then::Bias(&bias), false),
+                (Then::BiasRelu(&bias), true),
+            ] {
+                let results =
+                    layouts.iter().flat_map(|layout| [Threads::One, Threads::All].map(|threads| (layout, threads)));
+                let mut first: Option<Vec<f32>> = None;
+                for ((left, right), threads) in results {
+                    let stride = columns + 3;
+                    let mut out = vec![2f32; rows * stride];
+                    multiply(
+                        Unit::Emulated,
+                        Target { values: &mut out, stride, add },
+                        (*left, *right),
+                        sizes,
+                        then,
+                        threads,
+                    );
+                    for (i, row) in out.chunks(stride).enumerate() {
+                        assert!(row[columns..] == [2.0; 3], "nothing is written beside the columns");
+                        for (j, y) in row[..columns].iter().enumerate() {
+                            let mut exact = expected[i * columns + j] + if add { 2.0 } else { 0.0 };
+                            if let Then::Bias(bias) | Then::BiasRelu(bias) = then {
+                                exact += f64::from(bias[j]);
+                            }
+                            if let Then::BiasRelu(_) = then {
+                                exact = exact.max(0.0);
+                            }
+                            assert!(
+                                (f64::from(*y) - exact).abs() < 1e-5 * (inner as f64).sqrt(),
+                                "{sizes:?} {then:?} {i} {j}: {y} {exact}"
+                            );
+                        }
+                    }
+                    assert!(
+                        first.get_or_insert_with(|| out.clone()) == &out,
+                        "{sizes:?}: other layouts or threads, other bits"
+                    );
+                }
+            }
+        }
+    }
+}
