@@ -54,6 +54,7 @@ fn cpu_features() -> Vec<String> {
             ("avx2", std::arch::is_x86_feature_detected!("avx2")),
             ("fma", std::arch::is_x86_feature_detected!("fma")),
             ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+            ("amx_bf16", sigma_amx::Unit::of_this_cpu().is_some()),
         ];
         found.into_iter().filter(|(_, has)| *has).map(|(name, _)| name.to_string()).collect()
     }

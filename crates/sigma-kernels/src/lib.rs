@@ -6,9 +6,9 @@
 //! Every function gives the same bits for any number of threads: work is cut into fixed pieces, and partial sums are
 //! added in a fixed order. [`mod@linear`]'s forward pass, [`mod@cached_attention`] and what encoders use also treat each row
 //! alone, so a row's result does not depend on which other rows are in the batch. Lengths that do not fit together are a
-//! mistake of the calling code and panic. This is the only crate with `unsafe` code.
+//! mistake of the calling code and panic. This crate and `sigma-amx` alone have `unsafe` code.
 //!
-//! Reading order: [`lanes`] (vectors), `tile` (products in registers), [`mod@linear`], [`packed`], [`bias`], [`mod@relu`], [`mod@dropout`], [`residual`],
+//! Reading order: [`lanes`] (vectors), `tile` (products in registers), `matrix_unit` (or on a unit for them), [`mod@linear`], [`packed`], [`bias`], [`mod@relu`], [`mod@dropout`], [`residual`],
 //! [`mod@layer_norm`], [`mod@embedding`], [`attention`], [`mod@cached_attention`], [`cross_entropy`], then an
 //! encoder's [`mod@bidirectional_attention`], [`mod@gelu`] and [`mod@residual_norm`], and the optimizer's [`mod@adamw`] and [`norm`].
 //! [`gpu`] runs the same operations, written in CUDA (`cuda/`), on a GPU.

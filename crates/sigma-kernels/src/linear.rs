@@ -1,8 +1,8 @@
 //! Matrix products of a linear map y = x W^T with PyTorch's weight layout (`[outputs, inputs]`), forward and backward.
 //! The forward product can add a bias, or a bias and ReLU, in the same pass.
 //!
-//! Every sum runs over its inner dimension in order, in pieces of 512 that are added one after another. So a row of y has the
-//! same bits whatever the number of rows and threads.
+//! Every sum runs over its inner dimension in order, in pieces of one length that are added one after another. So a row of y has the
+//! same bits whatever the number of rows and threads. Another CPU may have a matrix unit or none, which changes last bits.
 
 use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;

@@ -1,6 +1,6 @@
 //! The product y = x W^T of [`mod@crate::linear`] for a weight that is used many times on few rows, as at every step of decoding.
 //! There the time goes into reading the weight, which a product would otherwise rearrange each time; here it is rearranged
-//! once. The bits are those of [`crate::linear::forward`], for any number of rows and threads.
+//! once. It computes with vectors alone, and gives the same bits for any number of rows and threads, packed or not.
 
 use rayon::prelude::*;
 

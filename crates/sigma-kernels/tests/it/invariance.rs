@@ -2,8 +2,8 @@
 
 use sigma_kernels::attention::{self, Sizes};
 use sigma_kernels::cached_attention::Cache;
-use sigma_kernels::linear::{self, Threads};
-use sigma_kernels::packed::Packed;
+use sigma_kernels::linear::{self, Then, Threads};
+use sigma_kernels::packed::{self, Packed};
 use sigma_kernels::{bidirectional_attention, cross_entropy, layer_norm, residual_norm};
 
 use crate::values;
@@ -31,14 +31,14 @@ fn a_row_of_linear_has_the_same_bits_in_every_batch_on_one_thread_and_on_all() {
 }
 
 #[test]
-fn a_packed_weight_gives_the_bits_of_linear_for_any_rows_and_threads() {
+fn a_packed_weight_gives_the_bits_of_one_that_is_used_once_for_any_rows_and_threads() {
     for (inputs, outputs) in [(1, 1), (32, 8), (16, 96), (128, 2048), (768, 768), (3072, 768), (513, 33), (100, 17)] {
         let (x, w) = (values(67 * inputs, 1), values(outputs * inputs, 2));
         let packed = Packed::new(&w, inputs);
         for rows in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 31, 64, 67] {
             let x = &x[..rows * inputs];
             let mut expected = vec![f32::NAN; rows * outputs];
-            linear::forward(&mut expected, x, &w, inputs, Threads::One);
+            packed::forward_once(&mut expected, x, &w, inputs, Then::Nothing, Threads::One);
             for threads in [Threads::One, Threads::All] {
                 let mut y = vec![f32::NAN; rows * outputs];
                 packed.forward(&mut y, x, threads);

@@ -53,3 +53,19 @@ fn by_autograd(
     let gradients = loss.backward().unwrap();
     (flat(&y), vars.iter().map(|v| flat(gradients.get(v).expect("every input has a gradient"))).collect())
 }
+
+/// On a CPU with a matrix unit the tests of products would else say nothing of the code for all others.
+#[test]
+fn the_oracles_hold_without_the_matrix_unit_too() {
+    if std::env::var_os("SIGMA_EXP_AMX").is_some() {
+        return;
+    }
+    let tests = std::env::current_exe().unwrap();
+    let output = std::process::Command::new(tests)
+        .args(["oracle::", "invariance::"])
+        .env("SIGMA_EXP_AMX", "0")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && !text.contains("running 0 tests"), "{text}");
+}

@@ -5,7 +5,7 @@ use sigma_kernels::attention::Sizes;
 use sigma_kernels::cached_attention::{Cache, Columns};
 use sigma_kernels::dropout::Mask;
 use sigma_kernels::linear::{Then, Threads};
-use sigma_kernels::packed::Packed;
+use sigma_kernels::packed::{self, Packed};
 use sigma_kernels::{
     adamw, attention, bias, bidirectional_attention, cross_entropy, dropout, embedding, gelu, layer_norm, linear, norm,
     relu, residual, residual_norm,
@@ -41,6 +41,8 @@ fn linear_equals_its_reference() {
             linear::forward(&mut y, &x, &w, inputs, threads);
             bias::add(&mut y, &b);
             close("y", &y, &expected, 2e-6);
+            packed::forward_once(&mut y, &x, &w, inputs, Then::Bias(&b), threads);
+            close("y, by vectors", &y, &expected, 2e-6);
         }
         let mut dx = vec![f32::NAN; x.len()];
         linear::backward_input(&mut dx, &dy, &w, inputs);
@@ -74,8 +76,10 @@ fn a_bias_and_relu_in_the_products_pass_give_the_bits_of_passes_of_their_own() {
             linear::forward_then(&mut y, &x, &w, inputs, then, Threads::All);
             assert!(y[0].is_nan() && bits(&y) == bits(&expected), "{rows} x {inputs} -> {outputs}, {then:?}");
             y.fill(0.0);
+            let mut once = vec![0f32; rows * outputs];
+            packed::forward_once(&mut once, &x, &w, inputs, then, Threads::All);
             packed.forward_then(&mut y, &x, then, Threads::One);
-            assert!(bits(&y) == bits(&expected), "packed, {rows} x {inputs} -> {outputs}, {then:?}");
+            assert!(y[0].is_nan() && bits(&y) == bits(&once), "packed, {rows} x {inputs} -> {outputs}, {then:?}");
         }
     }
 }
