@@ -6,7 +6,6 @@
 //! the same bytes for every number of threads and however the rows are split into blocks.
 
 mod file;
-mod matrix_unit;
 mod microkernel;
 mod panels;
 mod product;
@@ -15,7 +14,6 @@ mod row_sums;
 use std::borrow::Cow;
 
 use rayon::prelude::*;
-use sigma_amx::Unit;
 
 use crate::MetricsError;
 use crate::gram::Gram;
@@ -202,12 +200,11 @@ impl GramAccumulator {
     fn multiply(&mut self, rows: &[f32]) -> Result<(), MetricsError> {
         let (d, precision) = (self.d, self.precision);
         let first = self.n - (rows.len() / d) as u64;
-        let unit = Unit::of_this_cpu();
         let tiles = Tile::all(d);
         let groups: Vec<&[f32]> = rows.chunks(GROUP * d).collect();
         let parts = (0..groups.len() * tiles.len()).into_par_iter().map(|task| {
             let (group, tile) = (task / tiles.len(), &tiles[task % tiles.len()]);
-            Part::of(groups[group], first + (group * GROUP) as u64, d, tile, (precision, unit))
+            Part::of(groups[group], first + (group * GROUP) as u64, d, tile, precision)
         });
         let parts: Vec<Result<Part, MetricsError>> = parts.collect();
         let parts: Vec<Part> = parts.into_iter().collect::<Result<_, _>>()?;

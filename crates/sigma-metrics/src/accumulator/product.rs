@@ -6,10 +6,8 @@ use std::ops::Range;
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{BlockStructure, matmul as triangular};
 use faer::{Accum, MatMut, MatRef, Par};
-use sigma_amx::Unit;
 
 use super::Precision;
-use super::matrix_unit::UnitProduct;
 use super::microkernel::Product;
 use super::panels::Panels;
 use super::row_sums::RowSums;
@@ -60,27 +58,27 @@ impl Part {
         first: u64,
         d: usize,
         tile: &Tile,
-        (precision, unit): (Precision, Option<Unit>),
+        precision: Precision,
     ) -> Result<Self, MetricsError> {
         let (height, width) = (tile.rows.len(), tile.columns.len());
         let mut sum = vec![0f64; height * width];
         let mut row_sums = (tile.rows.start == 0).then(|| RowSums::new(d));
         match precision {
             Precision::Single => {
-                let mut vectors: Option<VectorProduct> = None;
-                let mut unit = unit.map(|unit| UnitProduct::new(unit, tile.rows.clone(), tile.columns.clone(), PIECE));
+                let mut left = Panels::<PIECE>::new(tile.columns.clone());
+                let mut below = (!tile.on_diagonal()).then(|| Panels::<PIECE>::new(tile.rows.clone()));
                 for (number, piece) in rows.chunks(PIECE * d).enumerate() {
-                    let (first, sums) = (first + (number * PIECE) as u64, row_sums.as_mut());
-                    match &mut unit {
-                        Some(unit) if UnitProduct::fits(piece) => {
-                            sums.map_or(Ok(()), |sums| sums.add(piece, first, precision))?;
-                            unit.add(piece, d, &mut sum);
+                    left.clear();
+                    below.iter_mut().for_each(Panels::clear);
+                    for (near, rows) in piece.chunks(NEAR * d).enumerate() {
+                        if let Some(sums) = &mut row_sums {
+                            sums.add(rows, first + (number * PIECE + near * NEAR) as u64, precision)?;
                         }
-                        _ => {
-                            let vectors = vectors.get_or_insert_with(|| VectorProduct::new(tile));
-                            vectors.add(piece, d, (first, sums), &mut sum)?;
-                        }
+                        left.push(rows, d);
+                        below.iter_mut().for_each(|below| below.push(rows, d));
                     }
+                    let (rows, lower) = (below.as_ref().unwrap_or(&left), below.is_none());
+                    pulp::Arch::new().dispatch(Product { rows, columns: &left, lower, sum: &mut sum });
                 }
             }
             Precision::Double => {
@@ -110,43 +108,6 @@ impl Part {
         for (sum, value) in column[self.rows.start + from..self.rows.end].iter_mut().zip(source) {
             *sum += value;
         }
-    }
-}
-
-/// Products by vector instructions, and space for a piece.
-struct VectorProduct {
-    left: Panels<PIECE>,
-    /// None on the diagonal, where it would be the same.
-    below: Option<Panels<PIECE>>,
-}
-
-impl VectorProduct {
-    fn new(tile: &Tile) -> Self {
-        let below = (!tile.on_diagonal()).then(|| Panels::new(tile.rows.clone()));
-        Self { left: Panels::new(tile.columns.clone()), below }
-    }
-
-    /// sum += the product of a piece's rows, which are summed in the same pass.
-    fn add(
-        &mut self,
-        piece: &[f32],
-        d: usize,
-        (first, mut row_sums): (u64, Option<&mut RowSums>),
-        sum: &mut [f64],
-    ) -> Result<(), MetricsError> {
-        let Self { left, below } = self;
-        left.clear();
-        below.iter_mut().for_each(Panels::clear);
-        for (near, rows) in piece.chunks(NEAR * d).enumerate() {
-            if let Some(sums) = &mut row_sums {
-                sums.add(rows, first + (near * NEAR) as u64, Precision::Single)?;
-            }
-            left.push(rows, d);
-            below.iter_mut().for_each(|below| below.push(rows, d));
-        }
-        let (rows, lower) = (below.as_ref().unwrap_or(left), below.is_none());
-        pulp::Arch::new().dispatch(Product { rows, columns: left, lower, sum });
-        Ok(())
     }
 }
 

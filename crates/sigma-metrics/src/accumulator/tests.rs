@@ -52,48 +52,6 @@ fn float32_products_keep_the_stated_error_and_float64_products_are_exact() {
     }
 }
 
-#[test]
-fn the_matrix_unit_and_vectors_give_the_same_part_but_for_rounding() {
-    // the emulation is slow: few rows, in a piece and a half, with a row too small for the unit alone
-    for (d, n) in [(1, 3), (40, 300), (600, 260)] {
-        let mut values = unit(&rows(n, d, 9));
-        values[..d].iter_mut().for_each(|x| *x *= 1e-30);
-        for tile in &Tile::all(d) {
-            let part = |unit| Part::of(&values, 0, d, tile, (Precision::Single, unit)).unwrap();
-            let (vectors, emulated) = (part(None), part(Some(Unit::Emulated)));
-            assert!(vectors.row_sums == emulated.row_sums, "n {n} d {d}");
-            for j in 0..d {
-                let [mut a, mut b] = [vec![0f64; d], vec![0f64; d]];
-                vectors.add_to_column(j, &mut a);
-                emulated.add_to_column(j, &mut b);
-                let largest = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-                assert!(largest < 1e-6 * n as f64, "n {n} d {d} column {j}: {largest:e}");
-                assert!(
-                    j % 7 > 0 || a.iter().zip(&b).any(|(a, b)| a != b || *a == 0.0) || d == 1,
-                    "the unit was not used"
-                );
-            }
-            if let Some(unit) = Unit::of_this_cpu() {
-                let ours = part(Some(unit));
-                for j in 0..d {
-                    let [mut a, mut b] = [vec![0f64; d], vec![0f64; d]];
-                    ours.add_to_column(j, &mut a);
-                    emulated.add_to_column(j, &mut b);
-                    assert!(a == b, "n {n} d {d} column {j}: the unit and its emulation differ");
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn rows_that_are_tiny_keep_their_product() {
-    let (n, d) = (600, 40);
-    let values: Vec<f32> = unit(&rows(n, d, 11)).iter().map(|x| x * 1e-15).collect();
-    let found = accumulated(d, Precision::Single, &[&values]).complete().unwrap().gram();
-    assert!(relative_error(&found, &exact(d, &values)) < 1e-6);
-}
-
 /// Rows that are alike round alike, so their errors add up instead of averaging out.
 #[test]
 fn rows_that_are_all_equal_and_rows_of_low_rank_keep_the_stated_error() {
