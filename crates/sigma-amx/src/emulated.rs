@@ -64,7 +64,6 @@ impl Block<'_> {
                 let mut sum = match self.start {
                     Start::Zero => 0.0,
                     Start::Out => before,
-                    Start::Row(row) => row[column],
                 };
                 for (left, right) in self.left.chunks_exact(TILES).zip(self.right.chunks_exact(TILES)) {
                     for (p, q) in PRODUCTS {

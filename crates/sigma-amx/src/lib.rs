@@ -10,6 +10,8 @@
 //! It works on blocks of 32 x 32 sums, and knows nothing of threads or of what the matrices mean. [`Unit::Emulated`] does the same in
 //! plain Rust, to the bit, on every CPU: it is the oracle.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod block;
 mod cpu;
 mod emulated;

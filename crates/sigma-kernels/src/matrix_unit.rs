@@ -3,6 +3,7 @@
 //! second-level cache. Sums run over the inner dimension in pieces, whatever the tasks, so how they are cut changes no bit.
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use rayon::prelude::*;
 use sigma_amx::{CHUNK, PANEL, Session, Side, Source, Start, Tile, Unit, tiles};
@@ -42,6 +43,20 @@ struct Operand<'a> {
     vectors: usize,
 }
 
+/// A product and how it is cut.
+struct Plan<'a> {
+    unit: Unit,
+    sizes: Sizes,
+    /// What is packed for all tasks.
+    common: Operand<'a>,
+    /// What each task packs a strip of.
+    cut_up: Operand<'a>,
+    /// Length of a piece of the inner dimension.
+    piece: usize,
+    add: bool,
+    then: Then<'a>,
+}
+
 /// target (+)= left right, for the rows of left and the columns of right.
 pub(crate) fn multiply(
     unit: Unit,
@@ -51,74 +66,107 @@ pub(crate) fn multiply(
     then: Then<'_>,
     threads: Threads,
 ) {
-    let Sizes { rows, columns, inner } = sizes;
-    assert!(target.values.len() >= (rows - 1) * target.stride + columns && target.stride >= columns);
+    let (Sizes { rows, columns, inner }, Target { values, stride, add }) = (sizes, target);
+    assert!(values.len() >= (rows - 1) * stride + columns && stride >= columns);
     then.check(columns);
-    let cut = PIECE.min(inner);
     let left = Operand { side: Side::Left, source: left, vectors: rows };
     let right = Operand { side: Side::Right, source: right, vectors: columns };
     let (common, cut_up) = if rows <= columns { (left, right) } else { (right, left) };
+    let plan = Plan { unit, sizes, common, cut_up, piece: PIECE.min(inner), add, then };
     let tasks = TASKS_PER_THREAD * threads.count();
-    let strip = cut_up.vectors.div_ceil(tasks).next_multiple_of(PANEL).min(STRIP / tiles(PANEL, cut) * PANEL);
-    let window = (WINDOW / tiles(common.vectors, cut)).max(1) * cut;
+    let widest = STRIP / tiles(PANEL, plan.piece) * PANEL;
+    let strip = cut_up.vectors.div_ceil(tasks).next_multiple_of(PANEL).min(widest);
+    let window = (WINDOW / tiles(common.vectors, plan.piece)).max(1) * plan.piece;
     let mut packed = SHARED.take();
-    let Target { values, stride, add } = target;
     let out = Shared::new(values);
-    for from in (0..inner).step_by(window) {
-        let window = from..inner.min(from + window);
-        // piece after piece, and in a piece panel after panel
-        let pieces = window.clone().step_by(cut).map(|start| (start, cut.min(window.end - start)));
-        let total: usize = pieces.clone().map(|(_, length)| tiles(common.vectors, length)).sum();
-        packed.resize(packed.len().max(total), Tile::ZERO);
-        let mut rest = &mut packed[..total];
-        let mut panels = Vec::new();
-        for (start, length) in pieces.clone() {
-            let (piece, after) = rest.split_at_mut(tiles(common.vectors, length));
-            panels.extend(
-                piece.chunks_mut(tiles(PANEL, length)).enumerate().map(|(p, tiles)| (start, length, p * PANEL, tiles)),
-            );
-            rest = after;
-        }
-        for_each(panels, threads, |(start, length, first, tiles)| {
-            let vectors = PANEL.min(common.vectors - first);
-            unit.pack(tiles, common.side, common.source, (first, vectors), (start, length));
-        });
-        let packed = &packed[..total];
+    for start in (0..inner).step_by(window) {
+        let window = start..inner.min(start + window);
+        let packed = plan.pack_common(&mut packed, window.clone(), threads);
         for_each((0..cut_up.vectors).step_by(strip).collect(), threads, |first| {
-            let vectors = strip.min(cut_up.vectors - first);
-            let mut own = OWN.take();
-            own.resize(own.len().max(tiles(vectors, cut.min(inner))), Tile::ZERO);
-            let session = unit.begin();
-            let mut at = 0;
-            for (start, length) in pieces.clone() {
-                let own = &mut own[..tiles(vectors, length)];
-                unit.pack(own, cut_up.side, cut_up.source, (first, vectors), (start, length));
-                let panel = tiles(PANEL, length);
-                let common_panels = &packed[at..][..tiles(common.vectors, length)];
-                at += common_panels.len();
-                for (p, common_panel) in common_panels.chunks_exact(panel).enumerate() {
-                    for (q, own_panel) in own.chunks_exact(panel).enumerate() {
-                        let (common_first, own_first) = (p * PANEL, first + q * PANEL);
-                        let ((row, left), (column, right)) = match common.side {
-                            Side::Left => ((common_first, common_panel), (own_first, own_panel)),
-                            Side::Right => ((own_first, own_panel), (common_first, common_panel)),
-                        };
-                        let block = Block {
-                            rows: PANEL.min(rows - row),
-                            width: PANEL.min(columns - column),
-                            add: add || start > 0,
-                            then: if start + length == inner { then.from(column) } else { Then::Nothing },
-                        };
-                        // SAFETY: the target has these rows and columns by the assertion above, and they belong to this task alone
-                        unsafe { block.make(out.at(row * stride + column), stride, &session, left, right) };
-                    }
-                }
-            }
-            drop(session);
-            OWN.set(own);
+            let strip = first..cut_up.vectors.min(first + strip);
+            // SAFETY: the target has all rows and columns by the assertion above, and those of a strip belong to one task alone
+            unsafe { plan.multiply_strip(strip, window.clone(), packed, out, stride) };
         });
     }
     SHARED.set(packed);
+}
+
+impl Plan<'_> {
+    /// Start and length of the pieces of a window.
+    fn pieces(&self, window: Range<usize>) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let piece = self.piece;
+        window.clone().step_by(piece).map(move |start| (start, piece.min(window.end - start)))
+    }
+
+    /// Packs a window of the common matrix: piece after piece, and in a piece panel after panel.
+    fn pack_common<'p>(&self, packed: &'p mut Vec<Tile>, window: Range<usize>, threads: Threads) -> &'p [Tile] {
+        let Operand { side, source, vectors } = self.common;
+        let total: usize = self.pieces(window.clone()).map(|(_, length)| tiles(vectors, length)).sum();
+        let packed = at_least(packed, total);
+        let (mut rest, mut panels) = (&mut *packed, Vec::new());
+        for (start, length) in self.pieces(window) {
+            let (piece, after) = rest.split_at_mut(tiles(vectors, length));
+            let firsts = (0..vectors).step_by(PANEL);
+            panels.extend(piece.chunks_mut(tiles(PANEL, length)).zip(firsts).map(|panel| (start, length, panel)));
+            rest = after;
+        }
+        for_each(panels, threads, |(start, length, (panel, first))| {
+            self.unit.pack(panel, side, source, (first, PANEL.min(vectors - first)), (start, length));
+        });
+        packed
+    }
+
+    /// All that a window contributes to the results of a strip: rows or columns `strip` of the target, with all that cross them.
+    ///
+    /// # Safety
+    /// The target must have the product's rows and columns, `stride` apart, and nobody else may use those of the strip meanwhile.
+    unsafe fn multiply_strip(
+        &self,
+        strip: Range<usize>,
+        window: Range<usize>,
+        packed: &[Tile],
+        out: Shared,
+        stride: usize,
+    ) {
+        let Self { unit, sizes: Sizes { rows, columns, inner }, common, cut_up, .. } = *self;
+        let mut space = OWN.take();
+        let session = unit.begin();
+        let mut rest = packed;
+        for (start, length) in self.pieces(window) {
+            let own = at_least(&mut space, tiles(strip.len(), length));
+            unit.pack(own, cut_up.side, cut_up.source, (strip.start, strip.len()), (start, length));
+            let (piece, after) = rest.split_at(tiles(common.vectors, length));
+            rest = after;
+            let panel = tiles(PANEL, length);
+            for (p, common_panel) in piece.chunks_exact(panel).enumerate() {
+                for (q, own_panel) in own.chunks_exact(panel).enumerate() {
+                    let (common_first, own_first) = (p * PANEL, strip.start + q * PANEL);
+                    let ((row, left), (column, right)) = match common.side {
+                        Side::Left => ((common_first, common_panel), (own_first, own_panel)),
+                        Side::Right => ((own_first, own_panel), (common_first, common_panel)),
+                    };
+                    let block = Block {
+                        rows: PANEL.min(rows - row),
+                        width: PANEL.min(columns - column),
+                        add: self.add || start > 0,
+                        then: if start + length == inner { self.then.from(column) } else { Then::Nothing },
+                    };
+                    // SAFETY: these rows and columns are the target's, and the caller's promise
+                    unsafe { block.make(out.at(row * stride + column), stride, &session, left, right) };
+                }
+            }
+        }
+        drop(session);
+        OWN.set(space);
+    }
+}
+
+/// The first `count` tiles, which are made where they are not there yet.
+fn at_least(tiles: &mut Vec<Tile>, count: usize) -> &mut [Tile] {
+    if tiles.len() < count {
+        tiles.resize(count, Tile::ZERO);
+    }
+    &mut tiles[..count]
 }
 
 /// Up to 32 x 32 results and what becomes of them.
