@@ -69,7 +69,7 @@ impl Packed {
         let task = |(number, panels): (usize, &[f32])| {
             let first = number * PANELS_PER_TASK * PANEL;
             let columns = outputs.min(first + PANELS_PER_TASK * PANEL) - first;
-            let piece = |panels: &[f32], from: usize, (skipped, columns): (usize, usize), next: Option<*const f32>| {
+            let piece = |panels: &[f32], from: usize, (skipped, columns): (usize, usize)| {
                 let inner = INNER.min(inputs - from);
                 let first = first + skipped;
                 // SAFETY: x has `rows` rows of `inputs`, and these columns of y belong to this task alone
@@ -86,22 +86,21 @@ impl Packed {
                         columns,
                         add: from > 0,
                         then: if from + inner == inputs { then.from(first) } else { Then::Nothing },
-                        next,
+                        streamed: rows <= GROUP,
                     }
                     .run();
                 }
             };
             if rows > GROUP {
                 for from in (0..inputs).step_by(INNER) {
-                    piece(panels, from, (0, columns), None);
+                    piece(panels, from, (0, columns));
                 }
             } else {
                 // few rows: the panels pass once, from front to back
                 for (number, panel) in panels.chunks_exact(size).enumerate() {
                     let skipped = number * PANEL;
                     for from in (0..inputs).step_by(INNER) {
-                        let next = panel.as_ptr().wrapping_add((from + INNER.min(inputs - from)) * PANEL);
-                        piece(panel, from, (skipped, PANEL.min(columns - skipped)), Some(next));
+                        piece(panel, from, (skipped, PANEL.min(columns - skipped)));
                     }
                 }
             }

@@ -170,7 +170,7 @@ fn by_columns(
                     columns,
                     add: add || from > 0,
                     then: if from + piece == inner { then.from(first) } else { Then::Nothing },
-                    next: None,
+                    streamed: false,
                 }
                 .run();
             }
@@ -211,7 +211,7 @@ fn by_rows(
                     columns,
                     add: add || from > 0,
                     then: Then::Nothing,
-                    next: None,
+                    streamed: false,
                 }
                 .run();
             }

@@ -12,6 +12,11 @@ pub(crate) const PANEL: usize = 32;
 pub(crate) const ROWS: usize = 8;
 /// Rows that meet a panel one block after another, while it lies in the second-level cache.
 pub(crate) const GROUP: usize = 64;
+/// Inner elements of a panel that all rows of a group meet before the next ones: 8 KB, so that they and those that follow lie in the
+/// first-level cache. The sums wait meanwhile.
+const SLICE: usize = 64;
+/// Numbers of a line of the cache.
+const LINE: usize = 16;
 
 /// What becomes of y = x W^T before it is stored.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +69,16 @@ impl Left {
     }
 }
 
+/// A few inner elements of a panel.
+#[derive(Clone, Copy)]
+struct Slice<'a, T> {
+    /// Where it begins in its piece.
+    from: usize,
+    /// Whether the piece ends with it.
+    last: bool,
+    panel: &'a [T],
+}
+
 /// A piece of a product: out (+)= left times panels, over at most `INNER` elements of the inner dimension.
 pub(crate) struct Piece<'a> {
     /// The left matrix from the piece's first inner element on.
@@ -83,8 +98,8 @@ pub(crate) struct Piece<'a> {
     /// Whether to add to what is in `out`.
     pub(crate) add: bool,
     pub(crate) then: Then<'a>,
-    /// What will be read next, to be brought near meanwhile; any address will do.
-    pub(crate) next: Option<*const f32>,
+    /// Whether the panels come from memory one after another, so that what lies behind a part of them should be on its way meanwhile.
+    pub(crate) streamed: bool,
 }
 
 impl Piece<'_> {
@@ -92,7 +107,7 @@ impl Piece<'_> {
     /// The rows of the left matrix must be readable and those of `out` writable, for `columns` columns, and nobody else may
     /// use these elements of `out` meanwhile.
     pub(crate) unsafe fn run(self) {
-        assert!(self.inner > 0 && self.inner <= INNER && self.columns > 0);
+        assert!(self.inner > 0 && self.inner <= INNER && self.rows > 0 && self.columns > 0);
         let last = (self.columns - 1) / PANEL * self.panel_stride;
         assert!(self.panels.len() >= last + self.inner * PANEL);
         pulp::Arch::new().dispatch(self);
@@ -118,39 +133,48 @@ impl Piece<'_> {
     /// `R` rows at a time, or `H` for what is left.
     #[inline(always)]
     fn groups<S: Simd, const N: usize, const R: usize, const H: usize>(&self, simd: S) {
+        // of the rows of a group, between two slices
+        let mut sums = [[simd.splat_f32s(0.0); N]; GROUP];
         for group in (0..self.rows).step_by(GROUP) {
             let end = self.rows.min(group + GROUP);
             for first in (0..self.columns).step_by(PANEL) {
                 let panel = &self.panels[first / PANEL * self.panel_stride..][..self.inner * PANEL];
                 let panel = S::as_simd_f32s(panel).0.as_chunks::<N>().0;
-                let mut row = group;
-                while row < end {
-                    // a few rows are computed twice rather than slowly
-                    if end - row > H {
-                        self.tile::<S, N, R>(simd, panel, (row, end), first);
-                        row += R;
-                    } else {
-                        self.tile::<S, N, H>(simd, panel, (row, end), first);
-                        row += H;
+                for (slice, panel) in panel.chunks(SLICE).enumerate() {
+                    let slice = Slice { from: slice * SLICE, last: (slice + 1) * SLICE >= self.inner, panel };
+                    let mut row = group;
+                    while row < end {
+                        // a few rows are computed twice rather than slowly
+                        if end - row > H {
+                            self.tile::<S, N, R>(simd, slice, (row, end), first, &mut sums[row - group..]);
+                            row += R;
+                        } else {
+                            self.tile::<S, N, H>(simd, slice, (row, end), first, &mut sums[row - group..]);
+                            row += H;
+                        }
                     }
                 }
             }
         }
     }
 
-    /// Rows from `row` to at most `end`, columns from `first` on.
+    /// Rows from `row` to at most `end`, columns from `first` on, over a slice of the panel; `begun` holds the rows' sums between slices.
     #[inline(always)]
     fn tile<S: Simd, const N: usize, const R: usize>(
         &self,
         simd: S,
-        panel: &[[S::f32s; N]],
+        slice: Slice<'_, [S::f32s; N]>,
         (row, end): (usize, usize),
         first: usize,
+        begun: &mut [[S::f32s; N]],
     ) {
-        // the places of the results are brought near while the sums are made
-        for row in row..end.min(row + R) {
+        let from = slice.from;
+        let begun = &mut begun.as_chunks_mut::<R>().0[0];
+        let start = if from == 0 { [[simd.splat_f32s(0.0); N]; R] } else { *begun };
+        // the places of the results are brought near while the last of the sums are made
+        for row in row..if slice.last { end.min(row + R) } else { row } {
             let out = self.out.wrapping_add(row * self.out_stride + first);
-            for line in (0..PANEL).step_by(16) {
+            for line in (0..PANEL).step_by(LINE) {
                 prefetch::<1>(out.wrapping_add(line));
             }
         }
@@ -158,21 +182,26 @@ impl Piece<'_> {
         let sums = match self.layout {
             Left::Rows(stride) => {
                 // SAFETY: a row of the left matrix, by the promise of `run`
-                let rows = std::array::from_fn(|r| unsafe { self.left.add((row + r).min(end - 1) * stride) });
-                self.sums::<S, N, R>(simd, panel, rows, 1, row)
+                let rows = std::array::from_fn(|r| unsafe { self.left.add((row + r).min(end - 1) * stride + from) });
+                self.sums::<S, N, R>(simd, slice.panel, start, rows, 1, row)
             }
             Left::Blocks(stride) => {
-                let start = |row: usize| row / ROWS * stride + row % ROWS;
+                let place = |row: usize| row / ROWS * stride + row % ROWS;
                 // SAFETY: as above; the element lies in the block of that row
-                let rows = std::array::from_fn(|r| unsafe { self.left.add(start((row + r).min(end - 1))) });
-                self.sums::<S, N, R>(simd, panel, rows, ROWS, row)
+                let rows =
+                    std::array::from_fn(|r| unsafe { self.left.add(place((row + r).min(end - 1)) + from * ROWS) });
+                self.sums::<S, N, R>(simd, slice.panel, start, rows, ROWS, row)
             }
             Left::Columns(stride) => {
                 // SAFETY: as above
-                let rows = std::array::from_fn(|r| unsafe { self.left.add((row + r).min(end - 1)) });
-                self.sums::<S, N, R>(simd, panel, rows, stride, row)
+                let rows = std::array::from_fn(|r| unsafe { self.left.add((row + r).min(end - 1) + from * stride) });
+                self.sums::<S, N, R>(simd, slice.panel, start, rows, stride, row)
             }
         };
+        if !slice.last {
+            *begun = sums;
+            return;
+        }
         let (width, bias) = (PANEL.min(self.columns - first), self.biases::<S, N>(simd, first));
         for (r, sums) in sums.into_iter().enumerate() {
             if row + r < end {
@@ -193,27 +222,28 @@ impl Piece<'_> {
         }
     }
 
-    /// Sums of `R` rows, whose elements lie `step` apart, over a panel.
+    /// The sums of `R` rows, whose elements lie `step` apart, continued over a slice.
     #[inline(always)]
     fn sums<S: Simd, const N: usize, const R: usize>(
         &self,
         simd: S,
         panel: &[[S::f32s; N]],
+        start: [[S::f32s; N]; R],
         rows: [*const f32; R],
         step: usize,
         row: usize,
     ) -> [[S::f32s; N]; R] {
-        let mut sums = [[simd.splat_f32s(0.0); N]; R];
-        // the lines of what comes next are asked for bit by bit, by each block of rows its share
+        let mut sums = start;
+        // each block of rows asks for its share of the slice that follows, line by line
         let blocks = self.rows.min(GROUP).div_ceil(R);
-        let ahead = self.next.filter(|_| blocks > 2);
-        let lines = PANEL / blocks.max(1);
-        let share = (row % GROUP / R * panel.len()) * lines;
+        let spacing = PANEL >> blocks.ilog2().min(LINE.ilog2());
+        let share = panel.as_ptr_range().end.cast::<f32>().wrapping_add(row % GROUP / R * panel.len() * spacing);
         for (i, weights) in panel.iter().enumerate() {
-            if let Some(next) = ahead
-                && i % 2 == 0
-            {
-                prefetch::<2>(next.wrapping_add(share + i * lines));
+            if self.streamed && (i * spacing).is_multiple_of(LINE) {
+                prefetch::<1>(share.wrapping_add(i * spacing));
+                if spacing > LINE {
+                    prefetch::<1>(share.wrapping_add(i * spacing + LINE));
+                }
             }
             for r in 0..R {
                 // SAFETY: element i of the piece of a row

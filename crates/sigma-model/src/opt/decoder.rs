@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 use sigma_kernels::linear::Threads;
 
-use super::host::{HostCache, Inference};
+use super::host::{HostCache, Inference, Pass};
 use super::tape::{Tape, TapeCache};
 use super::{Opt, OptConfig, Weights, host_values};
 use crate::ModelError;
@@ -47,7 +47,7 @@ impl Opt {
             Weights::Tape(tape) => Engine::Tape(tape, TapeCache::new(tape, &lens, new_tokens)?),
         };
         let mut decoder = Decoder { config: &self.config, engine, logits: Vec::new() };
-        decoder.run(prompts, &lens)?;
+        decoder.run(prompts, &lens, Pass::Whole)?;
         Ok(decoder)
     }
 }
@@ -77,7 +77,7 @@ impl Decoder<'_> {
             Engine::Tape(_, cache) => cache.longest(),
         };
         self.config.check_length(longest + 1)?;
-        self.run(&rows, &vec![1; rows.len()])
+        self.run(&rows, &vec![1; rows.len()], Pass::Step)
     }
 
     /// Keeps only these rows, in ascending order; the logits of the others are gone with them.
@@ -95,12 +95,12 @@ impl Decoder<'_> {
     }
 
     /// Runs new tokens of each row, and computes the logits after the last of each.
-    fn run(&mut self, new: &[&[u32]], lens: &[usize]) -> Result<(), ModelError> {
+    fn run(&mut self, new: &[&[u32]], lens: &[usize], pass: Pass) -> Result<(), ModelError> {
         let config = self.config;
         let width = config.embedding_width();
         match &mut self.engine {
             Engine::Host(model, cache) => {
-                let hidden = cache.extend(*model, config, &new.concat(), lens);
+                let hidden = cache.extend(*model, config, (&new.concat(), lens), pass);
                 let mut last = Vec::with_capacity(lens.len() * width);
                 let mut end = 0;
                 for len in lens {

@@ -4,8 +4,7 @@
 //!
 //! Legend: R tokens of all rows, D hidden size, F feed-forward size.
 
-use sigma_kernels::linear::Threads;
-use sigma_kernels::packed::Packed;
+use sigma_kernels::linear::{self, Threads};
 use sigma_kernels::{bidirectional_attention, gelu, relu, residual_norm};
 
 use super::config::{Activation, BertConfig};
@@ -48,19 +47,18 @@ struct Layer {
 /// A linear map; its bias is added by what follows the product.
 #[derive(Debug)]
 struct Map {
-    weight: Packed,
+    weight: Vec<f32>,
     bias: Vec<f32>,
 }
 
 impl Map {
     fn new(Affine { weight, bias }: Affine) -> Self {
-        let inputs = weight.len() / bias.len();
-        Self { weight: Packed::new(&weight, inputs), bias }
+        Self { weight, bias }
     }
 
     /// y = x W^T.
     fn product(&self, y: &mut [f32], x: &[f32]) {
-        self.weight.forward(y, x, Threads::One);
+        linear::forward(y, x, &self.weight, self.weight.len() / self.bias.len(), Threads::One);
     }
 }
 

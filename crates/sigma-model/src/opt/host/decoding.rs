@@ -5,7 +5,7 @@ use sigma_kernels::linear::{Then, Threads};
 use sigma_kernels::residual;
 use sigma_kernels::threads::on_a_worker;
 
-use super::{Inference, sized};
+use super::{Inference, Pass, sized};
 use crate::opt::OptConfig;
 
 /// Keys and values of the rows of a batch, and the space that a step computes in.
@@ -58,18 +58,19 @@ impl HostCache {
         &mut self,
         model: Inference<'_>,
         config: &OptConfig,
-        ids: &[u32],
-        new: &[usize],
+        (ids, new): (&[u32], &[usize]),
+        pass: Pass,
     ) -> &[f32] {
         match self.threads {
-            Threads::One => self.run(model, config, ids, new),
-            Threads::All => on_a_worker(|| self.run(model, config, ids, new)),
+            Threads::One => self.run(model, config, (ids, new), pass),
+            Threads::All => on_a_worker(|| self.run(model, config, (ids, new), pass)),
         }
     }
 
-    fn run(&mut self, model: Inference<'_>, config: &OptConfig, ids: &[u32], new: &[usize]) -> &[f32] {
+    fn run(&mut self, model: Inference<'_>, config: &OptConfig, (ids, new): (&[u32], &[usize]), pass: Pass) -> &[f32] {
         let (d, ffn) = (config.hidden_size, config.ffn_dim);
         let (r, pre, threads) = (ids.len(), config.do_layer_norm_before, self.threads);
+        let how = (pass, threads);
         let parameters = model.parameters;
         let layout = &parameters.layout;
         let values = |range: &std::ops::Range<usize>| &parameters.values[range.clone()];
@@ -92,9 +93,9 @@ impl HostCache {
             }
             let x = if pre { &s.normed } else { &s.stream };
             let bias = Then::Bias(values(&layer.qkv.bias));
-            model.product_then(&mut s.qkv, x, &layer.qkv.weight, d, bias, threads);
+            model.product(&mut s.qkv, x, (&layer.qkv.weight, d), bias, how);
             cache.attend(&mut s.attended, &s.qkv, new);
-            model.product(&mut s.normed, &s.attended, &layer.out_proj.weight, d, threads);
+            model.product(&mut s.normed, &s.attended, (&layer.out_proj.weight, d), Then::Nothing, how);
             residual::add(&mut s.next, &s.stream, &mut s.normed, values(&layer.out_proj.bias), None);
             if pre {
                 std::mem::swap(&mut s.stream, &mut s.next);
@@ -104,8 +105,8 @@ impl HostCache {
             }
             let x = if pre { &s.normed } else { &s.stream };
             let bias = Then::BiasRelu(values(&layer.fc1.bias));
-            model.product_then(&mut s.inner, x, &layer.fc1.weight, d, bias, threads);
-            model.product(&mut s.normed, &s.inner, &layer.fc2.weight, ffn, threads);
+            model.product(&mut s.inner, x, (&layer.fc1.weight, d), bias, how);
+            model.product(&mut s.normed, &s.inner, (&layer.fc2.weight, ffn), Then::Nothing, how);
             residual::add(&mut s.next, &s.stream, &mut s.normed, values(&layer.fc2.bias), None);
             if pre {
                 std::mem::swap(&mut s.stream, &mut s.next);
@@ -123,7 +124,7 @@ impl HostCache {
         match &layout.projections {
             Some((_, project_out)) => {
                 let hidden = sized(&mut s.hidden, r * config.embedding_width());
-                model.product(hidden, last, project_out, d, threads);
+                model.product(hidden, last, (project_out, d), Then::Nothing, how);
                 &s.hidden
             }
             None => last,
@@ -136,7 +137,7 @@ impl HostCache {
     }
 }
 
-/// Logits of hidden states `[R, width]`.
+/// Logits of hidden states `[R, width]`, of which a decoder has one a row, whatever the pass.
 pub(in crate::opt) fn head(
     logits: &mut Vec<f32>,
     model: Inference<'_>,
@@ -146,7 +147,8 @@ pub(in crate::opt) fn head(
 ) {
     let width = config.embedding_width();
     let logits = sized(logits, hidden.len() / width * config.vocab_size);
-    model.product(logits, hidden, &model.parameters.layout.embed_tokens, width, threads);
+    let table = (&model.parameters.layout.embed_tokens, width);
+    model.product(logits, hidden, table, Then::Nothing, (Pass::Step, threads));
 }
 
 /// Last hidden states `[R, width]` of whole rows, one after another.
@@ -159,5 +161,5 @@ pub(in crate::opt) fn hidden_states(
     let lens: Vec<usize> = rows.iter().map(|row| row.len()).collect();
     let longest = lens.iter().copied().max().unwrap_or(0);
     let mut cache = HostCache::new(config, rows.len(), longest, threads);
-    cache.extend(model, config, &rows.concat(), &lens).to_vec()
+    cache.extend(model, config, (&rows.concat(), &lens), Pass::Whole).to_vec()
 }

@@ -8,7 +8,7 @@ mod packed;
 mod training;
 
 pub(super) use decoding::{HostCache, head, hidden_states};
-pub(super) use packed::{Inference, PackedParameters};
+pub(super) use packed::{Inference, PackedParameters, Pass};
 pub use training::HostTraining;
 
 use sigma_kernels::linear::{self, Threads};

@@ -1,10 +1,11 @@
-//! Weights rearranged for inference, and the choice between them and the ones as they lie in the buffer. The results are the same
-//! to the bit; rearranged weights take as much memory again and pay where few rows meet them many times.
+//! The products of forward passes without gradients. Whole prompts and texts are multiplied as in training. Steps of one token a row
+//! read every weight for few rows: there weights that were rearranged once pay, which take as much memory again and give the same bits
+//! as the ones in the buffer. What kind of pass it is decides, never the number of rows, so a row has the same bits in every batch.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use sigma_kernels::linear::{Then, Threads};
+use sigma_kernels::linear::{self, Then, Threads};
 use sigma_kernels::packed::{self, Packed};
 
 use crate::opt::OptConfig;
@@ -33,6 +34,15 @@ impl PackedParameters {
     }
 }
 
+/// What is run through a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::opt) enum Pass {
+    /// Prompts or texts from their first token on.
+    Whole,
+    /// One more token of each row.
+    Step,
+}
+
 /// A model for forward passes without gradients.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::opt) struct Inference<'a> {
@@ -41,24 +51,20 @@ pub(in crate::opt) struct Inference<'a> {
 }
 
 impl Inference<'_> {
-    /// y = x W^T for the matrix at `range`.
-    pub(super) fn product(&self, y: &mut [f32], x: &[f32], range: &Range<usize>, inputs: usize, threads: Threads) {
-        self.product_then(y, x, range, inputs, Then::Nothing, threads);
-    }
-
-    /// The same, and what follows it.
-    pub(super) fn product_then(
+    /// y = x W^T for the matrix at `range`, and what follows it.
+    pub(super) fn product(
         &self,
         y: &mut [f32],
         x: &[f32],
-        range: &Range<usize>,
-        inputs: usize,
+        (range, inputs): (&Range<usize>, usize),
         then: Then<'_>,
-        threads: Threads,
+        (pass, threads): (Pass, Threads),
     ) {
-        match self.packed.and_then(|packed| packed.0.get(&range.start)) {
-            Some(weight) => weight.forward_then(y, x, then, threads),
-            None => packed::forward_once(y, x, &self.parameters.values[range.clone()], inputs, then, threads),
+        let weight = &self.parameters.values[range.clone()];
+        match (pass, self.packed.and_then(|packed| packed.0.get(&range.start))) {
+            (Pass::Whole, _) => linear::forward_then(y, x, weight, inputs, then, threads),
+            (Pass::Step, Some(packed)) => packed.forward_then(y, x, then, threads),
+            (Pass::Step, None) => packed::forward_once(y, x, weight, inputs, then, threads),
         }
     }
 }
