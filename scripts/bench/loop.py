@@ -11,7 +11,7 @@ in a virtual environment with torch and transformers (scripts/goldens/requiremen
   embeddings   the answers' windows of 64 tokens, mean of the last hidden states (ours also measures Sigma-UB, the diagnostics and the
                noise floor, and writes everything to disk; the peer does not)
 
-The peer works in batches of 100 rows, answers and pool, which is faster for it than 32. Ours is timed by timings.csv, generations 1 to 3 of a run.
+The peer writes 100 rows at a time, answers and pool. Ours is timed by timings.csv, generations 1 to 3 of a run.
 """
 
 import argparse
@@ -111,8 +111,8 @@ def ours(program, folder, number):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(done.stderr)
-    # t = 0 asks the base alone, and has neither pool nor training
-    return [row for row in csv.DictReader(open(next(out.rglob("timings.csv")))) if row["t"] != "0"]
+    # generation 0 asks the base alone, and has neither pool nor training
+    return [row for row in csv.DictReader(open(next(out.rglob("timings.csv")))) if row["generation"] != "0"]
 
 
 def main():
