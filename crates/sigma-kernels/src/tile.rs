@@ -10,7 +10,7 @@ pub(crate) const INNER: usize = 512;
 pub(crate) const PANEL: usize = 32;
 /// Rows of an interleaved block of a left matrix. With AVX-512 the sums of 8 rows over a panel fill half the vector registers.
 pub(crate) const ROWS: usize = 8;
-/// Rows that meet a panel one block after another, while it lies in the second-level cache.
+/// Rows that meet a slice of a panel one block after another.
 pub(crate) const GROUP: usize = 64;
 /// Inner elements of a panel that all rows of a group meet before the next ones: 8 KB, so that they and those that follow lie in the
 /// first-level cache. The sums wait meanwhile.

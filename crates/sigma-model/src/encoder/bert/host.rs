@@ -1,5 +1,5 @@
-//! BERT on the CPU in f32: an explicit forward pass over buffers that are used again, rows one after another without padding,
-//! matrices rearranged once. A row's result depends on nothing but that row. It computes on the calling thread;
+//! BERT on the CPU in f32: an explicit forward pass over buffers that are used again, rows one after another without padding.
+//! A row's result depends on nothing but that row. It computes on the calling thread;
 //! candle-transformers' BERT is the oracle in the tests.
 //!
 //! Legend: R tokens of all rows, D hidden size, F feed-forward size.
@@ -23,7 +23,7 @@ pub(super) struct Scratch {
     inner: Vec<f32>,
 }
 
-/// A model whose parameters are arranged for forward passes.
+/// A model's parameters as forward passes need them.
 #[derive(Debug)]
 pub(super) struct HostModel {
     words: Vec<f32>,
