@@ -94,8 +94,8 @@ pub(crate) fn multiply(
 impl Plan<'_> {
     /// Start and length of the pieces of a window.
     fn pieces(&self, window: Range<usize>) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let piece = self.piece;
-        window.clone().step_by(piece).map(move |start| (start, piece.min(window.end - start)))
+        let (piece, end) = (self.piece, window.end);
+        window.step_by(piece).map(move |start| (start, piece.min(end - start)))
     }
 
     /// Packs a window of the common matrix: piece after piece, and in a piece panel after panel.

@@ -59,24 +59,14 @@ pub(crate) enum Left {
 }
 
 impl Left {
-    /// Where an inner element of a row lies; in blocks only the first row of a block has a place of its own.
+    /// Where an inner element of a row lies.
     pub(crate) fn offset(self, row: usize, inner: usize) -> usize {
         match self {
             Left::Rows(stride) => row * stride + inner,
-            Left::Blocks(stride) => row / ROWS * stride + inner * ROWS,
+            Left::Blocks(stride) => row / ROWS * stride + inner * ROWS + row % ROWS,
             Left::Columns(stride) => row + inner * stride,
         }
     }
-}
-
-/// A few inner elements of a panel.
-#[derive(Clone, Copy)]
-struct Slice<'a, T> {
-    /// Where it begins in its piece.
-    from: usize,
-    /// Whether the piece ends with it.
-    last: bool,
-    panel: &'a [T],
 }
 
 /// A piece of a product: out (+)= left times panels, over at most `INNER` elements of the inner dimension.
@@ -141,7 +131,7 @@ impl Piece<'_> {
                 let panel = &self.panels[first / PANEL * self.panel_stride..][..self.inner * PANEL];
                 let panel = S::as_simd_f32s(panel).0.as_chunks::<N>().0;
                 for (slice, panel) in panel.chunks(SLICE).enumerate() {
-                    let slice = Slice { from: slice * SLICE, last: (slice + 1) * SLICE >= self.inner, panel };
+                    let slice = (slice * SLICE, panel);
                     let mut row = group;
                     while row < end {
                         // a few rows are computed twice rather than slowly
@@ -158,47 +148,37 @@ impl Piece<'_> {
         }
     }
 
-    /// Rows from `row` to at most `end`, columns from `first` on, over a slice of the panel; `begun` holds the rows' sums between slices.
+    /// Rows from `row` to at most `end`, columns from `first` on, over the slice of the panel that begins at `from`. `begun` holds the
+    /// rows' sums between slices.
     #[inline(always)]
     fn tile<S: Simd, const N: usize, const R: usize>(
         &self,
         simd: S,
-        slice: Slice<'_, [S::f32s; N]>,
+        (from, panel): (usize, &[[S::f32s; N]]),
         (row, end): (usize, usize),
         first: usize,
         begun: &mut [[S::f32s; N]],
     ) {
-        let from = slice.from;
+        let last = from + panel.len() == self.inner;
         let begun = &mut begun.as_chunks_mut::<R>().0[0];
         let start = if from == 0 { [[simd.splat_f32s(0.0); N]; R] } else { *begun };
         // the places of the results are brought near while the last of the sums are made
-        for row in row..if slice.last { end.min(row + R) } else { row } {
+        for row in row..if last { end.min(row + R) } else { row } {
             let out = self.out.wrapping_add(row * self.out_stride + first);
             for line in (0..PANEL).step_by(LINE) {
                 prefetch::<1>(out.wrapping_add(line));
             }
         }
         // rows beyond the end stand for the last one, and are not stored
+        let place = |r: usize| self.layout.offset((row + r).min(end - 1), from);
+        // SAFETY: an element of the left matrix, by the promise of `run`
+        let rows = std::array::from_fn(|r| unsafe { self.left.add(place(r)) });
         let sums = match self.layout {
-            Left::Rows(stride) => {
-                // SAFETY: a row of the left matrix, by the promise of `run`
-                let rows = std::array::from_fn(|r| unsafe { self.left.add((row + r).min(end - 1) * stride + from) });
-                self.sums::<S, N, R>(simd, slice.panel, start, rows, 1, row)
-            }
-            Left::Blocks(stride) => {
-                let place = |row: usize| row / ROWS * stride + row % ROWS;
-                // SAFETY: as above; the element lies in the block of that row
-                let rows =
-                    std::array::from_fn(|r| unsafe { self.left.add(place((row + r).min(end - 1)) + from * ROWS) });
-                self.sums::<S, N, R>(simd, slice.panel, start, rows, ROWS, row)
-            }
-            Left::Columns(stride) => {
-                // SAFETY: as above
-                let rows = std::array::from_fn(|r| unsafe { self.left.add((row + r).min(end - 1) + from * stride) });
-                self.sums::<S, N, R>(simd, slice.panel, start, rows, stride, row)
-            }
+            Left::Rows(_) => self.sums::<S, N, R>(simd, panel, start, rows, 1, row),
+            Left::Blocks(_) => self.sums::<S, N, R>(simd, panel, start, rows, ROWS, row),
+            Left::Columns(stride) => self.sums::<S, N, R>(simd, panel, start, rows, stride, row),
         };
-        if !slice.last {
+        if !last {
             *begun = sums;
             return;
         }

@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use candle_core::DType;
 use rayon::prelude::*;
 use sigma_data::Tokenizer;
 use sigma_kernels::linear::Threads;
@@ -23,7 +22,7 @@ pub struct OptEncoder {
 
 impl OptEncoder {
     pub fn load(folder: &Path, max_tokens: Option<usize>, device: &Device) -> Result<Self, ModelError> {
-        let model = Opt::load(folder, device)?.for_inference(DType::F32)?;
+        let model = Opt::load(folder, device)?;
         let limit = model.config().max_position_embeddings;
         let max_tokens = max_tokens.unwrap_or(MAX_TOKENS.min(limit));
         if max_tokens > limit || max_tokens < 2 {

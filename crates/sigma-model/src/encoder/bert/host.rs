@@ -8,7 +8,7 @@ use sigma_kernels::linear::{self, Threads};
 use sigma_kernels::{bidirectional_attention, gelu, relu, residual_norm};
 
 use super::config::{Activation, BertConfig};
-use super::parameters::{Affine, BertParameters, LayerParameters, Norm};
+use super::parameters::{Affine, BertParameters, Norm};
 use crate::buffer::sized;
 
 /// The space of one forward pass.
@@ -23,61 +23,14 @@ pub(super) struct Scratch {
     inner: Vec<f32>,
 }
 
-/// A model's parameters as forward passes need them.
-#[derive(Debug)]
-pub(super) struct HostModel {
-    words: Vec<f32>,
-    positions: Vec<f32>,
-    /// The embedding of token type 0, `[D]`: every token of a single text is of this type.
-    token_type: Vec<f32>,
-    embedding_norm: Norm,
-    layers: Vec<Layer>,
-}
-
-#[derive(Debug)]
-struct Layer {
-    qkv: Map,
-    attention_output: Map,
-    attention_norm: Norm,
-    intermediate: Map,
-    output: Map,
-    output_norm: Norm,
-}
-
-/// A linear map; its bias is added by what follows the product.
-#[derive(Debug)]
-struct Map {
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-}
-
-impl Map {
-    fn new(Affine { weight, bias }: Affine) -> Self {
-        Self { weight, bias }
-    }
-
-    /// y = x W^T.
+impl Affine {
+    /// y = x W^T; the bias is added by what follows the product.
     fn product(&self, y: &mut [f32], x: &[f32]) {
         linear::forward(y, x, &self.weight, self.weight.len() / self.bias.len(), Threads::One);
     }
 }
 
-impl HostModel {
-    pub(super) fn new(config: &BertConfig, parameters: BertParameters) -> Self {
-        let BertParameters { words, positions, mut token_types, embedding_norm, layers } = parameters;
-        token_types.truncate(config.hidden_size);
-        let layer = |layer: LayerParameters| Layer {
-            qkv: Map::new(layer.qkv),
-            attention_output: Map::new(layer.attention_output),
-            attention_norm: layer.attention_norm,
-            intermediate: Map::new(layer.intermediate),
-            output: Map::new(layer.output),
-            output_norm: layer.output_norm,
-        };
-        let layers = layers.into_iter().map(layer).collect();
-        Self { words, positions, token_type: token_types, embedding_norm, layers }
-    }
-
+impl BertParameters {
     /// Last hidden states `[R, D]` of `rows`, whose ids and lengths the model has.
     pub(super) fn hidden_states<'a>(
         &self,
@@ -103,7 +56,7 @@ impl HostModel {
             }
         }
         // the sum of word, position and type has the form of a residual: x, y and a bias
-        add_and_norm(stream, next, &self.token_type, &self.embedding_norm, eps);
+        add_and_norm(stream, next, &self.token_types[..d], &self.embedding_norm, eps);
         for layer in &self.layers {
             layer.qkv.product(qkv, stream);
             let heads = config.num_attention_heads;

@@ -18,7 +18,6 @@ use crate::weights::Weights;
 use crate::{Device, ModelError};
 use config::BertConfig;
 use gpu::GpuBert;
-use host::HostModel;
 use parameters::BertParameters;
 
 pub struct BertEncoder {
@@ -29,9 +28,9 @@ pub struct BertEncoder {
     max_tokens: usize,
 }
 
-/// The model, arranged for the device that it is on.
+/// The model, on its device.
 enum Engine {
-    Host(HostModel),
+    Host(BertParameters),
     Gpu(GpuBert),
 }
 
@@ -57,7 +56,7 @@ impl BertEncoder {
         }
         let parameters = BertParameters::take(&config, Weights::load(folder)?)?;
         let engine = match device {
-            Device::Cpu => Engine::Host(HostModel::new(&config, parameters)),
+            Device::Cpu => Engine::Host(parameters),
             Device::Gpu(gpu) => Engine::Gpu(GpuBert::upload(gpu, &config, &parameters)?),
         };
         let tokenizer_path = folder.join("tokenizer.json");

@@ -11,7 +11,7 @@ use sigma_kernels::packed::{self, Packed};
 use crate::opt::OptConfig;
 use crate::opt::parameters::Parameters;
 
-/// Every matrix of a model that rows are multiplied with, by where it begins in the buffer of parameters.
+/// Every matrix of a model that steps multiply through [`Inference::product`], by where it begins in the buffer of parameters.
 #[derive(Debug)]
 pub(in crate::opt) struct PackedParameters(BTreeMap<usize, Packed>);
 
@@ -20,8 +20,8 @@ impl PackedParameters {
         let (d, ffn, width) = (config.hidden_size, config.ffn_dim, config.embedding_width());
         let layout = &parameters.layout;
         let mut matrices = vec![(&layout.embed_tokens, width)];
-        if let Some((project_in, project_out)) = &layout.projections {
-            matrices.extend([(project_in, width), (project_out, d)]);
+        if let Some((_, project_out)) = &layout.projections {
+            matrices.push((project_out, d));
         }
         for layer in &layout.layers {
             let weights = [(&layer.qkv, d), (&layer.out_proj, d), (&layer.fc1, d), (&layer.fc2, ffn)];
