@@ -1,7 +1,7 @@
-"""Times sigma-exp against transformers + PyTorch on the same work, in turns: on the CPU in f32, or with CUDA in f16.
+"""Times sigma-exp against transformers + PyTorch on the same work, in turns: on the CPU in f32 or bf16, or with CUDA in f16.
 
     cargo build --release
-    python scripts/bench/peer.py [--size tiny|125m] [--device cpu|cuda] [--jobs training,generation,encoder] [--rounds 5] [--program PATH] [--out docs/benchmarks/NAME.md]
+    python scripts/bench/peer.py [--size tiny|125m] [--device cpu|cuda] [--precision f32|bf16] [--jobs training,generation,encoder] [--rounds 5] [--program PATH] [--out docs/benchmarks/NAME.md]
 
 in a virtual environment with torch and transformers (scripts/goldens/requirements.txt). Each round runs ours, then the
 peer; the table shows medians, the ratio of the medians, and the peak memory of each process. The work:
@@ -11,7 +11,8 @@ peer; the table shows medians, the ratio of the medians, and the peak memory of 
   encoder      512 texts of the corpus, 40 to 400 characters each, by data/models/all-MiniLM-L6-v2 where it is there
                (scripts/fetch_minilm.sh); the peer is transformers' BertModel over texts sorted by length, mean-pooled
 
-With CUDA the peer trains under autocast with a GradScaler and generates and encodes with f16 weights. Ours is timed by the program's own clock, prefill and the first step included; the peer after two warm-up calls.
+With CUDA the peer trains under autocast with a GradScaler and generates and encodes with f16 weights. On the CPU in bf16 (which the encoder
+is not) it trains under autocast and generates with bf16 weights. Ours is timed by the program's own clock, prefill and the first step included; the peer after two warm-up calls.
 """
 
 import argparse
@@ -61,6 +62,13 @@ def peer(arguments, job):
     print(amount / (time.perf_counter() - begin))
 
 
+def half_dtype(arguments):
+    """What the peer's products are rounded to, if not f32."""
+    import torch
+
+    return {"f16": torch.float16, "bf16": torch.bfloat16}.get(arguments.precision)
+
+
 def peer_training(arguments, device):
     import torch
     from transformers import OPTConfig, OPTForCausalLM
@@ -68,12 +76,12 @@ def peer_training(arguments, device):
     config = OPTConfig(**SHAPES[arguments.size])
     model = OPTForCausalLM(config).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, weight_decay=0.01)
-    half = device.type == "cuda"
-    scaler = torch.amp.GradScaler(device.type, enabled=half)
+    dtype = half_dtype(arguments)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
 
     def step():
         ids = torch.randint(4, config.vocab_size, (16, 64), device=device)
-        with torch.autocast(device.type, dtype=torch.float16, enabled=half):
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
             loss = model(input_ids=ids, labels=ids).loss
         scaler.scale(loss).backward()
         scaler.unscale_(optimizer)
@@ -91,8 +99,7 @@ def peer_generation(arguments, device):
     from transformers import OPTConfig, OPTForCausalLM
 
     config = OPTConfig(**SHAPES[arguments.size])
-    model = OPTForCausalLM(config).to(device).eval()
-    model = model.half() if device.type == "cuda" else model
+    model = OPTForCausalLM(config).to(device, half_dtype(arguments)).eval()
     rows = ROWS[arguments.device]
     ids = torch.randint(4, config.vocab_size, (rows, 64), device=device)
 
@@ -136,7 +143,8 @@ def run(command):
 
 def ours(arguments, job, folder):
     common = ["configs/demo_s2.yaml", "--device", arguments.device]
-    model = ["--model", folder / "model", "--set", "training.epochs=1"]
+    precision = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}[arguments.precision]
+    model = ["--model", folder / "model", "--set", "training.epochs=1", "--set", f"training.precision={precision}"]
     if job == "training":
         out = folder / "trained"
         shutil.rmtree(out, ignore_errors=True)
@@ -187,6 +195,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--size", choices=SHAPES, default="tiny")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--precision", choices=["f32", "bf16", "f16"], help="f32 on the CPU, f16 with CUDA")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--jobs", type=lambda text: text.split(","), default=["training", "generation", "encoder"])
     parser.add_argument("--program", type=Path, default=ROOT / "target/release/sigma-exp")
@@ -195,19 +204,21 @@ def main():
     parser.add_argument("--texts", help=argparse.SUPPRESS)
     parser.add_argument("--prepare", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    arguments.precision = arguments.precision or {"cpu": "f32", "cuda": "f16"}[arguments.device]
     if arguments.peer:
         return peer(arguments, arguments.peer)
     if arguments.prepare:
         return prepare(arguments, arguments.prepare)
 
     # this process stays small: a child's peak memory begins at its parent's
-    again = [sys.executable, __file__, "--size", arguments.size, "--device", arguments.device]
+    again = [sys.executable, __file__, "--size", arguments.size, "--device", arguments.device,
+             "--precision", arguments.precision]
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         versions, _ = run([*again, "--prepare", folder])
         for job in arguments.jobs:
-            if job == "encoder" and not MINILM.exists():
+            if job == "encoder" and (arguments.precision == "bf16" or not MINILM.exists()):
                 continue
             measured = {"sigma-exp": [], "peer": []}
             for _ in range(arguments.rounds):
@@ -222,14 +233,14 @@ def main():
                          f"{memory['sigma-exp']:.0f} MB | {memory['peer']:.0f} MB | {spread} |")
             print(lines[-1], flush=True)
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    where, precision = f"{os.cpu_count()} x {cpu.group(1) if cpu else '?'}", "f32"
+    where = f"{os.cpu_count()} x {cpu.group(1) if cpu else '?'}"
     if arguments.device == "cuda":
         where, _ = run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"])
-        where, precision = where.strip(), "f16"
+        where = where.strip()
     text = f"""# {arguments.size}, {datetime.date.today()}
 
 {where}; {versions.strip().splitlines()[-1]};
-{precision}; medians of {arguments.rounds} rounds in turns (`scripts/bench/peer.py`).
+{arguments.precision}; medians of {arguments.rounds} rounds in turns (`scripts/bench/peer.py`).
 
 | work | sigma-exp | peer | ratio | peak memory | of the peer | spread |
 |---|---|---|---|---|---|---|

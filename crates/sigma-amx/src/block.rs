@@ -3,10 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::cpu::Unit;
-use crate::tile::{PANEL, TILES, Tile};
-
-/// Which parts of left and right are multiplied, in the order in which they are added to the sums: each step loads few tiles anew.
-pub(crate) const PRODUCTS: [(usize, usize); 6] = [(2, 0), (1, 0), (1, 1), (0, 1), (0, 2), (0, 0)];
+use crate::tile::{PANEL, Parts, Tile};
 
 /// The unit, set up for this thread until it is dropped.
 #[derive(Debug)]
@@ -24,9 +21,16 @@ pub enum Start {
     Out,
 }
 
+/// A panel of the left and one of the right matrix, packed with the same inner length in the same parts.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair<'a> {
+    pub left: &'a [Tile],
+    pub right: &'a [Tile],
+    pub parts: Parts,
+}
+
 pub(crate) struct Block<'a> {
-    pub(crate) left: &'a [Tile],
-    pub(crate) right: &'a [Tile],
+    pub(crate) pair: Pair<'a>,
     pub(crate) start: Start,
     pub(crate) out: *mut f32,
     pub(crate) stride: usize,
@@ -55,19 +59,20 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// out = start + left right for one panel of each, packed with the same inner length, where out is 32 rows of 32 numbers.
-    pub fn multiply(&self, out: &mut [[f32; PANEL]; PANEL], start: Start, left: &[Tile], right: &[Tile]) {
+    /// out = start + left right, where out is 32 rows of 32 numbers.
+    pub fn multiply(&self, out: &mut [[f32; PANEL]; PANEL], start: Start, pair: Pair<'_>) {
         // SAFETY: `out` has these rows, and is ours alone
-        unsafe { self.multiply_into(out.as_flattened_mut().as_mut_ptr(), PANEL, start, left, right) };
+        unsafe { self.multiply_into(out.as_flattened_mut().as_mut_ptr(), PANEL, start, pair) };
     }
 
     /// The same for rows that are `stride` numbers apart.
     ///
     /// # Safety
     /// 32 rows of 32 numbers must lie at `out`, and nobody else may use them meanwhile.
-    pub unsafe fn multiply_into(&self, out: *mut f32, stride: usize, start: Start, left: &[Tile], right: &[Tile]) {
-        assert!(left.len() == right.len() && left.len().is_multiple_of(TILES) && !left.is_empty());
-        let block = Block { left, right, start, out, stride };
+    pub unsafe fn multiply_into(&self, out: *mut f32, stride: usize, start: Start, pair: Pair<'_>) {
+        let Pair { left, right, parts } = pair;
+        assert!(left.len() == right.len() && left.len().is_multiple_of(parts.tiles()) && !left.is_empty());
+        let block = Block { pair, start, out, stride };
         match self.unit {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the CPU has the unit, and this session has set it up on this thread; the rest is the caller's promise

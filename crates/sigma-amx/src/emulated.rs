@@ -1,8 +1,8 @@
 //! What the unit computes, in plain Rust: the slow twin of [`crate::block`] and [`crate::pack`]. Numbers below 2^-126 count as 0.
 
-use crate::block::{Block, PRODUCTS, Start};
+use crate::block::{Block, Start};
 use crate::pack::{Packing, Side};
-use crate::tile::{CHUNK, HALF, PANEL, PARTS, TILES, Tile};
+use crate::tile::{CHUNK, HALF, PANEL, Parts, Tile};
 
 /// x, or 0 of its sign where x is subnormal.
 fn flushed(x: f32) -> f32 {
@@ -22,8 +22,8 @@ pub(crate) fn value(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
-/// The parts whose sum is x.
-pub(crate) fn split(x: f32) -> [u16; PARTS] {
+/// The parts whose sum is x; the first alone is x rounded to bf16.
+pub(crate) fn split(x: f32) -> [u16; Parts::Three.count()] {
     let mut rest = x;
     std::array::from_fn(|_| {
         let part = rounded(rest);
@@ -34,13 +34,13 @@ pub(crate) fn split(x: f32) -> [u16; PARTS] {
 
 impl Packing<'_> {
     pub(crate) fn emulated(self, tiles: &mut [Tile], side: Side) {
-        let Self { source, first, vectors, from, inner } = self;
+        let Self { source, first, vectors, from, inner, parts } = self;
         let chunks = inner.div_ceil(CHUNK);
         tiles.fill(Tile::ZERO);
         for v in 0..vectors {
             for i in 0..inner {
-                for (part, bits) in split(source.at(first + v, from + i)).into_iter().enumerate() {
-                    let tile = (v / PANEL * chunks + i / CHUNK) * TILES + part * 2 + v % PANEL / HALF;
+                for (part, bits) in split(source.at(first + v, from + i)).into_iter().take(parts.count()).enumerate() {
+                    let tile = (v / PANEL * chunks + i / CHUNK) * parts.tiles() + part * 2 + v % PANEL / HALF;
                     let (v, i) = (v % HALF, i % CHUNK);
                     match side {
                         Side::Left => tiles[tile].0[v][i] = bits,
@@ -56,6 +56,7 @@ impl Block<'_> {
     /// # Safety
     /// 32 rows of 32 numbers must lie at `out`.
     pub(crate) unsafe fn emulated(self) {
+        let (left, right, parts) = (self.pair.left, self.pair.right, self.pair.parts);
         let at = |row: usize, column: usize| self.out.wrapping_add(row * self.stride + column);
         for row in 0..PANEL {
             for column in 0..PANEL {
@@ -65,8 +66,8 @@ impl Block<'_> {
                     Start::Zero => 0.0,
                     Start::Out => before,
                 };
-                for (left, right) in self.left.chunks_exact(TILES).zip(self.right.chunks_exact(TILES)) {
-                    for (p, q) in PRODUCTS {
+                for (left, right) in left.chunks_exact(parts.tiles()).zip(right.chunks_exact(parts.tiles())) {
+                    for &(p, q) in parts.products() {
                         let (a, b) = (&left[2 * p + row / HALF], &right[2 * q + column / HALF]);
                         sum = flushed(flushed(sum) + dot(&a.0[row % HALF], &b.0, column % HALF));
                     }

@@ -1,4 +1,4 @@
-//! Products of f32 matrices on the matrix unit of Intel CPUs (AMX), to the accuracy of f32.
+//! Products of f32 matrices on the matrix unit of Intel CPUs (AMX), to the accuracy of f32 or of bf16.
 //!
 //! The unit multiplies bf16 numbers and adds in f32, 16 times as fast as the vector units multiply f32. A number x of f32 is, without
 //! error, the sum of three numbers of bf16: x0, x rounded to 8 bits; x1, what is missing, rounded to 8 bits; x2, the rest. So
@@ -6,6 +6,8 @@
 //! x y = x0 y0 + (x0 y1 + x1 y0) + (x0 y2 + x1 y1 + x2 y0) + ...
 //!
 //! where what is left out is below 2^-26 of |x y|, a quarter of what rounding one product to f32 costs. Six products of bf16 stand for one of f32.
+//!
+//! Who wants less can have the numbers rounded to bf16 and one product for each: [`Parts`] says which.
 //!
 //! It works on blocks of 32 x 32 sums, and knows nothing of threads or of what the matrices mean. [`Unit::Emulated`] does the same in
 //! plain Rust, to the bit, on every CPU: it is the oracle.
@@ -18,7 +20,7 @@ mod emulated;
 mod pack;
 mod tile;
 
-pub use block::{Session, Start};
+pub use block::{Pair, Session, Start};
 pub use cpu::Unit;
 pub use pack::{Side, Source};
-pub use tile::{CHUNK, PANEL, Tile, tiles};
+pub use tile::{CHUNK, PANEL, Parts, Tile, tiles};

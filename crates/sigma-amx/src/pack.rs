@@ -1,7 +1,7 @@
 //! From rows or columns of f32 to tiles of bf16.
 
 use crate::cpu::Unit;
-use crate::tile::{Tile, tiles};
+use crate::tile::{Parts, Tile, tiles};
 
 /// Where the vectors are.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +27,7 @@ pub(crate) struct Packing<'a> {
     pub(crate) vectors: usize,
     pub(crate) from: usize,
     pub(crate) inner: usize,
+    pub(crate) parts: Parts,
 }
 
 impl Source<'_> {
@@ -39,7 +40,7 @@ impl Source<'_> {
 }
 
 impl Unit {
-    /// Packs the elements `from..from + inner` of the vectors `first..first + vectors` into `tiles(vectors, inner)` tiles.
+    /// Packs the elements `from..from + inner` of the vectors `first..first + vectors` into `tiles(vectors, inner, parts)` tiles.
     pub fn pack(
         self,
         out: &mut [Tile],
@@ -47,8 +48,9 @@ impl Unit {
         source: Source<'_>,
         (first, vectors): (usize, usize),
         (from, inner): (usize, usize),
+        parts: Parts,
     ) {
-        assert!(out.len() == tiles(vectors, inner));
+        assert!(out.len() == tiles(vectors, inner, parts));
         if out.is_empty() {
             return;
         }
@@ -58,11 +60,15 @@ impl Unit {
             Source::Elements(values, stride) => (last_element * stride + last_vector, values.len()),
         };
         assert!(last.0 < last.1);
-        let packing = Packing { source, first, vectors, from, inner };
+        let packing = Packing { source, first, vectors, from, inner, parts };
         match self {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: a CPU with the unit has these vector instructions (see `cpu`), and the last element lies in the source
-            Unit::Amx(_) => unsafe { vectorized::pack(packing, out, side) },
+            Unit::Amx(_) => match parts {
+                // SAFETY: a CPU with the unit has these vector instructions (see `cpu`), and the last element lies in the source
+                Parts::One => unsafe { vectorized::pack::<1, 2>(packing, out, side) },
+                // SAFETY: as above
+                Parts::Three => unsafe { vectorized::pack::<3, 6>(packing, out, side) },
+            },
             #[cfg(not(target_arch = "x86_64"))]
             Unit::Amx(_) => {}
             Unit::Emulated => packing.emulated(out, side),
@@ -75,19 +81,21 @@ mod vectorized {
     use std::arch::x86_64::*;
 
     use super::{Packing, Side, Source};
-    use crate::tile::{CHUNK, HALF, PANEL, PARTS, TILES, Tile};
+    use crate::tile::{CHUNK, HALF, PANEL, Tile};
 
     /// 16 vectors of 16 numbers.
     type Square = [__m512; 16];
 
+    /// `P` parts of each number, in the `T` tiles that they make of a panel's chunk.
+    ///
     /// # Safety
     /// The CPU must have the features, and the source all the elements.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    pub(super) unsafe fn pack(packing: Packing<'_>, out: &mut [Tile], side: Side) {
-        let Packing { source, first, vectors, from, inner } = packing;
+    pub(super) unsafe fn pack<const P: usize, const T: usize>(packing: Packing<'_>, out: &mut [Tile], side: Side) {
+        let Packing { source, first, vectors, from, inner, .. } = packing;
         let chunks = inner.div_ceil(CHUNK);
-        for (panel, tiles) in out.chunks_exact_mut(chunks * TILES).enumerate() {
-            for (chunk, tiles) in tiles.as_chunks_mut::<TILES>().0.iter_mut().enumerate() {
+        for (panel, tiles) in out.chunks_exact_mut(chunks * T).enumerate() {
+            for (chunk, tiles) in tiles.as_chunks_mut::<T>().0.iter_mut().enumerate() {
                 for half in 0..PANEL / HALF {
                     let v = panel * PANEL + half * HALF;
                     let (high, long) = (vectors.saturating_sub(v).min(HALF), (inner - chunk * CHUNK).min(CHUNK));
@@ -117,14 +125,14 @@ mod vectorized {
                     match side {
                         Side::Left => {
                             for row in 0..HALF {
-                                store(tiles, half, row, split(low[row], late[row]));
+                                store::<P, T>(tiles, half, row, split(low[row], late[row]));
                             }
                         }
                         Side::Right => {
                             for pair in 0..8 {
-                                store(tiles, half, pair, interleaved(split(low[2 * pair], low[2 * pair + 1])));
+                                store::<P, T>(tiles, half, pair, interleaved(split(low[2 * pair], low[2 * pair + 1])));
                                 let parts = interleaved(split(late[2 * pair], late[2 * pair + 1]));
-                                store(tiles, half, pair + 8, parts);
+                                store::<P, T>(tiles, half, pair + 8, parts);
                             }
                         }
                     }
@@ -154,29 +162,40 @@ mod vectorized {
 
     /// The parts of 32 numbers in the order low, late.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bf16")]
-    fn split(mut low: __m512, mut late: __m512) -> [__m512i; PARTS] {
-        let mut parts = [_mm512_setzero_si512(); PARTS];
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+    fn split<const P: usize>(mut low: __m512, mut late: __m512) -> [__m512i; P] {
+        let mut parts = [_mm512_setzero_si512(); P];
         for part in &mut parts {
             // SAFETY: both types are 512 bits without meaning
             *part = unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(late, low)) };
-            low = _mm512_sub_ps(low, widened(_mm512_castsi512_si256(*part)));
-            late = _mm512_sub_ps(late, widened(_mm512_extracti64x4_epi64::<1>(*part)));
+            low = _mm512_sub_ps(low, widened::<0>(*part));
+            late = _mm512_sub_ps(late, widened::<16>(*part));
         }
         parts
     }
 
-    /// 16 numbers of bf16 as f32.
+    /// 16 numbers of bf16, from number `FIRST` on, as f32: each in the upper half of 32 bits.
     #[inline]
-    #[target_feature(enable = "avx512f")]
-    fn widened(bits: __m256i) -> __m512 {
-        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits)))
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn widened<const FIRST: u16>(bits: __m512i) -> __m512 {
+        let order = const {
+            let mut order = [0; 32];
+            let mut i = 0;
+            while i < 32 {
+                order[i] = FIRST + i as u16 / 2;
+                i += 1;
+            }
+            order
+        };
+        // SAFETY: both types are 512 bits without meaning
+        let order = unsafe { std::mem::transmute::<[u16; 32], __m512i>(order) };
+        _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xAAAA_AAAA, order, bits))
     }
 
     /// Number i of the first 16 and number i of the last 16 side by side.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
-    fn interleaved(parts: [__m512i; PARTS]) -> [__m512i; PARTS] {
+    fn interleaved<const P: usize>(parts: [__m512i; P]) -> [__m512i; P] {
         const ORDER: [u16; 32] = {
             let mut order = [0; 32];
             let mut i = 0;
@@ -193,7 +212,7 @@ mod vectorized {
 
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn store(tiles: &mut [Tile; TILES], half: usize, row: usize, parts: [__m512i; PARTS]) {
+    fn store<const P: usize, const T: usize>(tiles: &mut [Tile; T], half: usize, row: usize, parts: [__m512i; P]) {
         for (part, bits) in parts.into_iter().enumerate() {
             let target = &mut tiles[2 * part + half].0[row];
             // SAFETY: a row is 64 bytes

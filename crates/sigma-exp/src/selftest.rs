@@ -9,6 +9,7 @@ use candle_core::DType;
 use sigma_data::blocks::Block;
 use sigma_data::seeds::{Seeds, Stage};
 use sigma_generate::{Completion, Nucleus, Options, Request, generate};
+use sigma_kernels::linear::Factors;
 use sigma_model::opt::Dropout;
 use sigma_model::{Device, Opt};
 use sigma_train::{Precision, Streams, TrainingConfig, finetune};
@@ -101,7 +102,7 @@ pub fn compare(model: &Opt, device: &Device, amount: Amount) -> Result<Vec<Findi
 
     let rows: Vec<&[u32]> = inputs.chunks(amount.time).take(4).collect();
     let logits = cpu.logits(&rows)?;
-    let mut host = cpu.host_training()?;
+    let mut host = cpu.host_training(Factors::F32)?;
     let loss = with_dropout(&seeds, |dropout| host.loss_and_gradients(&inputs, &labels, amount.rows, dropout))?;
     let gradients: BTreeMap<String, Vec<f32>> =
         host.named_gradients().map(|(name, gradient)| (name.to_string(), gradient.to_vec())).collect();

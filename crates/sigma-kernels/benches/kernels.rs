@@ -13,7 +13,7 @@ use sigma_kernels::attention::{self, Sizes};
 use sigma_kernels::cached_attention::Cache;
 use sigma_kernels::cross_entropy::{self, Scratch};
 use sigma_kernels::dropout::Mask;
-use sigma_kernels::linear::{self, Then, Threads};
+use sigma_kernels::linear::{self, Factors, Then, Threads};
 use sigma_kernels::packed::Packed;
 use sigma_kernels::{bidirectional_attention, embedding, gelu, layer_norm, norm, relu, residual, residual_norm};
 
@@ -53,24 +53,30 @@ fn products(c: &mut Criterion) {
         let Shape { width: d, ffn, .. } = shape;
         let (x, w, mut y) = (values(TOKENS * d), values(ffn * d), vec![0f32; TOKENS * ffn]);
         let flops = 2 * TOKENS * d * ffn;
-        bench(c, "linear::forward", shape, flops, || linear::forward(&mut y, black_box(&x), &w, d, Threads::All));
+        bench(c, "linear::forward", shape, flops, || {
+            linear::forward(&mut y, black_box(&x), &w, d, (Factors::F32, Threads::All))
+        });
         let bias = values(ffn);
         bench(c, "linear::forward_then, bias and ReLU", shape, flops, || {
-            linear::forward_then(&mut y, black_box(&x), &w, d, Then::BiasRelu(&bias), Threads::All);
+            linear::forward_then(&mut y, black_box(&x), &w, d, Then::BiasRelu(&bias), (Factors::F32, Threads::All));
         });
         let mut dx = vec![0f32; TOKENS * d];
-        bench(c, "linear::backward_input", shape, flops, || linear::backward_input(&mut dx, black_box(&y), &w, d));
+        bench(c, "linear::backward_input", shape, flops, || {
+            linear::backward_input(&mut dx, black_box(&y), &w, d, Factors::F32)
+        });
         let mut dw = vec![0f32; ffn * d];
-        bench(c, "linear::backward_weight", shape, flops, || linear::backward_weight(&mut dw, black_box(&y), &x, d));
+        bench(c, "linear::backward_weight", shape, flops, || {
+            linear::backward_weight(&mut dw, black_box(&y), &x, d, Factors::F32)
+        });
         bench(c, "linear::backward_weight_first", shape, flops, || {
-            linear::backward_weight_first(&mut dw, black_box(&y), &x, d);
+            linear::backward_weight_first(&mut dw, black_box(&y), &x, d, Factors::F32);
         });
         let (x, mut y) = (&x[..DECODED_ROWS * d], vec![0f32; DECODED_ROWS * ffn]);
         let flops = 2 * DECODED_ROWS * d * ffn;
-        let packed = Packed::new(&w, d);
+        let packed = Packed::new(&w, d, Factors::F32);
         for (threads, name) in [(Threads::One, "one thread"), (Threads::All, "all threads")] {
             bench(c, &format!("32 rows, linear::forward, {name}"), shape, flops, || {
-                linear::forward(&mut y, black_box(x), &w, d, threads);
+                linear::forward(&mut y, black_box(x), &w, d, (Factors::F32, threads));
             });
             bench(c, &format!("32 rows, packed::forward, {name}"), shape, flops, || {
                 packed.forward(&mut y, black_box(x), threads);
@@ -117,7 +123,7 @@ fn head_and_table(c: &mut Criterion) {
                 &hidden,
                 &table,
                 &labels,
-                &mut scratch,
+                (Factors::F32, &mut scratch),
             ));
         });
         bench(c, "embedding::forward", shape, TOKENS * d, || {

@@ -5,7 +5,7 @@ use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
 use crate::lanes;
-use crate::linear::Threads;
+use crate::linear::{Factors, Threads};
 use crate::panels::Right;
 use crate::product::{Arithmetic, Sizes, Target, multiply, multiply_transposed};
 use crate::tile::Then;
@@ -29,7 +29,7 @@ pub fn loss_and_gradients(
     hidden: &[f32],
     weight: &[f32],
     labels: &[u32],
-    scratch: &mut Scratch,
+    (factors, scratch): (Factors, &mut Scratch),
 ) -> f32 {
     let rows = labels.len();
     let d = hidden.len() / rows.max(1);
@@ -46,7 +46,14 @@ pub fn loss_and_gradients(
         let logits = &mut scratch.logits[..n * stride];
         let target = Target { values: logits, stride, add: false };
         let sizes = Sizes { rows: n, columns: vocabulary, inner: d };
-        multiply(target, (x, d), Right::Transposed(weight, d), sizes, Then::Nothing, (Arithmetic::Best, Threads::All));
+        multiply(
+            target,
+            (x, d),
+            Right::Transposed(weight, d),
+            sizes,
+            Then::Nothing,
+            (Arithmetic::Best(factors), Threads::All),
+        );
         let losses: Vec<f64> = logits
             .par_chunks_mut(stride)
             .zip(&labels[from..][..n])
@@ -68,11 +75,11 @@ pub fn loss_and_gradients(
             Right::AsIs(weight, d),
             sizes,
             Then::Nothing,
-            (Arithmetic::Best, Threads::All),
+            (Arithmetic::Best(factors), Threads::All),
         );
         let target = Target { values: dweight, stride: d, add: accumulate || from > 0 };
         let sizes = Sizes { rows: vocabulary, columns: d, inner: n };
-        multiply_transposed(target, (logits, stride), x, sizes, SUMMED, Threads::All);
+        multiply_transposed(target, (logits, stride), x, sizes, SUMMED, (factors, Threads::All));
     }
     (loss / rows as f64) as f32
 }

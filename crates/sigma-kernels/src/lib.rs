@@ -15,6 +15,7 @@
 
 pub mod adamw;
 pub mod attention;
+mod bf16;
 pub mod bias;
 pub mod bidirectional_attention;
 mod blocks;

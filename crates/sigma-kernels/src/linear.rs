@@ -31,13 +31,29 @@ impl Threads {
     }
 }
 
+/// What the factors of a product are rounded to. Sums are f32 either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Factors {
+    /// To nothing shorter: a product is as exact as f32 allows.
+    F32,
+    /// To bf16, the nearest, ties to even.
+    Bf16,
+}
+
 /// y = x W^T: x `[rows, inputs]`, W `[outputs, inputs]`, y `[rows, outputs]`.
-pub fn forward(y: &mut [f32], x: &[f32], weight: &[f32], inputs: usize, threads: Threads) {
-    forward_then(y, x, weight, inputs, Then::Nothing, threads);
+pub fn forward(y: &mut [f32], x: &[f32], weight: &[f32], inputs: usize, how: (Factors, Threads)) {
+    forward_then(y, x, weight, inputs, Then::Nothing, how);
 }
 
 /// The same with a bias, or a bias and ReLU, in the same pass.
-pub fn forward_then(y: &mut [f32], x: &[f32], weight: &[f32], inputs: usize, then: Then<'_>, threads: Threads) {
+pub fn forward_then(
+    y: &mut [f32],
+    x: &[f32],
+    weight: &[f32],
+    inputs: usize,
+    then: Then<'_>,
+    (factors, threads): (Factors, Threads),
+) {
     let (rows, outputs) = (x.len() / inputs, weight.len() / inputs);
     assert!(x.len() == rows * inputs && weight.len() == outputs * inputs && y.len() == rows * outputs);
     let target = Target { values: y, stride: outputs, add: false };
@@ -47,12 +63,12 @@ pub fn forward_then(y: &mut [f32], x: &[f32], weight: &[f32], inputs: usize, the
         Right::Transposed(weight, inputs),
         Sizes { rows, columns: outputs, inner: inputs },
         then,
-        (Arithmetic::Best, threads),
+        (Arithmetic::Best(factors), threads),
     );
 }
 
 /// dx = dy W: dy `[rows, outputs]`, W `[outputs, inputs]`, dx `[rows, inputs]`.
-pub fn backward_input(dx: &mut [f32], dy: &[f32], weight: &[f32], inputs: usize) {
+pub fn backward_input(dx: &mut [f32], dy: &[f32], weight: &[f32], inputs: usize, factors: Factors) {
     let (rows, outputs) = (dx.len() / inputs, weight.len() / inputs);
     assert!(dx.len() == rows * inputs && weight.len() == outputs * inputs && dy.len() == rows * outputs);
     let target = Target { values: dx, stride: inputs, add: false };
@@ -63,26 +79,26 @@ pub fn backward_input(dx: &mut [f32], dy: &[f32], weight: &[f32], inputs: usize)
         Right::AsIs(weight, inputs),
         sizes,
         Then::Nothing,
-        (Arithmetic::Best, Threads::All),
+        (Arithmetic::Best(factors), Threads::All),
     );
 }
 
 /// dW += dy^T x: dy `[rows, outputs]`, x `[rows, inputs]`, dW `[outputs, inputs]`.
-pub fn backward_weight(dw: &mut [f32], dy: &[f32], x: &[f32], inputs: usize) {
-    weight_gradient(dw, true, dy, x, inputs);
+pub fn backward_weight(dw: &mut [f32], dy: &[f32], x: &[f32], inputs: usize, factors: Factors) {
+    weight_gradient((dw, true), dy, x, inputs, factors);
 }
 
 /// dW = dy^T x, for the first (or only) product that contributes to dW.
-pub fn backward_weight_first(dw: &mut [f32], dy: &[f32], x: &[f32], inputs: usize) {
-    weight_gradient(dw, false, dy, x, inputs);
+pub fn backward_weight_first(dw: &mut [f32], dy: &[f32], x: &[f32], inputs: usize, factors: Factors) {
+    weight_gradient((dw, false), dy, x, inputs, factors);
 }
 
-fn weight_gradient(dw: &mut [f32], add: bool, dy: &[f32], x: &[f32], inputs: usize) {
+fn weight_gradient((dw, add): (&mut [f32], bool), dy: &[f32], x: &[f32], inputs: usize, factors: Factors) {
     let (rows, outputs) = (x.len() / inputs, dw.len() / inputs);
     assert!(x.len() == rows * inputs && dw.len() == outputs * inputs && dy.len() == rows * outputs);
     let target = Target { values: dw, stride: inputs, add };
     let sizes = Sizes { rows: outputs, columns: inputs, inner: rows };
-    multiply_transposed(target, (dy, outputs), x, sizes, INNER, Threads::All);
+    multiply_transposed(target, (dy, outputs), x, sizes, INNER, (factors, Threads::All));
 }
 
 /// total += column sums of a row-major matrix with `total.len()` columns, each added from the first row to the last.

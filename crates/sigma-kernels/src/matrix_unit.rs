@@ -6,20 +6,22 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use rayon::prelude::*;
-use sigma_amx::{CHUNK, PANEL, Session, Side, Source, Start, Tile, Unit, tiles};
+use sigma_amx::{CHUNK, PANEL, Pair, Parts, Session, Side, Source, Start, Tile, Unit, tiles};
 
 use crate::lanes;
-use crate::linear::Threads;
+use crate::linear::{Factors, Threads};
 use crate::product::{Sizes, Target};
 use crate::shared::Shared;
 use crate::tile::{Then, prefetch};
 
 /// Longest piece of the inner dimension.
 const PIECE: usize = 1024;
-/// Tiles of a task's strip at most, 768 KB: 128 vectors of a whole piece.
-const STRIP: usize = tiles(128, PIECE);
+/// Tiles of a task's strip at most, 768 KB: of f32, 128 vectors of a whole piece.
+const STRIP: usize = tiles(128, PIECE, Parts::Three);
 /// Tasks that each thread should find, so that one which was held up does not hold up the others.
 const TASKS_PER_THREAD: usize = 4;
+/// Panels of one task of [`Packed::multiply`].
+const PANELS_PER_TASK: usize = 4;
 /// Tiles of a window that is packed for all tasks: 16 MB.
 const WINDOW: usize = 16 << 10;
 
@@ -35,6 +37,13 @@ pub(crate) fn for_product(sizes: Sizes) -> Option<Unit> {
     if sizes.columns < PANEL || sizes.inner < CHUNK { None } else { Unit::of_this_cpu() }
 }
 
+fn parts(factors: Factors) -> Parts {
+    match factors {
+        Factors::F32 => Parts::Three,
+        Factors::Bf16 => Parts::One,
+    }
+}
+
 /// One matrix of the product.
 #[derive(Clone, Copy)]
 struct Operand<'a> {
@@ -46,6 +55,7 @@ struct Operand<'a> {
 /// A product and how it is cut.
 struct Plan<'a> {
     unit: Unit,
+    parts: Parts,
     sizes: Sizes,
     /// What is packed for all tasks.
     common: Operand<'a>,
@@ -59,7 +69,7 @@ struct Plan<'a> {
 
 /// target (+)= left right, for the rows of left and the columns of right.
 pub(crate) fn multiply(
-    unit: Unit,
+    (unit, factors): (Unit, Factors),
     target: Target<'_>,
     (left, right): (Source<'_>, Source<'_>),
     sizes: Sizes,
@@ -72,11 +82,11 @@ pub(crate) fn multiply(
     let left = Operand { side: Side::Left, source: left, vectors: rows };
     let right = Operand { side: Side::Right, source: right, vectors: columns };
     let (common, cut_up) = if rows <= columns { (left, right) } else { (right, left) };
-    let plan = Plan { unit, sizes, common, cut_up, piece: PIECE.min(inner), add, then };
+    let plan = Plan { unit, parts: parts(factors), sizes, common, cut_up, piece: PIECE.min(inner), add, then };
     let tasks = TASKS_PER_THREAD * threads.count();
-    let widest = STRIP / tiles(PANEL, plan.piece) * PANEL;
+    let widest = STRIP / plan.tiles(PANEL, plan.piece) * PANEL;
     let strip = cut_up.vectors.div_ceil(tasks).next_multiple_of(PANEL).min(widest);
-    let window = (WINDOW / tiles(common.vectors, plan.piece)).max(1) * plan.piece;
+    let window = (WINDOW / plan.tiles(common.vectors, plan.piece)).max(1) * plan.piece;
     let mut packed = SHARED.take();
     let out = Shared::new(values);
     for start in (0..inner).step_by(window) {
@@ -92,6 +102,10 @@ pub(crate) fn multiply(
 }
 
 impl Plan<'_> {
+    fn tiles(&self, vectors: usize, inner: usize) -> usize {
+        tiles(vectors, inner, self.parts)
+    }
+
     /// Start and length of the pieces of a window.
     fn pieces(&self, window: Range<usize>) -> impl Iterator<Item = (usize, usize)> + use<> {
         let (piece, end) = (self.piece, window.end);
@@ -101,17 +115,18 @@ impl Plan<'_> {
     /// Packs a window of the common matrix: piece after piece, and in a piece panel after panel.
     fn pack_common<'p>(&self, packed: &'p mut Vec<Tile>, window: Range<usize>, threads: Threads) -> &'p [Tile] {
         let Operand { side, source, vectors } = self.common;
-        let total: usize = self.pieces(window.clone()).map(|(_, length)| tiles(vectors, length)).sum();
+        let total: usize = self.pieces(window.clone()).map(|(_, length)| self.tiles(vectors, length)).sum();
         let packed = at_least(packed, total);
         let (mut rest, mut panels) = (&mut *packed, Vec::new());
         for (start, length) in self.pieces(window) {
-            let (piece, after) = rest.split_at_mut(tiles(vectors, length));
+            let (piece, after) = rest.split_at_mut(self.tiles(vectors, length));
             let firsts = (0..vectors).step_by(PANEL);
-            panels.extend(piece.chunks_mut(tiles(PANEL, length)).zip(firsts).map(|panel| (start, length, panel)));
+            panels.extend(piece.chunks_mut(self.tiles(PANEL, length)).zip(firsts).map(|panel| (start, length, panel)));
             rest = after;
         }
         for_each(panels, threads, |(start, length, (panel, first))| {
-            self.unit.pack(panel, side, source, (first, PANEL.min(vectors - first)), (start, length));
+            let present = (first, PANEL.min(vectors - first));
+            self.unit.pack(panel, side, source, present, (start, length), self.parts);
         });
         packed
     }
@@ -128,16 +143,16 @@ impl Plan<'_> {
         out: Shared,
         stride: usize,
     ) {
-        let Self { unit, sizes: Sizes { rows, columns, inner }, common, cut_up, .. } = *self;
+        let Self { unit, parts, sizes: Sizes { rows, columns, inner }, common, cut_up, .. } = *self;
         let mut space = OWN.take();
         let session = unit.begin();
         let mut rest = packed;
         for (start, length) in self.pieces(window) {
-            let own = at_least(&mut space, tiles(strip.len(), length));
-            unit.pack(own, cut_up.side, cut_up.source, (strip.start, strip.len()), (start, length));
-            let (piece, after) = rest.split_at(tiles(common.vectors, length));
+            let own = at_least(&mut space, self.tiles(strip.len(), length));
+            unit.pack(own, cut_up.side, cut_up.source, (strip.start, strip.len()), (start, length), parts);
+            let (piece, after) = rest.split_at(self.tiles(common.vectors, length));
             rest = after;
-            let panel = tiles(PANEL, length);
+            let panel = self.tiles(PANEL, length);
             for (p, common_panel) in piece.chunks_exact(panel).enumerate() {
                 for (q, own_panel) in own.chunks_exact(panel).enumerate() {
                     let (common_first, own_first) = (p * PANEL, strip.start + q * PANEL);
@@ -152,12 +167,64 @@ impl Plan<'_> {
                         then: if start + length == inner { self.then.from(column) } else { Then::Nothing },
                     };
                     // SAFETY: these rows and columns are the target's, and the caller's promise
-                    unsafe { block.make(out.at(row * stride + column), stride, &session, left, right) };
+                    unsafe { block.make(out.at(row * stride + column), stride, &session, Pair { left, right, parts }) };
                 }
             }
         }
         drop(session);
         OWN.set(space);
+    }
+}
+
+/// The right matrix of products with few rows, rounded to bf16 and packed once.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    unit: Unit,
+    tiles: Vec<Tile>,
+    columns: usize,
+    inner: usize,
+}
+
+impl Packed {
+    /// Packs the transpose of `weight` `[columns, inner]`.
+    pub(crate) fn new(unit: Unit, weight: &[f32], inner: usize) -> Self {
+        let columns = weight.len() / inner;
+        let panel = tiles(PANEL, inner, Parts::One);
+        let mut packed = vec![Tile::ZERO; tiles(columns, inner, Parts::One)];
+        packed.par_chunks_mut(panel).zip((0..columns).into_par_iter().step_by(PANEL)).for_each(|(panel, first)| {
+            let (source, present) = (Source::Vectors(weight, inner), (first, PANEL.min(columns - first)));
+            unit.pack(panel, Side::Right, source, present, (0, inner), Parts::One);
+        });
+        Self { unit, tiles: packed, columns, inner }
+    }
+
+    /// target = left right, for left `[rows, inner]`, to the bits of [`multiply`].
+    pub(crate) fn multiply(&self, target: Target<'_>, left: &[f32], then: Then<'_>, threads: Threads) {
+        let Self { unit, columns, inner, .. } = *self;
+        let (parts, rows, Target { values, stride, add }) = (Parts::One, left.len() / inner, target);
+        assert!(values.len() >= (rows - 1) * stride + columns && stride >= columns && left.len() == rows * inner);
+        let mut space = SHARED.take();
+        let packed = at_least(&mut space, tiles(rows, inner, parts));
+        unit.pack(packed, Side::Left, Source::Vectors(left, inner), (0, rows), (0, inner), parts);
+        let (packed, panel, out) = (&*packed, tiles(PANEL, inner, parts), Shared::new(values));
+        let task = |(number, strip): (usize, &[Tile])| {
+            let session = unit.begin();
+            for (q, right) in strip.chunks_exact(panel).enumerate() {
+                let column = (number * PANELS_PER_TASK + q) * PANEL;
+                for (p, left) in packed.chunks_exact(panel).enumerate() {
+                    let row = p * PANEL;
+                    let (rows, width) = (PANEL.min(rows - row), PANEL.min(columns - column));
+                    let block = Block { rows, width, add, then: then.from(column) };
+                    // SAFETY: these rows and columns are the target's by the assertion, and belong to this task alone
+                    unsafe { block.make(out.at(row * stride + column), stride, &session, Pair { left, right, parts }) };
+                }
+            }
+        };
+        match threads {
+            Threads::One => self.tiles.chunks(PANELS_PER_TASK * panel).enumerate().for_each(task),
+            Threads::All => self.tiles.par_chunks(PANELS_PER_TASK * panel).enumerate().for_each(task),
+        }
+        SHARED.set(space);
     }
 }
 
@@ -180,7 +247,7 @@ struct Block<'a> {
 impl Block<'_> {
     /// # Safety
     /// `rows` rows of `width` numbers, `stride` apart, must lie at `out`, and nobody else may use them meanwhile.
-    unsafe fn make(self, out: *mut f32, stride: usize, session: &Session, left: &[Tile], right: &[Tile]) {
+    unsafe fn make(self, out: *mut f32, stride: usize, session: &Session, pair: Pair<'_>) {
         let Self { rows, width, add, then } = self;
         for row in 0..rows {
             for line in (0..width).step_by(16) {
@@ -190,14 +257,14 @@ impl Block<'_> {
         let start = if add { Start::Out } else { Start::Zero };
         if rows == PANEL && width == PANEL {
             // SAFETY: the caller's promise
-            unsafe { session.multiply_into(out, stride, start, left, right) };
+            unsafe { session.multiply_into(out, stride, start, pair) };
         } else {
             let mut sums = [[0f32; PANEL]; PANEL];
             for (row, sums) in sums.iter_mut().enumerate().take(if add { rows } else { 0 }) {
                 // SAFETY: the caller's promise
                 sums[..width].copy_from_slice(unsafe { std::slice::from_raw_parts(out.add(row * stride), width) });
             }
-            session.multiply(&mut sums, start, left, right);
+            session.multiply(&mut sums, start, pair);
             for (row, sums) in sums.iter().enumerate().take(rows) {
                 // SAFETY: the caller's promise
                 unsafe { std::slice::from_raw_parts_mut(out.add(row * stride), width) }.copy_from_slice(&sums[..width]);
@@ -247,6 +314,7 @@ fn for_each<T: Send>(items: Vec<T>, threads: Threads, f: impl Fn(T) + Sync + Sen
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bf16::rounded;
 
     fn values(n: usize) -> Vec<f32> {
         (0..n as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 24) as f32 - 0.5).collect()
@@ -263,7 +331,10 @@ mod tests {
     #[test]
     fn the_emulated_unit_gives_the_product_for_any_sizes_layouts_and_threads() {
         let sizes = [(1, 1, 1), (5, 40, 33), (70, 33, 64), (32, 32, 32), (100, 260, 40), (3, 50, 2100)];
-        for (rows, columns, inner) in sizes {
+        let both = [Factors::F32, Factors::Bf16];
+        for ((rows, columns, inner), factors) in
+            sizes.into_iter().flat_map(|sizes| both.map(|factors| (sizes, factors)))
+        {
             let sizes = Sizes { rows, columns, inner };
             let (left, right, bias) = (values(rows * inner), values(inner * columns), values(columns));
             let turned = |values: &[f32], height: usize, width: usize| -> Vec<f32> {
@@ -275,7 +346,10 @@ mod tests {
                 (Source::Vectors(&left, inner), Source::Elements(&right, columns)),
                 (Source::Elements(&left_turned, rows), Source::Elements(&right, columns)),
             ];
-            let expected = obvious(&left, &right, sizes);
+            let expected = match factors {
+                Factors::F32 => obvious(&left, &right, sizes),
+                Factors::Bf16 => obvious(&rounded(&left), &rounded(&right), sizes),
+            };
             for (then, add) in [
                 (Then::Nothing, false),
                 (Then::Nothing, true),
@@ -285,11 +359,11 @@ mod tests {
                 let results =
                     layouts.iter().flat_map(|layout| [Threads::One, Threads::All].map(|threads| (layout, threads)));
                 let mut first: Option<Vec<f32>> = None;
+                let stride = columns + 3;
                 for ((left, right), threads) in results {
-                    let stride = columns + 3;
                     let mut out = vec![2f32; rows * stride];
                     multiply(
-                        Unit::Emulated,
+                        (Unit::Emulated, factors),
                         Target { values: &mut out, stride, add },
                         (*left, *right),
                         sizes,
@@ -316,6 +390,14 @@ mod tests {
                         first.get_or_insert_with(|| out.clone()) == &out,
                         "{sizes:?}: other layouts or threads, other bits"
                     );
+                }
+                if factors == Factors::Bf16 {
+                    let packed = Packed::new(Unit::Emulated, &right_turned, inner);
+                    for threads in [Threads::One, Threads::All] {
+                        let mut out = vec![2f32; rows * stride];
+                        packed.multiply(Target { values: &mut out, stride, add }, &left, then, threads);
+                        assert!(first.as_ref() == Some(&out), "{sizes:?}: a matrix packed once, other bits");
+                    }
                 }
             }
         }

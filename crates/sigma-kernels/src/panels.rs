@@ -19,6 +19,20 @@ pub(crate) enum Right<'a> {
 const AHEAD: usize = 8;
 
 impl<'a> Right<'a> {
+    /// What holds the matrix.
+    pub(crate) fn values(self) -> &'a [f32] {
+        let (Right::AsIs(values, _) | Right::Transposed(values, _)) = self;
+        values
+    }
+
+    /// The same for other values in the same order.
+    pub(crate) fn with<'b>(self, values: &'b [f32]) -> Right<'b> {
+        match self {
+            Right::AsIs(_, stride) => Right::AsIs(values, stride),
+            Right::Transposed(_, stride) => Right::Transposed(values, stride),
+        }
+    }
+
     /// The same for the matrix unit.
     pub(crate) fn source(self) -> Source<'a> {
         match self {

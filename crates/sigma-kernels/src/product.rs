@@ -6,7 +6,8 @@ use std::cell::Cell;
 use rayon::prelude::*;
 use sigma_amx::Source;
 
-use crate::linear::Threads;
+use crate::bf16::rounded;
+use crate::linear::{Factors, Threads};
 use crate::matrix_unit;
 use crate::panels::{Right, pack_blocks};
 use crate::shared::Shared;
@@ -36,8 +37,8 @@ pub(crate) struct Target<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arithmetic {
     /// The fastest that the CPU has.
-    Best,
-    /// Vector instructions, for the bits of [`crate::packed`].
+    Best(Factors),
+    /// Vector instructions on f32, for the bits of [`crate::packed`].
     Vectors,
 }
 
@@ -62,13 +63,20 @@ pub(crate) fn multiply(
         return;
     }
     assert!(sizes.inner > 0 && left.len() >= (sizes.rows - 1) * left_stride + sizes.inner);
-    if arithmetic == Arithmetic::Best
-        && let Some(unit) = matrix_unit::for_product(sizes)
-    {
-        let sources = (Source::Vectors(left, left_stride), right.source());
-        return matrix_unit::multiply(unit, target, sources, sizes, then, threads);
+    let vectors = |left: &[f32], right: Right<'_>, target: Target<'_>| {
+        by_columns(target, (left, Left::Rows(left_stride)), right, (sizes, INNER), then, threads);
+    };
+    match (arithmetic, matrix_unit::for_product(sizes)) {
+        (Arithmetic::Best(factors), Some(unit)) => {
+            let sources = (Source::Vectors(left, left_stride), right.source());
+            matrix_unit::multiply((unit, factors), target, sources, sizes, then, threads);
+        }
+        (Arithmetic::Best(Factors::Bf16), None) => {
+            let values = rounded(right.values());
+            vectors(&rounded(left), right.with(&values), target);
+        }
+        (Arithmetic::Best(Factors::F32), None) | (Arithmetic::Vectors, _) => vectors(left, right, target),
     }
-    by_columns(target, (left, Left::Rows(left_stride)), right, (sizes, INNER), then, threads);
 }
 
 thread_local! {
@@ -84,7 +92,7 @@ pub(crate) fn multiply_transposed(
     right: &[f32],
     sizes: Sizes,
     cut: usize,
-    threads: Threads,
+    (factors, threads): (Factors, Threads),
 ) {
     let Sizes { rows, columns, inner } = sizes;
     if rows == 0 || columns == 0 {
@@ -99,7 +107,11 @@ pub(crate) fn multiply_transposed(
     assert!(left.len() >= (inner - 1) * left_stride + rows && right.len() >= inner * columns);
     if let Some(unit) = matrix_unit::for_product(sizes) {
         let sources = (Source::Elements(left, left_stride), Source::Elements(right, columns));
-        return matrix_unit::multiply(unit, target, sources, sizes, Then::Nothing, threads);
+        return matrix_unit::multiply((unit, factors), target, sources, sizes, Then::Nothing, threads);
+    }
+    if factors == Factors::Bf16 {
+        let (left, right, how) = (rounded(left), rounded(right), (Factors::F32, threads));
+        return multiply_transposed(target, (&left, left_stride), &right, sizes, cut, how);
     }
     if left_stride <= NARROW {
         let left = (left, Left::Columns(left_stride));

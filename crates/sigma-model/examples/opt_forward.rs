@@ -12,7 +12,7 @@ use std::error::Error;
 use std::path::Path;
 
 use candle_core::Tensor;
-use sigma_kernels::linear::Threads;
+use sigma_kernels::linear::{Factors, Threads};
 use sigma_model::{Device, Opt};
 
 #[derive(serde::Deserialize)]
@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let inputs: Vec<u32> = rows.iter().flat_map(|row| row[..row.len() - 1].to_vec()).collect();
     let labels: Vec<u32> = rows.iter().flat_map(|row| row[1..].to_vec()).collect();
     let shapes: BTreeMap<String, Vec<usize>> = model.config().parameters().into_iter().collect();
-    let mut training = model.host_training()?;
+    let mut training = model.host_training(Factors::F32)?;
     let loss = training.loss_and_gradients(&inputs, &labels, rows.len(), None)?;
     tensors.insert("loss".to_string(), vector(vec![loss])?);
     for (name, gradient) in training.named_gradients() {

@@ -1,5 +1,5 @@
-//! A model in training and its optimizer state, on any implementation: explicit passes in f32 on the CPU and in any precision on a
-//! GPU, candle's autograd for half precision on the CPU. It knows nothing of batches, epochs or loss scales.
+//! A model in training and its optimizer state, on any implementation: explicit passes in f32 and bf16 on the CPU and in any
+//! precision on a GPU, candle's autograd for f16 on the CPU. It knows nothing of batches, epochs or loss scales.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use candle_core::{DType, Tensor, Var};
 use sigma_kernels::adamw::{self, adamw};
 use sigma_kernels::norm;
 use sigma_model::Opt;
-use sigma_model::opt::{Dropout, GpuTraining, HostTraining, Tape};
+use sigma_model::opt::{Dropout, GpuTraining, HostTraining, Tape, factors_on_cpu};
 
 use crate::{TrainError, TrainingConfig};
 
@@ -40,10 +40,8 @@ impl Trainee {
         if let Some(training) = model.gpu_training(compute)? {
             return Ok(Self { engine: Engine::Gpu(Box::new(training)), steps: 0 });
         }
-        if compute != DType::F32 {
-            return Self::on_tape(model, compute);
-        }
-        let mut training = Box::new(model.host_training()?);
+        let Some(factors) = factors_on_cpu(compute) else { return Self::on_tape(model, compute) };
+        let mut training = Box::new(model.host_training(factors)?);
         let n = training.parameters_and_gradients().0.len();
         Ok(Self { engine: Engine::Host { training, m: vec![0.0; n], v: vec![0.0; n] }, steps: 0 })
     }

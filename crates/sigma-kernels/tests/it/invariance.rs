@@ -2,47 +2,53 @@
 
 use sigma_kernels::attention::{self, Sizes};
 use sigma_kernels::cached_attention::Cache;
-use sigma_kernels::linear::{self, Then, Threads};
-use sigma_kernels::packed::{self, Packed};
+use sigma_kernels::linear::{self, Factors, Then, Threads};
+use sigma_kernels::packed::Packed;
 use sigma_kernels::{bidirectional_attention, cross_entropy, layer_norm, residual_norm};
 
-use crate::values;
+use crate::{used_once, values};
+
+const BOTH: [Factors; 2] = [Factors::F32, Factors::Bf16];
 
 #[test]
 fn a_row_of_linear_has_the_same_bits_in_every_batch_on_one_thread_and_on_all() {
-    for (inputs, outputs) in [(32, 8), (16, 96), (128, 2048), (768, 768), (3072, 768)] {
+    let sizes = [(32, 8), (16, 96), (128, 2048), (768, 768), (3072, 768)];
+    for ((inputs, outputs), factors) in sizes.into_iter().flat_map(|sizes| BOTH.map(|factors| (sizes, factors))) {
         let (x, w) = (values(130 * inputs, 1), values(outputs * inputs, 2));
         let run = |x: &[f32], threads| {
             let mut y = vec![f32::NAN; x.len() / inputs * outputs];
-            linear::forward(&mut y, x, &w, inputs, threads);
+            linear::forward(&mut y, x, &w, inputs, (factors, threads));
             y
         };
         let whole = run(&x, Threads::All);
         for rows in [1, 2, 3, 7, 16, 64, 65, 129] {
             for threads in [Threads::One, Threads::All] {
                 let part = run(&x[..rows * inputs], threads);
-                assert!(part == whole[..rows * outputs], "{inputs} -> {outputs}, {rows} rows, {threads:?}");
+                assert!(
+                    part == whole[..rows * outputs],
+                    "{inputs} -> {outputs}, {rows} rows, {threads:?}, {factors:?}"
+                );
             }
         }
         // the same rows at another place of the batch
         let moved = run(&x[5 * inputs..25 * inputs], Threads::All);
-        assert!(moved == whole[5 * outputs..25 * outputs], "{inputs} -> {outputs}, moved");
+        assert!(moved == whole[5 * outputs..25 * outputs], "{inputs} -> {outputs}, moved, {factors:?}");
     }
 }
 
 #[test]
 fn a_packed_weight_gives_the_bits_of_one_that_is_used_once_for_any_rows_and_threads() {
-    for (inputs, outputs) in [(1, 1), (32, 8), (16, 96), (128, 2048), (768, 768), (3072, 768), (513, 33), (100, 17)] {
+    let sizes = [(1, 1), (32, 8), (16, 96), (128, 2048), (768, 768), (3072, 768), (513, 33), (100, 17)];
+    for ((inputs, outputs), factors) in sizes.into_iter().flat_map(|sizes| BOTH.map(|factors| (sizes, factors))) {
         let (x, w) = (values(67 * inputs, 1), values(outputs * inputs, 2));
-        let packed = Packed::new(&w, inputs);
+        let packed = Packed::new(&w, inputs, factors);
         for rows in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 31, 64, 67] {
             let x = &x[..rows * inputs];
-            let mut expected = vec![f32::NAN; rows * outputs];
-            packed::forward_once(&mut expected, x, &w, inputs, Then::Nothing, Threads::One);
+            let expected = used_once(x, &w, inputs, Then::Nothing, factors);
             for threads in [Threads::One, Threads::All] {
                 let mut y = vec![f32::NAN; rows * outputs];
                 packed.forward(&mut y, x, threads);
-                assert!(y == expected, "{inputs} -> {outputs}, {rows} rows, {threads:?}");
+                assert!(y == expected, "{inputs} -> {outputs}, {rows} rows, {threads:?}, {factors:?}");
             }
         }
     }
@@ -134,17 +140,18 @@ fn results_and_gradients_have_the_same_bits_on_one_two_and_five_threads() {
         attention::forward(&mut h, &qkv, sizes);
         let labels: Vec<u32> = (0..150).collect();
         let (mut dh, mut dw, mut scratch) = (vec![0f32; h.len()], vec![0f32; w.len()], Default::default());
-        let loss = cross_entropy::loss_and_gradients(&mut dh, (&mut dw, true), &h, &w, &labels, &mut scratch);
+        let loss =
+            cross_entropy::loss_and_gradients(&mut dh, (&mut dw, true), &h, &w, &labels, (Factors::F32, &mut scratch));
         let mut dqkv = vec![0f32; qkv.len()];
         attention::backward(&mut dqkv, &dh, &qkv, sizes);
         let (mut dx, mut dg, mut db) = (vec![0f32; x.len()], vec![0f32; 192], vec![0f32; 192]);
         layer_norm::backward((&mut dx, false), &mut dg, &mut db, &dqkv, &x, &g, 1e-5);
         let (mut din, mut dwide) = (vec![0f32; 150 * 64], vec![0f32; 192 * 64]);
-        linear::backward_input(&mut din, &dqkv, &values(192 * 64, 5), 64);
-        linear::backward_weight(&mut dwide, &dqkv, &h, 64);
+        linear::backward_input(&mut din, &dqkv, &values(192 * 64, 5), 64, Factors::F32);
+        linear::backward_weight(&mut dwide, &dqkv, &h, 64, Factors::F32);
         // more outputs than are read as they lie
         let (dy, mut dlarge) = (values(150 * 600, 6), vec![0f32; 600 * 64]);
-        linear::backward_weight(&mut dlarge, &dy, &h, 64);
+        linear::backward_weight(&mut dlarge, &dy, &h, 64, Factors::F32);
         (loss, dw, dx, dg, db, din, dwide, dlarge)
     };
     let on = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run);

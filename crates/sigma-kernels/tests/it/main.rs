@@ -7,8 +7,11 @@ mod gpu;
 mod invariance;
 mod operations_on_gpu;
 mod oracle;
+mod products;
 
 use candle_core::{Device, Tensor, Var};
+use sigma_kernels::linear::{self, Factors, Then, Threads};
+use sigma_kernels::packed;
 
 /// Deterministic values in [-1, 1), different for each seed.
 fn values(n: usize, seed: u64) -> Vec<f32> {
@@ -20,6 +23,16 @@ fn values(n: usize, seed: u64) -> Vec<f32> {
             ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 23) as f32 - 1.0
         })
         .collect()
+}
+
+/// y = x W^T as a packed weight should give it, for one that is not.
+fn used_once(x: &[f32], w: &[f32], inputs: usize, then: Then<'_>, factors: Factors) -> Vec<f32> {
+    let mut y = vec![f32::NAN; x.len() / inputs * (w.len() / inputs)];
+    match factors {
+        Factors::F32 => packed::forward_once(&mut y, x, w, inputs, then, Threads::All),
+        Factors::Bf16 => linear::forward_then(&mut y, x, w, inputs, then, (factors, Threads::All)),
+    }
+    y
 }
 
 fn tensor(values: &[f32], shape: &[usize]) -> Tensor {
@@ -62,7 +75,7 @@ fn the_oracles_hold_without_the_matrix_unit_too() {
     }
     let tests = std::env::current_exe().unwrap();
     let output = std::process::Command::new(tests)
-        .args(["oracle::", "invariance::"])
+        .args(["oracle::", "products::", "invariance::"])
         .env("SIGMA_EXP_AMX", "0")
         .output()
         .unwrap();

@@ -4,6 +4,7 @@
 use sigma_kernels::cached_attention::Cache;
 use sigma_kernels::dropout::Mask;
 use sigma_kernels::gpu::{Arg, Buffer, Dtype, Gpu};
+use sigma_kernels::linear::Factors;
 use sigma_kernels::{adamw, bias, cross_entropy, embedding, layer_norm, linear, norm, relu, residual};
 
 use crate::gpu::{as_f32, gpus, rounded};
@@ -233,10 +234,16 @@ fn cross_entropy_and_its_gradient() {
         let (mut dhidden, mut dtable) = (vec![0f32; rows * d], vec![0f32; vocabulary * d]);
         let mut scratch = cross_entropy::Scratch::default();
         let table_gradient = (&mut dtable[..], false);
-        let loss =
-            cross_entropy::loss_and_gradients(&mut dhidden, table_gradient, &hidden, &table, &labels, &mut scratch);
+        let loss = cross_entropy::loss_and_gradients(
+            &mut dhidden,
+            table_gradient,
+            &hidden,
+            &table,
+            &labels,
+            (Factors::F32, &mut scratch),
+        );
         let mut logits = vec![0f32; rows * vocabulary];
-        linear::forward(&mut logits, &hidden, &table, d, linear::Threads::One);
+        linear::forward(&mut logits, &hidden, &table, d, (Factors::F32, linear::Threads::One));
         let (on_logits, on_labels) = (gpu.upload(&logits).unwrap(), gpu.upload(&labels).unwrap());
         let scale = gpu.upload(&[1.0f32 / rows as f32]).unwrap();
         for (dtype, tolerance) in PRECISIONS {
@@ -250,7 +257,7 @@ fn cross_entropy_and_its_gradient() {
             assert!((mean.read::<f64>(0..1).unwrap()[0] - f64::from(loss)).abs() < 1e-5);
             // by the hidden states: the gradient of the logits times the table
             let mut by_hidden = vec![0f32; rows * d];
-            linear::backward_input(&mut by_hidden, &as_f32(&gradient), &table, d);
+            linear::backward_input(&mut by_hidden, &as_f32(&gradient), &table, d, Factors::F32);
             assert!(difference(&by_hidden, &dhidden) < tolerance, "{dtype}");
         }
     }

@@ -1,14 +1,13 @@
 //! Fused functions and references give the same values and the same gradients.
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 use sigma_kernels::attention::Sizes;
 use sigma_kernels::cached_attention::{Cache, Columns};
 use sigma_kernels::dropout::Mask;
-use sigma_kernels::linear::{Then, Threads};
-use sigma_kernels::packed::{self, Packed};
+use sigma_kernels::linear::Factors;
 use sigma_kernels::{
-    adamw, attention, bias, bidirectional_attention, cross_entropy, dropout, embedding, gelu, layer_norm, linear, norm,
-    relu, residual, residual_norm,
+    adamw, attention, bias, bidirectional_attention, cross_entropy, dropout, embedding, gelu, layer_norm, norm, relu,
+    residual, residual_norm,
 };
 
 use crate::{by_autograd, difference, flat, tensor, values};
@@ -16,96 +15,6 @@ use crate::{by_autograd, difference, flat, tensor, values};
 fn close(name: &str, a: &[f32], b: &[f32], tolerance: f32) {
     let worst = difference(a, b);
     assert!(worst < tolerance, "{name} differs by {worst}");
-}
-
-#[test]
-fn linear_equals_its_reference() {
-    // 1030 terms of size up to 1: a sum of that many f32 products. More than 512 outputs, and more or fewer of them than inputs, are
-    // rearranged in other ways for the gradient of the weight
-    for (rows, inputs, outputs) in [
-        (1, 1, 1),
-        (1, 31, 33),
-        (3, 769, 5),
-        (40, 600, 70),
-        (128, 128, 512),
-        (2, 1030, 300),
-        (530, 70, 601),
-        (40, 700, 601),
-    ] {
-        let (x, w, b) = (values(rows * inputs, 1), values(outputs * inputs, 2), values(outputs, 3));
-        let dy = values(rows * outputs, 4);
-        let shapes: [(&[f32], &[usize]); 3] = [(&x, &[rows, inputs]), (&w, &[outputs, inputs]), (&b, &[outputs])];
-        let (expected, gradients) = by_autograd(&shapes, Some(&dy), |t| linear::reference(&t[0], &t[1], Some(&t[2])));
-        let mut y = vec![f32::NAN; rows * outputs];
-        for threads in [Threads::One, Threads::All] {
-            linear::forward(&mut y, &x, &w, inputs, threads);
-            bias::add(&mut y, &b);
-            close("y", &y, &expected, 2e-6);
-            packed::forward_once(&mut y, &x, &w, inputs, Then::Bias(&b), threads);
-            close("y, by vectors", &y, &expected, 2e-6);
-        }
-        let mut dx = vec![f32::NAN; x.len()];
-        linear::backward_input(&mut dx, &dy, &w, inputs);
-        close("dx", &dx, &gradients[0], 5e-6);
-        let (mut dw, mut db) = (vec![0f32; w.len()], vec![0f32; b.len()]);
-        for _ in 0..2 {
-            linear::backward_weight(&mut dw, &dy, &x, inputs);
-            linear::add_column_sums(&mut db, &dy);
-        }
-        let halved = |g: &[f32]| g.iter().map(|g| g / 2.0).collect::<Vec<_>>();
-        close("dw, added twice", &halved(&dw), &gradients[1], 5e-6);
-        close("db, added twice", &halved(&db), &gradients[2], 5e-6);
-    }
-}
-
-#[test]
-fn a_bias_and_relu_in_the_products_pass_give_the_bits_of_passes_of_their_own() {
-    for (rows, inputs, outputs) in [(1, 5, 3), (9, 33, 70), (70, 600, 64), (13, 40, 2047)] {
-        let (mut x, w, b) = (values(rows * inputs, 1), values(outputs * inputs, 2), values(outputs, 3));
-        x[0] = f32::NAN;
-        let packed = Packed::new(&w, inputs);
-        let mut plain = vec![0f32; rows * outputs];
-        linear::forward(&mut plain, &x, &w, inputs, Threads::All);
-        for (then, mut expected) in [(Then::Bias(&b), plain.clone()), (Then::BiasRelu(&b), plain.clone())] {
-            match then {
-                Then::BiasRelu(b) => relu::forward(&mut expected, b),
-                _ => bias::add(&mut expected, &b),
-            }
-            let bits = |y: &[f32]| y.iter().map(|y| y.to_bits()).collect::<Vec<_>>();
-            let mut y = vec![0f32; rows * outputs];
-            linear::forward_then(&mut y, &x, &w, inputs, then, Threads::All);
-            assert!(y[0].is_nan() && bits(&y) == bits(&expected), "{rows} x {inputs} -> {outputs}, {then:?}");
-            y.fill(0.0);
-            let mut once = vec![0f32; rows * outputs];
-            packed::forward_once(&mut once, &x, &w, inputs, then, Threads::All);
-            packed.forward_then(&mut y, &x, then, Threads::One);
-            assert!(y[0].is_nan() && bits(&y) == bits(&once), "packed, {rows} x {inputs} -> {outputs}, {then:?}");
-        }
-    }
-}
-
-#[test]
-fn the_first_gradient_of_a_weight_overwrites_what_was_there() {
-    for (rows, inputs, outputs) in [(1, 1, 1), (530, 70, 601), (40, 700, 601), (64, 33, 40)] {
-        let (x, dy) = (values(rows * inputs, 1), values(rows * outputs, 2));
-        let (mut added, mut first) = (vec![0f32; outputs * inputs], vec![f32::NAN; outputs * inputs]);
-        linear::backward_weight(&mut added, &dy, &x, inputs);
-        linear::backward_weight_first(&mut first, &dy, &x, inputs);
-        assert_eq!(first, added);
-    }
-    let mut none = vec![f32::NAN; 12];
-    linear::backward_weight_first(&mut none, &[], &[], 3);
-    assert_eq!(none, [0.0; 12]);
-}
-
-#[test]
-fn the_reference_of_linear_keeps_leading_dimensions_and_the_dtype() {
-    let y = linear::reference(&tensor(&values(48, 1), &[2, 3, 8]), &tensor(&values(40, 2), &[5, 8]), None).unwrap();
-    assert_eq!(y.dims(), [2, 3, 5]);
-    let half = tensor(&values(48, 1), &[6, 8]).to_dtype(DType::F16).unwrap();
-    let y_half = linear::reference(&half, &tensor(&values(40, 2), &[5, 8]), None).unwrap();
-    assert_eq!(y_half.dtype(), DType::F16);
-    close("half", &flat(&y_half.to_dtype(DType::F32).unwrap()), &flat(&y), 5e-3);
 }
 
 #[test]
@@ -366,8 +275,9 @@ fn lm_head_loss_equals_its_reference() {
         let (expected, gradients) = by_autograd(&shapes, None, |t| cross_entropy::reference(&t[0], &t[1], &labels));
         let (mut dx, mut dw, mut scratch) = (vec![f32::NAN; x.len()], vec![0f32; w.len()], Default::default());
         let mut first = vec![f32::NAN; w.len()];
-        cross_entropy::loss_and_gradients(&mut dx, (&mut first, false), &x, &w, &labels, &mut scratch);
-        let loss = cross_entropy::loss_and_gradients(&mut dx, (&mut dw, true), &x, &w, &labels, &mut scratch);
+        cross_entropy::loss_and_gradients(&mut dx, (&mut first, false), &x, &w, &labels, (Factors::F32, &mut scratch));
+        let loss =
+            cross_entropy::loss_and_gradients(&mut dx, (&mut dw, true), &x, &w, &labels, (Factors::F32, &mut scratch));
         assert_eq!(first, dw, "what was there is overwritten");
         close("loss", &[loss], &expected, 2e-6);
         close("dx", &dx, &gradients[0], 5e-6);
@@ -387,7 +297,14 @@ fn the_reference_of_the_loss_refuses_labels_outside_the_vocabulary() {
 fn a_nan_in_the_hidden_states_reaches_the_loss() {
     let (mut dx, mut dw, mut scratch) = (vec![0f32; 4], vec![0f32; 6], Default::default());
     let x = [f32::NAN, 1.0, 0.0, 1.0];
-    let loss = cross_entropy::loss_and_gradients(&mut dx, (&mut dw, true), &x, &values(6, 1), &[0, 1], &mut scratch);
+    let loss = cross_entropy::loss_and_gradients(
+        &mut dx,
+        (&mut dw, true),
+        &x,
+        &values(6, 1),
+        &[0, 1],
+        (Factors::F32, &mut scratch),
+    );
     assert!(loss.is_nan());
 }
 

@@ -1,7 +1,7 @@
 //! OPT: a decoder-only transformer with learned positions, ReLU, and a head tied to the token embeddings.
 //!
-//! Three implementations stand behind one type: `host` computes in f32 on the CPU, `gpu` in any precision on a GPU, and `tape` with
-//! candle's tensors in any precision on the CPU, which is slow: the oracle of the others, and what computes in half precision there.
+//! Three implementations stand behind one type: `host` computes in f32 or bf16 on the CPU, `gpu` in any precision on a GPU, and `tape`
+//! with candle's tensors in any precision on the CPU, which is slow: the oracle of the others, and what computes in f16 there.
 
 mod config;
 mod decoder;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor, Var};
 use sigma_data::seeds::{Seeds, Stage, Stream};
 use sigma_kernels::dropout::Mask;
-use sigma_kernels::linear::Threads;
+use sigma_kernels::linear::{Factors, Threads};
 
 pub use config::OptConfig;
 pub use decoder::Decoder;
@@ -71,6 +71,15 @@ enum Weights {
     Tape(Arc<Tape>),
 }
 
+/// What the CPU's own code rounds factors to for products in `compute` precision; `None` where it has no such code.
+pub fn factors_on_cpu(compute: DType) -> Option<Factors> {
+    match compute {
+        DType::F32 => Some(Factors::F32),
+        DType::BF16 => Some(Factors::Bf16),
+        _ => None,
+    }
+}
+
 impl Opt {
     fn on_gpu(config: OptConfig, parameters: GpuParameters) -> Self {
         Self { config, weights: Weights::Gpu(parameters) }
@@ -112,9 +121,9 @@ impl Opt {
         })
     }
 
-    /// A copy for training on the CPU in f32.
-    pub fn host_training(&self) -> Result<HostTraining, ModelError> {
-        Ok(HostTraining::new(self.config.clone(), self.host_parameters()?.into_owned()))
+    /// A copy for training on the CPU.
+    pub fn host_training(&self, factors: Factors) -> Result<HostTraining, ModelError> {
+        Ok(HostTraining::new(self.config.clone(), self.host_parameters()?.into_owned(), factors))
     }
 
     /// A copy for training on the model's GPU with products in `compute` precision; `None` for a model on the CPU.
@@ -138,18 +147,16 @@ impl Opt {
         Ok(Self::on_host(config.clone(), from_tape(&config, tape)?))
     }
 
-    /// The same weights with products in `compute` precision. On the CPU in f32 these are the model's own, and a copy that is arranged for
-    /// speed; the results are the same bits as without.
+    /// The same weights with products in `compute` precision. On the CPU in f32 and bf16 these are the model's own, and a copy that is
+    /// arranged for speed; the results are the same bits as without.
     pub fn for_inference(&self, compute: DType) -> Result<Self, ModelError> {
         if let Weights::Gpu(parameters) = &self.weights {
             return Ok(Self::on_gpu(self.config.clone(), parameters.in_precision(gpu::dtype(compute))?));
         }
-        if compute != DType::F32 {
-            return self.on_tape(compute);
-        }
+        let Some(compute) = factors_on_cpu(compute) else { return self.on_tape(compute) };
         let mut model = self.to_device(&Device::Cpu)?;
         if let Weights::Host { parameters, packed } = &mut model.weights {
-            *packed = Some(Arc::new(PackedParameters::new(parameters, &self.config)));
+            *packed = Some(Arc::new(PackedParameters::new(parameters, &self.config, compute)));
         }
         Ok(model)
     }

@@ -1,7 +1,7 @@
 //! Decoding against the full forward pass, the CPU's code against candle's, and what a row may not depend on.
 
 use candle_core::DType;
-use sigma_kernels::linear::Threads;
+use sigma_kernels::linear::{Factors, Threads};
 use sigma_model::opt::Dropout;
 use sigma_model::{ModelError, Opt};
 
@@ -108,7 +108,7 @@ fn what_can_not_be_computed_is_an_error() {
     assert!(matches!(decoder.step(&[2, 2]), Err(ModelError::Batch { rows: 1, .. })));
     decoder.step(&[2]).unwrap();
     assert!(matches!(decoder.step(&[2]), Err(ModelError::TooLong { needed: 65, max: 64 })));
-    let mut training = model.host_training().unwrap();
+    let mut training = model.host_training(Factors::F32).unwrap();
     for (inputs, labels, rows) in [(vec![2; 4], vec![2; 3], 2), (vec![], vec![], 1), (vec![2; 5], vec![2; 5], 2)] {
         let result = training.loss_and_gradients(&inputs, &labels, rows, None);
         assert!(matches!(result, Err(ModelError::Batch { .. })), "{inputs:?}");
@@ -130,7 +130,7 @@ fn half_precision_inference_is_close_to_f32_and_leaves_the_weights_alone() {
 #[test]
 fn training_with_dropout_equals_autograd_with_the_same_masks() {
     for name in ["opt_tiny", "opt_post_norm"] {
-        let mut host = model(name).host_training().unwrap();
+        let mut host = model(name).host_training(Factors::F32).unwrap();
         let (tape, variables) = model(name).tape_training(DType::F32).unwrap();
         let (inputs, labels): (Vec<u32>, Vec<u32>) = ((2..18).collect(), (3..19).collect());
         let stream = |key: u8| sigma_data::seeds::Stream::from_key([key; 32]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::DType;
-use sigma_kernels::linear::Threads;
+use sigma_kernels::linear::{Factors, Threads};
 use sigma_model::Opt;
 
 use crate::{argmax, emulated, flat, ids, model, relative, tensors};
@@ -64,7 +64,7 @@ fn loss_and_every_gradient_equal_pytorch() {
         let inputs: Vec<u32> = all.chunks(12).flat_map(|row| row[..11].to_vec()).collect();
         let labels: Vec<u32> = all.chunks(12).flat_map(|row| row[1..].to_vec()).collect();
 
-        let mut host = model(name).host_training().unwrap();
+        let mut host = model(name).host_training(Factors::F32).unwrap();
         let host_loss = host.loss_and_gradients(&inputs, &labels, 3, None).unwrap();
         let host: BTreeMap<String, Vec<f32>> =
             host.named_gradients().map(|(name, g)| (name.to_string(), g.to_vec())).collect();

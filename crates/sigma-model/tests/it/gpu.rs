@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::DType;
 use sigma_data::seeds::{Seeds, Stage};
+use sigma_kernels::linear::Factors;
 use sigma_model::opt::{Dropout, RowState, Sampling, Slot};
 use sigma_model::{Device, ModelError, Opt};
 
@@ -30,7 +31,7 @@ fn dropout<R>(run: impl FnOnce(Option<Dropout<'_>>) -> R) -> R {
 fn gradients_with_dropout_are_those_of_the_cpu_under_the_same_masks() {
     for name in ["opt_tiny", "opt_post_norm"] {
         let (inputs, labels) = batch(3, 11);
-        let mut host = model(name).host_training().unwrap();
+        let mut host = model(name).host_training(Factors::F32).unwrap();
         let host_loss = dropout(|dropout| host.loss_and_gradients(&inputs, &labels, 3, dropout)).unwrap();
         let expected: BTreeMap<String, Vec<f32>> =
             host.named_gradients().map(|(name, gradient)| (name.to_string(), gradient.to_vec())).collect();
@@ -124,7 +125,7 @@ fn half_precision_writes_with_the_logits_of_f32_within_its_rounding() {
 
 #[test]
 fn a_row_without_a_distribution_is_reported_and_stops_no_other() {
-    let mut broken = model("opt_tiny").host_training().unwrap();
+    let mut broken = model("opt_tiny").host_training(Factors::F32).unwrap();
     // the table of positions follows that of tokens; its row for position 5 becomes NaN
     let config = model("opt_tiny").config().clone();
     let row = config.vocab_size * config.hidden_size + (5 + 2) * config.hidden_size;

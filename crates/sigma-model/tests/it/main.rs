@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bert;
+mod bf16;
 mod broken_bytes;
 mod decoding;
 mod folders;

@@ -4,7 +4,7 @@
 //!
 //! Legend: R tokens of all rows, D hidden size, F feed-forward size.
 
-use sigma_kernels::linear::{self, Threads};
+use sigma_kernels::linear::{self, Factors, Threads};
 use sigma_kernels::{bidirectional_attention, gelu, relu, residual_norm};
 
 use super::config::{Activation, BertConfig};
@@ -26,7 +26,7 @@ pub(super) struct Scratch {
 impl Affine {
     /// y = x W^T; the bias is added by what follows the product.
     fn product(&self, y: &mut [f32], x: &[f32]) {
-        linear::forward(y, x, &self.weight, self.weight.len() / self.bias.len(), Threads::One);
+        linear::forward(y, x, &self.weight, self.weight.len() / self.bias.len(), (Factors::F32, Threads::One));
     }
 }
 

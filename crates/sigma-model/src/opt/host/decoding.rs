@@ -80,7 +80,8 @@ impl HostCache {
             s.positions.extend((*len..len + new).map(|p| p as u32));
         }
         let scratch = (&mut s.position_rows, &mut s.tokens);
-        parameters.embed(sized(&mut s.stream, r * d), config, (ids, &s.positions), scratch, threads);
+        let embedded = sized(&mut s.stream, r * d);
+        parameters.embed(embedded, config, (ids, &s.positions), scratch, (model.factors(), threads));
         for buffer in [&mut s.next, &mut s.normed, &mut s.attended] {
             sized(buffer, r * d);
         }

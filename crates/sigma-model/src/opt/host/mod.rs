@@ -1,4 +1,4 @@
-//! OPT on the CPU in f32: explicit passes over buffers that are allocated once, in the manner of llm.c. `super::tape`
+//! OPT on the CPU, in f32 or with factors of products rounded to bf16: explicit passes over buffers that are allocated once, in the manner of llm.c. `super::tape`
 //! computes the same slowly and is the oracle in the tests.
 //!
 //! Legend: R tokens of all rows of a batch, D hidden size, F feed-forward size, V vocabulary, L layers.
@@ -11,7 +11,7 @@ pub(super) use decoding::{HostCache, head, hidden_states};
 pub(super) use packed::{Inference, PackedParameters, Pass};
 pub use training::HostTraining;
 
-use sigma_kernels::linear::{self, Threads};
+use sigma_kernels::linear::{self, Factors, Threads};
 use sigma_kernels::{embedding, layer_norm};
 
 use super::config::POSITION_OFFSET;
@@ -32,14 +32,14 @@ impl Parameters {
         config: &OptConfig,
         (ids, positions): (&[u32], &[u32]),
         (rows, tokens): (&mut Vec<u32>, &mut Vec<f32>),
-        threads: Threads,
+        how: (Factors, Threads),
     ) {
         let (d, width) = (config.hidden_size, config.embedding_width());
         let table = &self.values[self.layout.embed_tokens.clone()];
         match &self.layout.projections {
             Some((project_in, _)) => {
                 embedding::forward(sized(tokens, ids.len() * width), table, ids, width);
-                linear::forward(stream, tokens, &self.values[project_in.clone()], width, threads);
+                linear::forward(stream, tokens, &self.values[project_in.clone()], width, how);
             }
             None => embedding::forward(stream, table, ids, d),
         }

@@ -1,11 +1,11 @@
 //! The products of forward passes without gradients. Whole prompts and texts are multiplied as in training. Steps of one token a row
-//! read every weight for few rows: there weights that were rearranged once pay, which take as much memory again and give the same bits
-//! as the ones in the buffer. What kind of pass it is decides, never the number of rows, so a row has the same bits in every batch.
+//! read every weight for few rows: there weights that were rearranged once pay, which take as much memory again (or half, in bf16) and
+//! give the same bits as the ones in the buffer. What kind of pass it is decides, never the number of rows, so a row has the same bits in every batch.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use sigma_kernels::linear::{self, Then, Threads};
+use sigma_kernels::linear::{self, Factors, Then, Threads};
 use sigma_kernels::packed::{self, Packed};
 
 use crate::opt::OptConfig;
@@ -13,10 +13,13 @@ use crate::opt::parameters::Parameters;
 
 /// Every matrix of a model that steps multiply through [`Inference::product`], by where it begins in the buffer of parameters.
 #[derive(Debug)]
-pub(in crate::opt) struct PackedParameters(BTreeMap<usize, Packed>);
+pub(in crate::opt) struct PackedParameters {
+    matrices: BTreeMap<usize, Packed>,
+    factors: Factors,
+}
 
 impl PackedParameters {
-    pub(in crate::opt) fn new(parameters: &Parameters, config: &OptConfig) -> Self {
+    pub(in crate::opt) fn new(parameters: &Parameters, config: &OptConfig, factors: Factors) -> Self {
         let (d, ffn, width) = (config.hidden_size, config.ffn_dim, config.embedding_width());
         let layout = &parameters.layout;
         let mut matrices = vec![(&layout.embed_tokens, width)];
@@ -28,9 +31,9 @@ impl PackedParameters {
             matrices.extend(weights.map(|(affine, inputs)| (&affine.weight, inputs)));
         }
         let pack = |(range, inputs): (&Range<usize>, usize)| {
-            (range.start, Packed::new(&parameters.values[range.clone()], inputs))
+            (range.start, Packed::new(&parameters.values[range.clone()], inputs, factors))
         };
-        Self(matrices.into_iter().map(pack).collect())
+        Self { matrices: matrices.into_iter().map(pack).collect(), factors }
     }
 }
 
@@ -47,10 +50,15 @@ pub(in crate::opt) enum Pass {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::opt) struct Inference<'a> {
     pub(in crate::opt) parameters: &'a Parameters,
+    /// In f32, unless packed for something else.
     pub(in crate::opt) packed: Option<&'a PackedParameters>,
 }
 
 impl Inference<'_> {
+    pub(super) fn factors(&self) -> Factors {
+        self.packed.map_or(Factors::F32, |packed| packed.factors)
+    }
+
     /// y = x W^T for the matrix at `range`, and what follows it.
     pub(super) fn product(
         &self,
@@ -61,8 +69,8 @@ impl Inference<'_> {
         (pass, threads): (Pass, Threads),
     ) {
         let weight = &self.parameters.values[range.clone()];
-        match (pass, self.packed.and_then(|packed| packed.0.get(&range.start))) {
-            (Pass::Whole, _) => linear::forward_then(y, x, weight, inputs, then, threads),
+        match (pass, self.packed.and_then(|packed| packed.matrices.get(&range.start))) {
+            (Pass::Whole, _) => linear::forward_then(y, x, weight, inputs, then, (self.factors(), threads)),
             (Pass::Step, Some(packed)) => packed.forward_then(y, x, then, threads),
             (Pass::Step, None) => packed::forward_once(y, x, weight, inputs, then, threads),
         }

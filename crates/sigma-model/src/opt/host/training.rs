@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use sigma_kernels::attention::{self, Sizes};
 use sigma_kernels::dropout::Mask;
-use sigma_kernels::linear::{self, Then, Threads};
+use sigma_kernels::linear::{self, Factors, Then, Threads};
 use sigma_kernels::threads::on_a_worker;
 use sigma_kernels::{cross_entropy, embedding, layer_norm, relu, residual};
 
@@ -21,6 +21,7 @@ use crate::opt::{Dropout, NORM_EPS, Opt, OptConfig};
 #[derive(Debug)]
 pub struct HostTraining {
     config: OptConfig,
+    factors: Factors,
     parameters: Parameters,
     gradients: Vec<f32>,
     kept: Kept,
@@ -57,7 +58,7 @@ struct Flowing {
 }
 
 impl HostTraining {
-    pub(in crate::opt) fn new(config: OptConfig, parameters: Parameters) -> Self {
+    pub(in crate::opt) fn new(config: OptConfig, parameters: Parameters, factors: Factors) -> Self {
         let layers = config.num_hidden_layers;
         let empty = |n: usize| vec![Vec::new(); n];
         Self {
@@ -75,6 +76,7 @@ impl HostTraining {
             },
             flowing: Flowing::default(),
             config,
+            factors,
             parameters,
         }
     }
@@ -129,12 +131,13 @@ impl HostTraining {
 
     fn forward(&mut self, inputs: &[u32], sizes: Sizes, masks: &[Option<Mask>]) {
         let (config, parameters, kept) = (&self.config, &self.parameters, &mut self.kept);
+        let how = (self.factors, Threads::All);
         let (r, d, ffn) = (inputs.len(), config.hidden_size, config.ffn_dim);
         let layout = &parameters.layout;
         let values = |range: &Range<usize>| &parameters.values[range.clone()];
         let positions: Vec<u32> = (0..r).map(|i| (i % sizes.time) as u32).collect();
         let scratch = (&mut kept.position_rows, &mut kept.tokens);
-        parameters.embed(sized(&mut kept.s[0], r * d), config, (inputs, &positions), scratch, Threads::All);
+        parameters.embed(sized(&mut kept.s[0], r * d), config, (inputs, &positions), scratch, how);
         let y = sized(&mut self.flowing.y, r * d);
         if !config.do_layer_norm_before {
             kept.n[0].clone_from(&kept.s[0]);
@@ -149,16 +152,16 @@ impl HostTraining {
             let bias = if j % 2 == 0 {
                 let qkv = sized(&mut kept.qkv[j / 2], r * 3 * d);
                 let bias = Then::Bias(values(&layer.qkv.bias));
-                linear::forward_then(qkv, n, values(&layer.qkv.weight), d, bias, Threads::All);
+                linear::forward_then(qkv, n, values(&layer.qkv.weight), d, bias, how);
                 let attended = sized(&mut kept.attended[j / 2], r * d);
                 attention::forward(attended, qkv, sizes);
-                linear::forward(y, attended, values(&layer.out_proj.weight), d, Threads::All);
+                linear::forward(y, attended, values(&layer.out_proj.weight), d, how);
                 &layer.out_proj.bias
             } else {
                 let inner = sized(&mut kept.inner[j / 2], r * ffn);
                 let bias = Then::BiasRelu(values(&layer.fc1.bias));
-                linear::forward_then(inner, n, values(&layer.fc1.weight), d, bias, Threads::All);
-                linear::forward(y, inner, values(&layer.fc2.weight), ffn, Threads::All);
+                linear::forward_then(inner, n, values(&layer.fc1.weight), d, bias, how);
+                linear::forward(y, inner, values(&layer.fc2.weight), ffn, how);
                 &layer.fc2.bias
             };
             let (before, after) = kept.s.split_at_mut(j + 1);
@@ -175,7 +178,7 @@ impl HostTraining {
         if let Some((_, project_out)) = &layout.projections {
             let mut projected = std::mem::take(&mut kept.projected);
             let out = sized(&mut projected, r * config.embedding_width());
-            linear::forward(out, kept.hidden(config, layout), values(project_out), d, Threads::All);
+            linear::forward(out, kept.hidden(config, layout), values(project_out), d, how);
             kept.projected = projected;
         }
     }
@@ -194,12 +197,13 @@ impl HostTraining {
             hidden,
             &self.parameters.values[table],
             labels,
-            &mut self.flowing.head,
+            (self.factors, &mut self.flowing.head),
         )
     }
 
     fn backward(&mut self, inputs: &[u32], sizes: Sizes, masks: &[Option<Mask>]) {
-        let Self { config, parameters, gradients, kept, flowing } = self;
+        let Self { config, factors, parameters, gradients, kept, flowing } = self;
+        let factors = *factors;
         let (r, d, ffn, width) = (inputs.len(), config.hidden_size, config.ffn_dim, config.embedding_width());
         let layout = &parameters.layout;
         let values = |range: &Range<usize>| &parameters.values[range.clone()];
@@ -210,8 +214,8 @@ impl HostTraining {
         match &layout.projections {
             Some((_, project_out)) => {
                 let hidden = kept.hidden(config, layout);
-                linear::backward_weight_first(&mut gradients[project_out.clone()], dhidden, hidden, d);
-                linear::backward_input(dn, dhidden, values(project_out), d);
+                linear::backward_weight_first(&mut gradients[project_out.clone()], dhidden, hidden, d, factors);
+                linear::backward_input(dn, dhidden, values(project_out), d, factors);
             }
             None => dn.copy_from_slice(dhidden),
         }
@@ -235,20 +239,20 @@ impl HostTraining {
             };
             let n = &kept.n[j];
             if j % 2 == 0 {
-                affine_backward(gradients, &layer.out_proj, dy, &kept.attended[j / 2], d);
-                linear::backward_input(dn, dy, values(&layer.out_proj.weight), d);
+                affine_backward(gradients, &layer.out_proj, dy, &kept.attended[j / 2], d, factors);
+                linear::backward_input(dn, dy, values(&layer.out_proj.weight), d, factors);
                 let dqkv = sized(dwide, r * 3 * d);
                 attention::backward(dqkv, dn, &kept.qkv[j / 2], sizes);
-                affine_backward(gradients, &layer.qkv, dqkv, n, d);
-                linear::backward_input(dn, dqkv, values(&layer.qkv.weight), d);
+                affine_backward(gradients, &layer.qkv, dqkv, n, d, factors);
+                linear::backward_input(dn, dqkv, values(&layer.qkv.weight), d, factors);
             } else {
                 let inner = &kept.inner[j / 2];
-                affine_backward(gradients, &layer.fc2, dy, inner, ffn);
+                affine_backward(gradients, &layer.fc2, dy, inner, ffn, factors);
                 let dinner = sized(dwide, r * ffn);
-                linear::backward_input(dinner, dy, values(&layer.fc2.weight), ffn);
+                linear::backward_input(dinner, dy, values(&layer.fc2.weight), ffn, factors);
                 relu::backward(dinner, inner);
-                affine_backward(gradients, &layer.fc1, dinner, n, d);
-                linear::backward_input(dn, dinner, values(&layer.fc1.weight), d);
+                affine_backward(gradients, &layer.fc1, dinner, n, d, factors);
+                linear::backward_input(dn, dinner, values(&layer.fc1.weight), d, factors);
             }
             if config.do_layer_norm_before {
                 norm_backward((ds, true), gradients, norm, dn, &kept.s[j], &parameters.values);
@@ -259,9 +263,9 @@ impl HostTraining {
         embedding::backward(&mut gradients[layout.embed_positions.clone()], ds, &kept.position_rows, d, None);
         let dtokens: &[f32] = match &layout.projections {
             Some((project_in, _)) => {
-                linear::backward_weight_first(&mut gradients[project_in.clone()], ds, &kept.tokens, width);
+                linear::backward_weight_first(&mut gradients[project_in.clone()], ds, &kept.tokens, width, factors);
                 let dtokens = sized(dwide, r * width);
-                linear::backward_input(dtokens, ds, values(project_in), width);
+                linear::backward_input(dtokens, ds, values(project_in), width, factors);
                 dtokens
             }
             None => ds,
@@ -298,8 +302,8 @@ fn clear_sums(gradients: &mut [f32], layout: &Layout) {
 }
 
 /// Gradients of a linear map's weight and bias, for its input `x` `[R, inputs]`.
-fn affine_backward(gradients: &mut [f32], affine: &Affine, dy: &[f32], x: &[f32], inputs: usize) {
-    linear::backward_weight_first(&mut gradients[affine.weight.clone()], dy, x, inputs);
+fn affine_backward(gradients: &mut [f32], affine: &Affine, dy: &[f32], x: &[f32], inputs: usize, factors: Factors) {
+    linear::backward_weight_first(&mut gradients[affine.weight.clone()], dy, x, inputs, factors);
     linear::add_column_sums(&mut gradients[affine.bias.clone()], dy);
 }
 
