@@ -77,8 +77,11 @@ impl Session {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the CPU has the unit, and this session has set it up on this thread; the rest is the caller's promise
             Unit::Amx(_) => unsafe { block.amx() },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: there is a `Unit::Dot` only where the CPU has the instructions; the rest is the caller's promise
+            Unit::Dot(_) => unsafe { block.dot() },
             #[cfg(not(target_arch = "x86_64"))]
-            Unit::Amx(_) => {}
+            Unit::Amx(_) | Unit::Dot(_) => {}
             // SAFETY: the caller's promise
             Unit::Emulated => unsafe { block.emulated() },
         }

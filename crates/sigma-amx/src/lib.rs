@@ -16,6 +16,8 @@
 mod amx;
 mod block;
 mod cpu;
+#[cfg(target_arch = "x86_64")]
+mod dot;
 mod emulated;
 mod pack;
 mod tile;

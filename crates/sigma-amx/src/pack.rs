@@ -63,14 +63,14 @@ impl Unit {
         let packing = Packing { source, first, vectors, from, inner, parts };
         match self {
             #[cfg(target_arch = "x86_64")]
-            Unit::Amx(_) => match parts {
-                // SAFETY: a CPU with the unit has these vector instructions (see `cpu`), and the last element lies in the source
+            Unit::Amx(_) | Unit::Dot(_) => match parts {
+                // SAFETY: a CPU with either has these vector instructions (see `cpu`), and the last element lies in the source
                 Parts::One => unsafe { vectorized::pack::<1, 2>(packing, out, side) },
                 // SAFETY: as above
                 Parts::Three => unsafe { vectorized::pack::<3, 6>(packing, out, side) },
             },
             #[cfg(not(target_arch = "x86_64"))]
-            Unit::Amx(_) => {}
+            Unit::Amx(_) | Unit::Dot(_) => {}
             Unit::Emulated => packing.emulated(out, side),
         }
     }

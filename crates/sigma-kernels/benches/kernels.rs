@@ -49,36 +49,37 @@ fn bench(c: &mut Criterion, kernel: &str, shape: Shape, work: usize, mut f: impl
 }
 
 fn products(c: &mut Criterion) {
-    for shape in SHAPES {
+    let both = [(Factors::F32, ""), (Factors::Bf16, ", bf16")];
+    for (shape, (factors, suffix)) in SHAPES.into_iter().flat_map(|shape| both.map(|factors| (shape, factors))) {
         let Shape { width: d, ffn, .. } = shape;
         let (x, w, mut y) = (values(TOKENS * d), values(ffn * d), vec![0f32; TOKENS * ffn]);
         let flops = 2 * TOKENS * d * ffn;
-        bench(c, "linear::forward", shape, flops, || {
-            linear::forward(&mut y, black_box(&x), &w, d, (Factors::F32, Threads::All))
+        bench(c, &format!("linear::forward{suffix}"), shape, flops, || {
+            linear::forward(&mut y, black_box(&x), &w, d, (factors, Threads::All))
         });
         let bias = values(ffn);
-        bench(c, "linear::forward_then, bias and ReLU", shape, flops, || {
-            linear::forward_then(&mut y, black_box(&x), &w, d, Then::BiasRelu(&bias), (Factors::F32, Threads::All));
+        bench(c, &format!("linear::forward_then, bias and ReLU{suffix}"), shape, flops, || {
+            linear::forward_then(&mut y, black_box(&x), &w, d, Then::BiasRelu(&bias), (factors, Threads::All));
         });
         let mut dx = vec![0f32; TOKENS * d];
-        bench(c, "linear::backward_input", shape, flops, || {
-            linear::backward_input(&mut dx, black_box(&y), &w, d, Factors::F32)
+        bench(c, &format!("linear::backward_input{suffix}"), shape, flops, || {
+            linear::backward_input(&mut dx, black_box(&y), &w, d, factors)
         });
         let mut dw = vec![0f32; ffn * d];
-        bench(c, "linear::backward_weight", shape, flops, || {
-            linear::backward_weight(&mut dw, black_box(&y), &x, d, Factors::F32)
+        bench(c, &format!("linear::backward_weight{suffix}"), shape, flops, || {
+            linear::backward_weight(&mut dw, black_box(&y), &x, d, factors)
         });
-        bench(c, "linear::backward_weight_first", shape, flops, || {
-            linear::backward_weight_first(&mut dw, black_box(&y), &x, d, Factors::F32);
+        bench(c, &format!("linear::backward_weight_first{suffix}"), shape, flops, || {
+            linear::backward_weight_first(&mut dw, black_box(&y), &x, d, factors);
         });
         let (x, mut y) = (&x[..DECODED_ROWS * d], vec![0f32; DECODED_ROWS * ffn]);
         let flops = 2 * DECODED_ROWS * d * ffn;
-        let packed = Packed::new(&w, d, Factors::F32);
+        let packed = Packed::new(&w, d, factors);
         for (threads, name) in [(Threads::One, "one thread"), (Threads::All, "all threads")] {
-            bench(c, &format!("32 rows, linear::forward, {name}"), shape, flops, || {
-                linear::forward(&mut y, black_box(x), &w, d, (Factors::F32, threads));
+            bench(c, &format!("32 rows, linear::forward, {name}{suffix}"), shape, flops, || {
+                linear::forward(&mut y, black_box(x), &w, d, (factors, threads));
             });
-            bench(c, &format!("32 rows, packed::forward, {name}"), shape, flops, || {
+            bench(c, &format!("32 rows, packed::forward, {name}{suffix}"), shape, flops, || {
                 packed.forward(&mut y, black_box(x), threads);
             });
         }

@@ -33,8 +33,8 @@ thread_local! {
 }
 
 /// The unit, where a product is large enough for it. The number of rows does not count, so that a row has the same bits in every batch.
-pub(crate) fn for_product(sizes: Sizes) -> Option<Unit> {
-    if sizes.columns < PANEL || sizes.inner < CHUNK { None } else { Unit::of_this_cpu() }
+pub(crate) fn for_product(sizes: Sizes, factors: Factors) -> Option<Unit> {
+    if sizes.columns < PANEL || sizes.inner < CHUNK { None } else { Unit::for_parts(parts(factors)) }
 }
 
 fn parts(factors: Factors) -> Parts {

@@ -56,7 +56,7 @@ impl Packed {
         let outputs = weight.len() / inputs.max(1);
         assert!(weight.len() == outputs * inputs);
         let sizes = Sizes { rows: 1, columns: outputs, inner: inputs };
-        let arranged = match (factors, matrix_unit::for_product(sizes)) {
+        let arranged = match (factors, matrix_unit::for_product(sizes, factors)) {
             (Factors::Bf16, Some(unit)) => Arranged::Tiles(matrix_unit::Packed::new(unit, weight, inputs)),
             (Factors::Bf16, None) => Arranged::Panels(panels(&rounded(weight), inputs), factors),
             (Factors::F32, _) => Arranged::Panels(panels(weight, inputs), factors),

@@ -66,16 +66,14 @@ pub(crate) fn multiply(
     let vectors = |left: &[f32], right: Right<'_>, target: Target<'_>| {
         by_columns(target, (left, Left::Rows(left_stride)), right, (sizes, INNER), then, threads);
     };
-    match (arithmetic, matrix_unit::for_product(sizes)) {
-        (Arithmetic::Best(factors), Some(unit)) => {
+    let Arithmetic::Best(factors) = arithmetic else { return vectors(left, right, target) };
+    match (matrix_unit::for_product(sizes, factors), factors) {
+        (Some(unit), _) => {
             let sources = (Source::Vectors(left, left_stride), right.source());
             matrix_unit::multiply((unit, factors), target, sources, sizes, then, threads);
         }
-        (Arithmetic::Best(Factors::Bf16), None) => {
-            let values = rounded(right.values());
-            vectors(&rounded(left), right.with(&values), target);
-        }
-        (Arithmetic::Best(Factors::F32), None) | (Arithmetic::Vectors, _) => vectors(left, right, target),
+        (None, Factors::Bf16) => vectors(&rounded(left), right.with(&rounded(right.values())), target),
+        (None, Factors::F32) => vectors(left, right, target),
     }
 }
 
@@ -105,7 +103,7 @@ pub(crate) fn multiply_transposed(
         return;
     }
     assert!(left.len() >= (inner - 1) * left_stride + rows && right.len() >= inner * columns);
-    if let Some(unit) = matrix_unit::for_product(sizes) {
+    if let Some(unit) = matrix_unit::for_product(sizes, factors) {
         let sources = (Source::Elements(left, left_stride), Source::Elements(right, columns));
         return matrix_unit::multiply((unit, factors), target, sources, sizes, Then::Nothing, threads);
     }

@@ -13,6 +13,16 @@ fn values(n: usize, seed: u64) -> Vec<f32> {
     (0..n as u64).map(number).collect()
 }
 
+/// Everything that multiplies here, with one part and with three.
+fn all() -> Vec<(Unit, Parts)> {
+    let dot = Unit::dot();
+    if dot.is_none() {
+        println!("NOT TESTED: this CPU has no vector instructions for bf16");
+    }
+    let units = units().into_iter().flat_map(|unit| BOTH.map(|parts| (unit, parts)));
+    units.chain(dot.map(|unit| (unit, Parts::One))).collect()
+}
+
 /// The emulation, and the unit where there is one.
 fn units() -> Vec<Unit> {
     let unit = Unit::of_this_cpu();
@@ -85,18 +95,18 @@ fn a_product_is_as_close_to_the_exact_one_as_a_chain_of_fused_multiply_adds() {
 fn with_one_part_the_factors_are_rounded_to_bf16_and_the_sums_are_those_of_f32() {
     // to the nearest number of 8 bits, ties to even
     let rounded = |x: f32| f32::from_bits((x.to_bits() + 0x7FFF + (x.to_bits() >> 16 & 1)) & 0xFFFF_0000);
-    for unit in units() {
+    for how in all().into_iter().filter(|(_, parts)| *parts == Parts::One) {
         for inner in [1, 40, 700] {
             let (a, b) = (values(PANEL * inner, 14), values(PANEL * inner, 15));
             let mut out = [[f32::NAN; PANEL]; PANEL];
-            product((unit, Parts::One), Start::Zero, &mut out, &a, &b, inner);
+            product(how, Start::Zero, &mut out, &a, &b, inner);
             for (row, out) in out.iter().enumerate() {
                 for (column, out) in out.iter().enumerate() {
                     let terms = a[row * inner..][..inner].iter().zip(&b[column * inner..][..inner]);
                     let terms = terms.map(|(x, y)| f64::from(rounded(*x)) * f64::from(rounded(*y)));
                     let (exact, size) = terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
                     let error = (f64::from(*out) - exact).abs();
-                    assert!(error <= 1e-6 * size, "{unit:?}, {inner} elements, {row} {column}: {out} for {exact}");
+                    assert!(error <= 1e-6 * size, "{how:?}, {inner} elements, {row} {column}: {out} for {exact}");
                 }
             }
         }
@@ -157,14 +167,14 @@ fn a_session_inside_another_does_not_end_it() {
 #[test]
 fn a_product_begins_with_what_it_is_told() {
     let (left, right) = (values(PANEL * 40, 6), values(PANEL * 40, 7));
-    for unit in units() {
+    for how in all() {
         let mut plain = [[f32::NAN; PANEL]; PANEL];
-        product((unit, Parts::Three), Start::Zero, &mut plain, &left, &right, 40);
+        product(how, Start::Zero, &mut plain, &left, &right, 40);
         let mut onto = [[1000f32; PANEL]; PANEL];
-        product((unit, Parts::Three), Start::Out, &mut onto, &left, &right, 40);
+        product(how, Start::Out, &mut onto, &left, &right, 40);
         for i in 0..PANEL {
             for j in 0..PANEL {
-                assert!((onto[i][j] - 1000.0 - plain[i][j]).abs() < 1e-3, "{unit:?} {i} {j}");
+                assert!((onto[i][j] - 1000.0 - plain[i][j]).abs() < 1e-3, "{how:?} {i} {j}");
             }
         }
     }
@@ -172,14 +182,14 @@ fn a_product_begins_with_what_it_is_told() {
 
 #[test]
 fn what_is_no_number_spoils_its_row_and_column_and_nothing_else() {
-    for unit in units() {
+    for how in all() {
         for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let (mut left, right) = (values(PANEL * 50, 8), values(PANEL * 50, 9));
             left[5 * 50 + 20] = odd;
             let mut out = [[0f32; PANEL]; PANEL];
-            product((unit, Parts::Three), Start::Zero, &mut out, &left, &right, 50);
+            product(how, Start::Zero, &mut out, &left, &right, 50);
             for (i, row) in out.iter().enumerate() {
-                assert!(row.iter().all(|x| x.is_finite() != (i == 5)), "{unit:?}, {odd} in row 5, row {i}");
+                assert!(row.iter().all(|x| x.is_finite() != (i == 5)), "{how:?}, {odd} in row 5, row {i}");
             }
         }
     }
@@ -187,13 +197,13 @@ fn what_is_no_number_spoils_its_row_and_column_and_nothing_else() {
 
 #[test]
 fn vectors_and_elements_that_are_not_there_count_as_zero() {
-    for unit in units() {
+    for how in all() {
         let (left, right) = (values(3 * 5, 10), values(7 * 5, 11));
         let mut out = [[f32::NAN; PANEL]; PANEL];
-        product((unit, Parts::Three), Start::Zero, &mut out, &left, &right, 5);
+        product(how, Start::Zero, &mut out, &left, &right, 5);
         for (i, row) in out.iter().enumerate() {
             for (j, value) in row.iter().enumerate() {
-                assert_eq!(*value != 0.0, i < 3 && j < 7, "{unit:?} {i} {j}");
+                assert_eq!(*value != 0.0, i < 3 && j < 7, "{how:?} {i} {j}");
             }
         }
     }

@@ -120,24 +120,30 @@ fn the_manifest_says_what_made_the_run_and_from_what() {
 #[test]
 fn the_same_config_gives_the_same_bytes_for_any_threads_batch_size_and_folder() {
     let dir = tempdir().unwrap();
-    let plain = dir.path().join("plain");
-    run_small("configs/demo_s2.yaml", &plain, &[]);
-    for (name, batch, threads) in [("one", "1", "1"), ("seven", "7", "2"), ("sixty-four", "64", "3")] {
-        let other = dir.path().join(name);
-        let status = Command::new(env!("CARGO_BIN_EXE_sigma-exp"))
-            .args(["run", "configs/demo_s2.yaml", "--out", other.to_str().unwrap()])
-            .args(SMALL)
-            .args(["--set", &format!("regeneration.batch_size={batch}")])
-            .args(["--set", &format!("evaluation.batch_size={batch}")])
-            .env("RAYON_NUM_THREADS", threads)
-            .current_dir(root())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .unwrap();
-        assert!(status.success());
-        assert_same_results(&plain, &other);
+    for precision in ["fp32", "bf16"] {
+        let precise = ["--set", &format!("training.precision={precision}")];
+        let plain = dir.path().join(precision);
+        run_small("configs/demo_s2.yaml", &plain, &precise);
+        for (name, batch, threads) in [("one", "1", "1"), ("seven", "7", "2"), ("sixty-four", "64", "3")] {
+            let other = dir.path().join(format!("{precision}-{name}"));
+            let status = Command::new(env!("CARGO_BIN_EXE_sigma-exp"))
+                .args(["run", "configs/demo_s2.yaml", "--out", other.to_str().unwrap()])
+                .args(SMALL)
+                .args(precise)
+                .args(["--set", &format!("regeneration.batch_size={batch}")])
+                .args(["--set", &format!("evaluation.batch_size={batch}")])
+                .env("RAYON_NUM_THREADS", threads)
+                .current_dir(root())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .unwrap();
+            assert!(status.success());
+            assert_same_results(&plain, &other);
+        }
     }
+    let metrics = |precision: &str| read(&dir.path().join(precision).join("metrics.csv"));
+    assert_ne!(metrics("fp32"), metrics("bf16"));
 }
 
 #[test]
