@@ -1,18 +1,24 @@
-//! Products of whole matrices on the CPU's matrix unit (`sigma_amx`), cut into tasks for threads. The smaller matrix is packed for all
-//! tasks together, a window of the inner dimension at a time; each task packs a strip of the other one and keeps it in the
-//! second-level cache. Sums run over the inner dimension in pieces, whatever the tasks, so how they are cut changes no bit.
+//! Products of whole matrices on the CPU's matrix unit, or by its vectors of bf16 (`sigma_amx`), cut into tasks for threads. The smaller
+//! matrix is packed for all tasks together, a window of the inner dimension at a time; each task packs a strip of the other one and
+//! keeps it in the second-level cache. Sums run over the inner dimension in pieces, whatever the tasks, so how they are cut changes no
+//! bit.
+
+mod block;
+mod packed;
 
 use std::cell::Cell;
 use std::ops::Range;
 
 use rayon::prelude::*;
-use sigma_amx::{CHUNK, PANEL, Pair, Parts, Session, Side, Source, Start, Tile, Unit, tiles};
+use sigma_amx::{CHUNK, PANEL, Pair, Parts, Side, Source, Tile, Unit, tiles};
 
-use crate::lanes;
+use block::Block;
+pub(crate) use packed::Packed;
+
 use crate::linear::{Factors, Threads};
 use crate::product::{Sizes, Target};
 use crate::shared::Shared;
-use crate::tile::{Then, prefetch};
+use crate::tile::Then;
 
 /// Longest piece of the inner dimension.
 const PIECE: usize = 1024;
@@ -20,8 +26,6 @@ const PIECE: usize = 1024;
 const STRIP: usize = tiles(128, PIECE, Parts::Three);
 /// Tasks that each thread should find, so that one which was held up does not hold up the others.
 const TASKS_PER_THREAD: usize = 4;
-/// Panels of one task of [`Packed::multiply`].
-const PANELS_PER_TASK: usize = 4;
 /// Tiles of a window that is packed for all tasks: 16 MB.
 const WINDOW: usize = 16 << 10;
 
@@ -176,132 +180,12 @@ impl Plan<'_> {
     }
 }
 
-/// The right matrix of products with few rows, rounded to bf16 and packed once.
-#[derive(Debug)]
-pub(crate) struct Packed {
-    unit: Unit,
-    tiles: Vec<Tile>,
-    columns: usize,
-    inner: usize,
-}
-
-impl Packed {
-    /// Packs the transpose of `weight` `[columns, inner]`.
-    pub(crate) fn new(unit: Unit, weight: &[f32], inner: usize) -> Self {
-        let columns = weight.len() / inner;
-        let panel = tiles(PANEL, inner, Parts::One);
-        let mut packed = vec![Tile::ZERO; tiles(columns, inner, Parts::One)];
-        packed.par_chunks_mut(panel).zip((0..columns).into_par_iter().step_by(PANEL)).for_each(|(panel, first)| {
-            let (source, present) = (Source::Vectors(weight, inner), (first, PANEL.min(columns - first)));
-            unit.pack(panel, Side::Right, source, present, (0, inner), Parts::One);
-        });
-        Self { unit, tiles: packed, columns, inner }
-    }
-
-    /// target = left right, for left `[rows, inner]`, to the bits of [`multiply`].
-    pub(crate) fn multiply(&self, target: Target<'_>, left: &[f32], then: Then<'_>, threads: Threads) {
-        let Self { unit, columns, inner, .. } = *self;
-        let (parts, rows, Target { values, stride, add }) = (Parts::One, left.len() / inner, target);
-        assert!(values.len() >= (rows - 1) * stride + columns && stride >= columns && left.len() == rows * inner);
-        let mut space = SHARED.take();
-        let packed = at_least(&mut space, tiles(rows, inner, parts));
-        unit.pack(packed, Side::Left, Source::Vectors(left, inner), (0, rows), (0, inner), parts);
-        let (packed, panel, out) = (&*packed, tiles(PANEL, inner, parts), Shared::new(values));
-        let task = |(number, strip): (usize, &[Tile])| {
-            let session = unit.begin();
-            for (q, right) in strip.chunks_exact(panel).enumerate() {
-                let column = (number * PANELS_PER_TASK + q) * PANEL;
-                for (p, left) in packed.chunks_exact(panel).enumerate() {
-                    let row = p * PANEL;
-                    let (rows, width) = (PANEL.min(rows - row), PANEL.min(columns - column));
-                    let block = Block { rows, width, add, then: then.from(column) };
-                    // SAFETY: these rows and columns are the target's by the assertion, and belong to this task alone
-                    unsafe { block.make(out.at(row * stride + column), stride, &session, Pair { left, right, parts }) };
-                }
-            }
-        };
-        match threads {
-            Threads::One => self.tiles.chunks(PANELS_PER_TASK * panel).enumerate().for_each(task),
-            Threads::All => self.tiles.par_chunks(PANELS_PER_TASK * panel).enumerate().for_each(task),
-        }
-        SHARED.set(space);
-    }
-}
-
 /// The first `count` tiles, which are made where they are not there yet.
 fn at_least(tiles: &mut Vec<Tile>, count: usize) -> &mut [Tile] {
     if tiles.len() < count {
         tiles.resize(count, Tile::ZERO);
     }
     &mut tiles[..count]
-}
-
-/// Up to 32 x 32 results and what becomes of them.
-struct Block<'a> {
-    rows: usize,
-    width: usize,
-    add: bool,
-    then: Then<'a>,
-}
-
-impl Block<'_> {
-    /// # Safety
-    /// `rows` rows of `width` numbers, `stride` apart, must lie at `out`, and nobody else may use them meanwhile.
-    unsafe fn make(self, out: *mut f32, stride: usize, session: &Session, pair: Pair<'_>) {
-        let Self { rows, width, add, then } = self;
-        for row in 0..rows {
-            for line in (0..width).step_by(16) {
-                prefetch::<1>(out.wrapping_add(row * stride + line));
-            }
-        }
-        let start = if add { Start::Out } else { Start::Zero };
-        if rows == PANEL && width == PANEL {
-            // SAFETY: the caller's promise
-            unsafe { session.multiply_into(out, stride, start, pair) };
-        } else {
-            let mut sums = [[0f32; PANEL]; PANEL];
-            for (row, sums) in sums.iter_mut().enumerate().take(if add { rows } else { 0 }) {
-                // SAFETY: the caller's promise
-                sums[..width].copy_from_slice(unsafe { std::slice::from_raw_parts(out.add(row * stride), width) });
-            }
-            session.multiply(&mut sums, start, pair);
-            for (row, sums) in sums.iter().enumerate().take(rows) {
-                // SAFETY: the caller's promise
-                unsafe { std::slice::from_raw_parts_mut(out.add(row * stride), width) }.copy_from_slice(&sums[..width]);
-            }
-        }
-        if let Then::Nothing = then {
-            return;
-        }
-        lanes::vectorized(
-            #[inline(always)]
-            || {
-                for row in 0..rows {
-                    // SAFETY: the caller's promise
-                    let out = unsafe { std::slice::from_raw_parts_mut(out.add(row * stride), width) };
-                    // an array's length is known to the compiler
-                    match <&mut [f32; PANEL]>::try_from(&mut *out) {
-                        Ok(out) => finish(out, then),
-                        Err(_) => finish(out, then),
-                    }
-                }
-            },
-        );
-    }
-}
-
-#[inline(always)]
-fn finish(y: &mut [f32], then: Then<'_>) {
-    match then {
-        Then::Nothing => {}
-        Then::Bias(bias) => lanes::add_scaled(y, 1.0, &bias[..y.len()]),
-        Then::BiasRelu(bias) => {
-            for (y, bias) in y.iter_mut().zip(bias) {
-                let sum = *y + bias;
-                *y = if sum < 0.0 { 0.0 } else { sum };
-            }
-        }
-    }
 }
 
 fn for_each<T: Send>(items: Vec<T>, threads: Threads, f: impl Fn(T) + Sync + Send) {
