@@ -50,11 +50,14 @@ fn cpu_name() -> Option<String> {
 fn cpu_features() -> Vec<String> {
     #[cfg(target_arch = "x86_64")]
     {
+        use sigma_amx::{Parts, Unit};
         let found = [
             ("avx2", std::arch::is_x86_feature_detected!("avx2")),
             ("fma", std::arch::is_x86_feature_detected!("fma")),
             ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
-            ("amx_bf16", sigma_amx::Unit::of_this_cpu().is_some()),
+            ("amx_bf16", Unit::of_this_cpu().is_some()),
+            // only where they multiply what is rounded to bf16
+            ("avx512_bf16", matches!(Unit::for_parts(Parts::One), Some(Unit::Dot(_)))),
         ];
         found.into_iter().filter(|(_, has)| *has).map(|(name, _)| name.to_string()).collect()
     }
