@@ -43,23 +43,15 @@ pub(crate) unsafe fn end() {
 /// Loads two tiles of a matrix: its part `$part`.
 macro_rules! load {
     (left $part:literal) => {
-        concat!(
-            "tileloadd tmm4, [{left} + {row} + ",
-            $part,
-            " * 2048]\n",
-            "tileloadd tmm5, [{left} + {row} + ",
-            $part,
-            " * 2048 + 1024]\n"
-        )
+        load!("left" $part "tmm4" "tmm5")
     };
     (right $part:literal) => {
+        load!("right" $part "tmm6" "tmm7")
+    };
+    ($matrix:literal $part:literal $first:literal $second:literal) => {
         concat!(
-            "tileloadd tmm6, [{right} + {row} + ",
-            $part,
-            " * 2048]\n",
-            "tileloadd tmm7, [{right} + {row} + ",
-            $part,
-            " * 2048 + 1024]\n"
+            "tileloadd ", $first, ", [{", $matrix, "} + {row} + ", $part, " * 2048]\n",
+            "tileloadd ", $second, ", [{", $matrix, "} + {row} + ", $part, " * 2048 + 1024]\n"
         )
     };
 }

@@ -7,10 +7,11 @@
 //!
 //! where what is left out is below 2^-26 of |x y|, a quarter of what rounding one product to f32 costs. Six products of bf16 stand for one of f32.
 //!
-//! Who wants less can have the numbers rounded to bf16 and one product for each: [`Parts`] says which.
+//! Who wants less can have the numbers rounded to bf16 and one product for each: [`Parts`] says which. That a CPU without the unit can do as
+//! well, by vectors of bf16 ([`Unit::dot`]).
 //!
-//! It works on blocks of 32 x 32 sums, and knows nothing of threads or of what the matrices mean. [`Unit::Emulated`] does the same in
-//! plain Rust, to the bit, on every CPU: it is the oracle.
+//! It works on blocks of 32 x 32 sums, and knows nothing of threads or of what the matrices mean. [`Unit::Emulated`] does what the
+//! unit does in plain Rust, to the bit, on every CPU: it is the oracle.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;

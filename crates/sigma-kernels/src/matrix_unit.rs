@@ -36,9 +36,10 @@ thread_local! {
     static OWN: Cell<Vec<Tile>> = const { Cell::new(Vec::new()) };
 }
 
-/// The unit, where a product is large enough for it. The number of rows does not count, so that a row has the same bits in every batch.
-pub(crate) fn for_product(sizes: Sizes, factors: Factors) -> Option<Unit> {
-    if sizes.columns < PANEL || sizes.inner < CHUNK { None } else { Unit::for_parts(parts(factors)) }
+/// What multiplies where a right matrix is large enough for it. The number of rows does not count, so that a row has the same bits in
+/// every batch.
+pub(crate) fn for_right(columns: usize, inner: usize, factors: Factors) -> Option<Unit> {
+    if columns < PANEL || inner < CHUNK { None } else { Unit::for_parts(parts(factors)) }
 }
 
 fn parts(factors: Factors) -> Parts {

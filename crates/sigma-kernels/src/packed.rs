@@ -46,7 +46,7 @@ pub struct Packed {
 enum Arranged {
     /// In panels of 32 outputs: within a panel, input after input, the 32 numbers that it is multiplied with.
     Panels(Vec<f32>, Factors),
-    /// Rounded to bf16, for the matrix unit.
+    /// Rounded to bf16, for the matrix unit or vectors of bf16.
     Tiles(matrix_unit::Packed),
 }
 
@@ -55,8 +55,7 @@ impl Packed {
     pub fn new(weight: &[f32], inputs: usize, factors: Factors) -> Self {
         let outputs = weight.len() / inputs.max(1);
         assert!(weight.len() == outputs * inputs);
-        let sizes = Sizes { rows: 1, columns: outputs, inner: inputs };
-        let arranged = match (factors, matrix_unit::for_product(sizes, factors)) {
+        let arranged = match (factors, matrix_unit::for_right(outputs, inputs, factors)) {
             (Factors::Bf16, Some(unit)) => Arranged::Tiles(matrix_unit::Packed::new(unit, weight, inputs)),
             (Factors::Bf16, None) => Arranged::Panels(panels(&rounded(weight), inputs), factors),
             (Factors::F32, _) => Arranged::Panels(panels(weight, inputs), factors),

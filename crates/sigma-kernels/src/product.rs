@@ -67,7 +67,7 @@ pub(crate) fn multiply(
         by_columns(target, (left, Left::Rows(left_stride)), right, (sizes, INNER), then, threads);
     };
     let Arithmetic::Best(factors) = arithmetic else { return vectors(left, right, target) };
-    match (matrix_unit::for_product(sizes, factors), factors) {
+    match (matrix_unit::for_right(sizes.columns, sizes.inner, factors), factors) {
         (Some(unit), _) => {
             let sources = (Source::Vectors(left, left_stride), right.source());
             matrix_unit::multiply((unit, factors), target, sources, sizes, then, threads);
@@ -103,7 +103,7 @@ pub(crate) fn multiply_transposed(
         return;
     }
     assert!(left.len() >= (inner - 1) * left_stride + rows && right.len() >= inner * columns);
-    if let Some(unit) = matrix_unit::for_product(sizes, factors) {
+    if let Some(unit) = matrix_unit::for_right(columns, inner, factors) {
         let sources = (Source::Elements(left, left_stride), Source::Elements(right, columns));
         return matrix_unit::multiply((unit, factors), target, sources, sizes, Then::Nothing, threads);
     }

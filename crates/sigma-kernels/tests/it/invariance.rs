@@ -6,9 +6,7 @@ use sigma_kernels::linear::{self, Factors, Then, Threads};
 use sigma_kernels::packed::Packed;
 use sigma_kernels::{bidirectional_attention, cross_entropy, layer_norm, residual_norm};
 
-use crate::{used_once, values};
-
-const BOTH: [Factors; 2] = [Factors::F32, Factors::Bf16];
+use crate::{BOTH, used_once, values};
 
 #[test]
 fn a_row_of_linear_has_the_same_bits_in_every_batch_on_one_thread_and_on_all() {

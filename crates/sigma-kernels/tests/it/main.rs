@@ -13,6 +13,8 @@ use candle_core::{Device, Tensor, Var};
 use sigma_kernels::linear::{self, Factors, Then, Threads};
 use sigma_kernels::packed;
 
+const BOTH: [Factors; 2] = [Factors::F32, Factors::Bf16];
+
 /// Deterministic values in [-1, 1), different for each seed.
 fn values(n: usize, seed: u64) -> Vec<f32> {
     (0..n as u64)

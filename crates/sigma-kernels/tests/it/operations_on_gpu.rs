@@ -234,14 +234,8 @@ fn cross_entropy_and_its_gradient() {
         let (mut dhidden, mut dtable) = (vec![0f32; rows * d], vec![0f32; vocabulary * d]);
         let mut scratch = cross_entropy::Scratch::default();
         let table_gradient = (&mut dtable[..], false);
-        let loss = cross_entropy::loss_and_gradients(
-            &mut dhidden,
-            table_gradient,
-            &hidden,
-            &table,
-            &labels,
-            (Factors::F32, &mut scratch),
-        );
+        let how = (Factors::F32, &mut scratch);
+        let loss = cross_entropy::loss_and_gradients(&mut dhidden, table_gradient, &hidden, &table, &labels, how);
         let mut logits = vec![0f32; rows * vocabulary];
         linear::forward(&mut logits, &hidden, &table, d, (Factors::F32, linear::Threads::One));
         let (on_logits, on_labels) = (gpu.upload(&logits).unwrap(), gpu.upload(&labels).unwrap());

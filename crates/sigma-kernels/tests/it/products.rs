@@ -5,9 +5,7 @@ use sigma_kernels::linear::{Factors, Then, Threads};
 use sigma_kernels::packed::Packed;
 use sigma_kernels::{bias, cross_entropy, linear, relu};
 
-use crate::{by_autograd, difference, flat, tensor, used_once, values};
-
-const BOTH: [Factors; 2] = [Factors::F32, Factors::Bf16];
+use crate::{BOTH, by_autograd, difference, flat, tensor, used_once, values};
 
 fn close(factors: Factors, name: &str, a: &[f32], b: &[f32], tolerance: f32) {
     let worst = difference(a, b);
