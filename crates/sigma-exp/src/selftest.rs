@@ -123,10 +123,9 @@ pub fn compare(model: &Opt, device: &Device, amount: Amount) -> Result<Vec<Findi
         // once kernel by kernel, once as it is recorded, once replayed
         let mut runs = Vec::new();
         for _ in 0..3 {
-            let loss = with_dropout(&seeds, |dropout| {
-                training.loss_and_gradients(&inputs, &labels, amount.rows, dropout, 1.0)
-            })?;
-            runs.push((loss, training.named_gradients()?));
+            let found =
+                with_dropout(&seeds, |dropout| training.loss_and_gradients(&inputs, &labels, amount.rows, dropout))?;
+            runs.push((found.loss, training.named_gradients()?));
         }
         let repeated = runs.iter().all(|run| *run == runs[0]);
         found("repetitions that differ in a bit", f64::from(u8::from(!repeated)), 0.0);

@@ -72,10 +72,13 @@ pub fn train(
             if let Some(save) = &mut save
                 && (save.due() || interrupt::requested())
                 && step < progress.total_steps
-                && let Err(error) = save.save_training(step, before + stage.seconds(), |path| Ok(progress.save(path)?))
             {
-                not_saved = Some(error);
-                return ControlFlow::Break(());
+                let Some(run) = &mut progress.settled else { return ControlFlow::Continue(()) };
+                let seconds = before + stage.seconds();
+                if let Err(error) = save.save_training(step, seconds, |path| Ok(run.save(path)?)) {
+                    not_saved = Some(error);
+                    return ControlFlow::Break(());
+                }
             }
             interrupt::check()
         })

@@ -161,15 +161,15 @@ fn optimizer(c: &mut Criterion) {
     for (shape, n) in SHAPES.into_iter().zip([125_239_296, 1_121_536]) {
         let (mut theta, g) = (values(n), values(n));
         let (mut m, mut v) = (vec![0f32; n], vec![0f32; n]);
-        let step = adamw::Step {
+        let settings = adamw::Settings {
             learning_rate: 5e-5,
             weight_decay: 0.01,
             beta1: 0.9,
             beta2: 0.999,
             epsilon: 1e-8,
-            number: 10,
-            gradient_scale: 0.5,
+            clip_norm: 0.0,
         };
+        let step = adamw::Step { settings, number: 10, gradient_scale: 0.5 };
         bench(c, "adamw", shape, n, || adamw(&mut theta, black_box(&g), &mut m, &mut v, &step));
         bench(c, "norm::global_norm", shape, n, || {
             black_box(norm::global_norm(black_box(&g)));

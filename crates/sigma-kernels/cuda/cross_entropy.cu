@@ -1,9 +1,10 @@
 // Cross-entropy of rows of logits and its gradient. One block per row.
 
-// losses[row] = -log softmax(logits)[label]; gradient = (softmax - one_hot(label)) * *scale in the precision of products.
+// losses[row] = -log softmax(logits)[label]; gradient = (softmax - one_hot(label)) * *scale / count in the precision of products:
+// that of the mean over `count` rows, times the loss scale.
 template <typename T>
-__device__ void cross_entropy_rows(float* losses, T* gradient, const float* logits, const unsigned* labels, const float* scale,
-                                   unsigned vocabulary) {
+__device__ void cross_entropy_rows(float* losses, T* gradient, const float* logits, const unsigned* labels, const double* scale,
+                                   unsigned count, unsigned vocabulary) {
     SHARED(float, shared, [32]);
     const size_t row = blockIdx.x;
     logits += row * vocabulary;
@@ -16,7 +17,7 @@ __device__ void cross_entropy_rows(float* losses, T* gradient, const float* logi
     // a NaN logit may hide from the maximum but not from the sum
     const float total = block_sum(sum, shared);
     const unsigned label = labels[row];
-    const float factor = *scale, norm = factor / total;
+    const float factor = (float)(*scale / (double)count), norm = factor / total;
     for (unsigned i = threadIdx.x; i < vocabulary; i += blockDim.x) {
         const float share = expf(logits[i] - top) * norm;
         gradient[i] = from_float<T>(i == label ? share - factor : share);
@@ -24,8 +25,9 @@ __device__ void cross_entropy_rows(float* losses, T* gradient, const float* logi
     if (threadIdx.x == 0) losses[row] = top + logf(total) - logits[label];
 }
 #define CROSS_ENTROPY(T) \
-    (float* losses, T* gradient, const float* logits, const unsigned* labels, const float* scale, unsigned vocabulary)
-KERNEL_TYPES(cross_entropy, cross_entropy_rows, CROSS_ENTROPY, (losses, gradient, logits, labels, scale, vocabulary))
+    (float* losses, T* gradient, const float* logits, const unsigned* labels, const double* scale, unsigned count, \
+     unsigned vocabulary)
+KERNEL_TYPES(cross_entropy, cross_entropy_rows, CROSS_ENTROPY, (losses, gradient, logits, labels, scale, count, vocabulary))
 
 // *mean = the mean of n numbers, added in f64 in a fixed order by one block.
 KERNEL(mean, (double* mean, const float* x, unsigned n), (mean, x, n)) {

@@ -17,5 +17,6 @@
 #include "layer_norm.cu"
 #include "norm.cu"
 #include "nucleus.cu"
+#include "plan_update.cu"
 #include "pooling.cu"
 #include "residual.cu"

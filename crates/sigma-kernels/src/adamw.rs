@@ -7,14 +7,22 @@ use rayon::prelude::*;
 use crate::bias::TASK;
 use crate::lanes;
 
-/// The numbers of one step, the same for all parameters.
+/// What a user chooses for a step.
 #[derive(Debug, Clone, Copy)]
-pub struct Step {
+pub struct Settings {
     pub learning_rate: f64,
     pub weight_decay: f64,
     pub beta1: f64,
     pub beta2: f64,
     pub epsilon: f64,
+    /// The largest L2 norm over all gradients that goes in unchanged; 0 for any.
+    pub clip_norm: f64,
+}
+
+/// The numbers of one step, the same for all parameters.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    pub settings: Settings,
     /// 1 for the first step.
     pub number: usize,
     /// Factor on the gradient: clipping and the inverse of the loss scale.
@@ -38,19 +46,29 @@ pub struct Factors {
     pub epsilon: f32,
 }
 
+impl Settings {
+    /// Update number `number`, with gradients whose L2 norm is `norm` when the loss scale is taken out of them. They are clipped by
+    /// min(1, clip_norm / (norm + 1e-6)), as torch's clip_grad_norm_ does it.
+    pub fn step(self, number: usize, norm: f64, loss_scale: f64) -> Step {
+        let clip = if self.clip_norm == 0.0 { 1.0 } else { (self.clip_norm / (norm + 1e-6)).min(1.0) };
+        Step { settings: self, number, gradient_scale: clip / loss_scale }
+    }
+}
+
 impl Step {
     pub fn factors(&self) -> Factors {
+        let Settings { learning_rate, weight_decay, beta1, beta2, epsilon, .. } = self.settings;
         let t = self.number as i32;
         Factors {
             gradient_scale: self.gradient_scale as f32,
-            beta1: self.beta1 as f32,
-            beta2: self.beta2 as f32,
-            one_minus_beta1: (1.0 - self.beta1) as f32,
-            one_minus_beta2: (1.0 - self.beta2) as f32,
-            keep: (1.0 - self.learning_rate * self.weight_decay) as f32,
-            rate: (self.learning_rate / (1.0 - self.beta1.powi(t))) as f32,
-            root_correction: (1.0 / (1.0 - self.beta2.powi(t)).sqrt()) as f32,
-            epsilon: self.epsilon as f32,
+            beta1: beta1 as f32,
+            beta2: beta2 as f32,
+            one_minus_beta1: (1.0 - beta1) as f32,
+            one_minus_beta2: (1.0 - beta2) as f32,
+            keep: (1.0 - learning_rate * weight_decay) as f32,
+            rate: (learning_rate / (1.0 - beta1.powi(t))) as f32,
+            root_correction: (1.0 / (1.0 - beta2.powi(t)).sqrt()) as f32,
+            epsilon: epsilon as f32,
         }
     }
 }
@@ -79,13 +97,14 @@ pub fn adamw(theta: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], s: &Ste
 
 /// The same by candle's operations, for tensors on any device.
 pub fn reference(theta: &Var, g: &Tensor, m: &mut Tensor, v: &mut Tensor, s: &Step) -> Result<()> {
+    let Settings { learning_rate, weight_decay, beta1, beta2, epsilon, .. } = s.settings;
     let t = s.number as f64;
     let g = (g * s.gradient_scale)?;
-    *m = ((&*m * s.beta1)? + (&g * (1.0 - s.beta1))?)?;
-    *v = ((&*v * s.beta2)? + (g.sqr()? * (1.0 - s.beta2))?)?;
-    let m_hat = (&*m / (1.0 - s.beta1.powf(t)))?;
-    let v_hat = (&*v / (1.0 - s.beta2.powf(t)))?;
-    let decayed = (theta.as_tensor() * (1.0 - s.learning_rate * s.weight_decay))?;
-    let update = (m_hat / (v_hat.sqrt()? + s.epsilon)?)?;
-    theta.set(&(decayed - (update * s.learning_rate)?)?)
+    *m = ((&*m * beta1)? + (&g * (1.0 - beta1))?)?;
+    *v = ((&*v * beta2)? + (g.sqr()? * (1.0 - beta2))?)?;
+    let m_hat = (&*m / (1.0 - beta1.powf(t)))?;
+    let v_hat = (&*v / (1.0 - beta2.powf(t)))?;
+    let decayed = (theta.as_tensor() * (1.0 - learning_rate * weight_decay))?;
+    let update = (m_hat / (v_hat.sqrt()? + epsilon)?)?;
+    theta.set(&(decayed - (update * learning_rate)?)?)
 }

@@ -10,7 +10,8 @@
 //!
 //! Reading order: [`lanes`] (vectors), `tile` (products in registers), `matrix_unit` (or on a unit for them), [`mod@linear`], [`packed`], [`bias`], [`mod@relu`], [`mod@dropout`], [`residual`],
 //! [`mod@layer_norm`], [`mod@embedding`], [`attention`], [`mod@cached_attention`], [`cross_entropy`], then an
-//! encoder's [`mod@bidirectional_attention`], [`mod@gelu`] and [`mod@residual_norm`], and the optimizer's [`mod@adamw`] and [`norm`].
+//! encoder's [`mod@bidirectional_attention`], [`mod@gelu`] and [`mod@residual_norm`], and the optimizer's [`norm`], [`loss_scale`] and
+//! [`mod@adamw`].
 //! [`gpu`] runs the same operations, written in CUDA (`cuda/`), on a GPU.
 
 pub mod adamw;
@@ -28,6 +29,7 @@ pub mod gpu;
 pub mod lanes;
 pub mod layer_norm;
 pub mod linear;
+pub mod loss_scale;
 mod matrix_unit;
 pub mod norm;
 pub mod packed;

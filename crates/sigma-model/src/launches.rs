@@ -280,15 +280,17 @@ impl Kernels<'_> {
         self.each_block("mean_pool", starts.len() - 1, &args)
     }
 
+    /// Losses of these rows, and the gradient of the loss scale at `scale` times the mean loss of `all` rows.
     pub(crate) fn cross_entropy(
         &self,
         losses: View<'_>,
         gradient: View<'_>,
-        (logits, labels, scale): (View<'_>, View<'_>, View<'_>),
+        (logits, labels): (View<'_>, View<'_>),
+        (scale, all): (View<'_>, usize),
     ) -> Done {
         let rows = labels.len();
-        let vocabulary = count(logits.len() / rows);
-        let args = [losses.into(), gradient.into(), logits.into(), labels.into(), scale.into(), vocabulary];
+        let sizes = [count(all), count(logits.len() / rows)];
+        let args = [losses.into(), gradient.into(), logits.into(), labels.into(), scale.into(), sizes[0], sizes[1]];
         self.each_row_of_logits(&self.typed("cross_entropy"), rows, &args)
     }
 
@@ -309,32 +311,29 @@ impl Kernels<'_> {
         self.gpu.launch("norm_finish", (1, 1), LOGITS_BLOCK, 0, &[norm.into(), parts.into(), count(parts.len())])
     }
 
+    /// Whether the step that `found` this loss and this norm counts, and how far it goes: to `factors`.
+    pub(crate) fn plan_update(
+        &self,
+        factors: View<'_>,
+        (state, outcomes): (View<'_>, View<'_>),
+        (found, settings): (View<'_>, View<'_>),
+        growth_interval: usize,
+    ) -> Done {
+        let sizes = [count(outcomes.len() / 2), count(growth_interval)];
+        let args = [factors.into(), state.into(), outcomes.into(), found.into(), settings.into(), sizes[0], sizes[1]];
+        self.gpu.launch("plan_update", (1, 1), 32, 0, &args)
+    }
+
     /// One step of AdamW; `copy` gets the new parameters in the precision of products, where that is not f32.
     pub(crate) fn adamw(
         &self,
         (theta, copy): (View<'_>, Option<View<'_>>),
         gradient: View<'_>,
         (m, v): (View<'_>, View<'_>),
-        step: &sigma_kernels::adamw::Step,
+        factors: View<'_>,
     ) -> Done {
-        let f = step.factors();
-        let args = [
-            theta.into(),
-            optional(copy),
-            gradient.into(),
-            m.into(),
-            v.into(),
-            Arg::U64(theta.len() as u64),
-            Arg::F32(f.gradient_scale),
-            Arg::F32(f.beta1),
-            Arg::F32(f.beta2),
-            Arg::F32(f.one_minus_beta1),
-            Arg::F32(f.one_minus_beta2),
-            Arg::F32(f.keep),
-            Arg::F32(f.rate),
-            Arg::F32(f.root_correction),
-            Arg::F32(f.epsilon),
-        ];
+        let n = Arg::U64(theta.len() as u64);
+        let args = [theta.into(), optional(copy), gradient.into(), m.into(), v.into(), n, factors.into()];
         let grid = blocks(theta.len(), BLOCK).min(UPDATE_BLOCKS);
         self.gpu.launch(&self.typed("adamw"), (grid, 1), BLOCK, 0, &args)
     }

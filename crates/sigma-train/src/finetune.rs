@@ -7,14 +7,19 @@ use candle_core::DType;
 use serde::{Deserialize, Serialize};
 use sigma_data::blocks::Block;
 use sigma_data::seeds::{Seeds, Stage};
-use sigma_model::Opt;
+use sigma_kernels::adamw::Settings;
 use sigma_model::opt::Dropout;
+use sigma_model::{Device, Opt};
 
-use crate::precision::LossScale;
 use crate::schedule::learning_rate;
 use crate::state::{Snapshot, TrainingState};
-use crate::trainee::Trainee;
+use crate::trainee::{Outcome, Trainee};
 use crate::{TrainError, TrainingConfig};
+
+/// A GPU is given this many steps, or the steps of this many tokens, before the host waits for what came of them: it is never idle
+/// for long, and a user who stops the run does not wait for long.
+const STEPS_TOGETHER: usize = 16;
+const TOKENS_TOGETHER: usize = 1 << 14;
 
 /// Where a training run's random draws come from.
 #[derive(Debug, Clone, Copy)]
@@ -43,19 +48,24 @@ pub struct Progress<'a> {
     pub total_steps: usize,
     /// Tokens that this step predicted.
     pub tokens: usize,
+    /// The run as it is after this step. Missing on a GPU that has already made the next step; what came of that follows without delay.
+    pub settled: Option<Settled<'a>>,
+}
+
+/// A training run between two steps.
+pub struct Settled<'a> {
     curve: &'a [StepRecord],
-    scale: &'a LossScale,
     trainee: &'a mut Trainee,
 }
 
-impl Progress<'_> {
-    /// Writes the run as it is after this step, to go on from there later ([`TrainingState::read`]).
+impl Settled<'_> {
+    /// Writes the run, to go on from here later ([`TrainingState::read`]).
     ///
     /// # Errors
     /// [`TrainError::State`]
     pub fn save(&mut self, path: &Path) -> Result<(), TrainError> {
-        let updates = self.trainee.updates();
-        Snapshot { curve: self.curve, scale: self.scale, updates, arrays: self.trainee.arrays()? }.write(path)
+        let (scale, updates) = (*self.trainee.scale(), self.trainee.updates());
+        Snapshot { curve: self.curve, scale: &scale, updates, arrays: self.trainee.arrays()? }.write(path)
     }
 }
 
@@ -89,18 +99,21 @@ pub fn finetune(
     let length = check_lengths(blocks)?;
     let compute = config.precision.dtype(&model.device());
     let mut trainee = Trainee::new(model, compute)?;
-    let mut scale = LossScale::new(compute);
     let p = config.dropout.unwrap_or(model.config().dropout);
     let bos = model.config().bos_token_id;
     let total = total_steps(config, blocks.len());
     let mut curve: Vec<StepRecord> = Vec::with_capacity(total);
     if let Some(state) = begun {
-        trainee.restore(state.updates, state.arrays)?;
-        scale = state.scale.of(compute);
-        curve.extend(state.curve);
+        curve.extend_from_slice(&state.curve);
+        trainee.restore(state)?;
     }
     let done = curve.len();
     let steps_per_epoch = blocks.len().div_ceil(config.batch_size);
+    let together = match model.device() {
+        Device::Cpu => 1,
+        Device::Gpu(_) => (TOKENS_TOGETHER / (config.batch_size * length)).clamp(1, STEPS_TOGETHER),
+    };
+    let mut given: Vec<Given> = Vec::new();
 
     for epoch in 1..=config.epochs {
         let order = streams
@@ -120,33 +133,56 @@ pub fn finetune(
                 .collect();
             let mut stream = streams.seeds.stream(Stage::Dropout, streams.generation, &format!("step-{step}"));
             let dropout = (p > 0.0).then_some(Dropout { p, stream: &mut stream });
-            let value = trainee.loss_and_gradients(&inputs, &labels, batch.len(), dropout, scale.value())?;
-            if !value.is_finite() {
-                return Err(TrainError::Loss { step, total, loss: value, learning_rate: rate });
+            trainee.step(&inputs, &labels, batch.len(), dropout, &settings(config, rate))?;
+            given.push(Given { step, epoch, learning_rate: rate, tokens: labels.len() });
+            if given.len() < together && step < total {
+                continue;
             }
-            let norm = trainee.gradient_norm(scale.value())?;
-            let mut record = StepRecord { step, epoch, loss: value, learning_rate: rate, gradient_norm: None };
-            if norm.is_finite() {
-                trainee.step(config, rate, norm, scale.value())?;
-                record.gradient_norm = Some(norm);
-                scale.good_step();
-            } else if compute != DType::F16 {
-                return Err(TrainError::Gradient { step, total, loss: value });
-            } else if !scale.back_off() {
-                return Err(TrainError::LossScale { step, total, scale: scale.value() });
-            }
-            curve.push(record.clone());
-            let (record, curve, trainee) = (&record, &curve[..], &mut trainee);
-            let tokens = labels.len();
-            let mut progress = Progress { record, total_steps: total, tokens, curve, scale: &scale, trainee };
-            let stop = observe(&mut progress).is_break();
-            if stop && step < total {
-                return Err(TrainError::Interrupted { step, total });
+            let (outcomes, last) = (trainee.outcomes()?, step);
+            for (given, outcome) in given.drain(..).zip(outcomes) {
+                let Given { step, tokens, .. } = given;
+                curve.push(given.record(outcome, compute, total)?);
+                let settled = if step == last { Some(Settled { curve: &curve, trainee: &mut trainee }) } else { None };
+                let Some(record) = curve.last() else { continue };
+                let stop = observe(&mut Progress { record, total_steps: total, tokens, settled }).is_break();
+                if stop && step < total {
+                    return Err(TrainError::Interrupted { step, total });
+                }
             }
         }
     }
     let tokens = config.epochs * blocks.len() * length;
     Ok(Trained { model: trainee.into_model()?, curve, tokens, compute })
+}
+
+fn settings(config: &TrainingConfig, learning_rate: f64) -> Settings {
+    let TrainingConfig { weight_decay, beta1, beta2, epsilon, clip_norm, .. } = *config;
+    Settings { learning_rate, weight_decay, beta1, beta2, epsilon, clip_norm }
+}
+
+/// A step whose outcome has not been asked for.
+struct Given {
+    step: usize,
+    epoch: usize,
+    learning_rate: f64,
+    tokens: usize,
+}
+
+impl Given {
+    /// The row of the loss curve, or why training can not go on.
+    fn record(&self, outcome: Outcome, compute: DType, total: usize) -> Result<StepRecord, TrainError> {
+        let Self { step, epoch, learning_rate, .. } = *self;
+        let Outcome { loss, gradient_norm, scale } = outcome;
+        if !loss.is_finite() {
+            return Err(TrainError::Loss { step, total, loss, learning_rate });
+        }
+        let gradient_norm = gradient_norm.is_finite().then_some(gradient_norm);
+        match gradient_norm {
+            None if compute != DType::F16 => Err(TrainError::Gradient { step, total, loss }),
+            None if scale.is_exhausted() => Err(TrainError::LossScale { step, total, scale: scale.value() }),
+            _ => Ok(StepRecord { step, epoch, loss, learning_rate, gradient_norm }),
+        }
+    }
 }
 
 /// The common length of all blocks.

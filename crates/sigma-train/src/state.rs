@@ -6,10 +6,10 @@ use std::fs;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, View};
+use sigma_kernels::loss_scale::LossScale;
 
 use crate::TrainError;
 use crate::finetune::StepRecord;
-use crate::precision::LossScale;
 use crate::trainee::NamedArrays;
 
 /// Floats per tensor of the file: while one is written, only its bytes are in memory a second time.
@@ -23,7 +23,9 @@ const COLUMNS: usize = 4;
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingState {
     pub(crate) curve: Vec<StepRecord>,
-    pub(crate) scale: LossScale,
+    /// The loss scale, and the good steps since it moved.
+    pub(crate) scale: f64,
+    pub(crate) good_steps: usize,
     /// Steps that changed the parameters.
     pub(crate) updates: usize,
     /// Name and values of each array of the trainee.
@@ -84,8 +86,7 @@ impl Snapshot<'_> {
             .iter()
             .flat_map(|step| [step.epoch as f64, f64::from(step.loss), step.learning_rate, norm(step)])
             .collect();
-        let (scale, good_steps) = self.scale.parts();
-        let scalars = vec![self.updates as f64, scale, good_steps as f64];
+        let scalars = vec![self.updates as f64, self.scale.value(), self.scale.good_steps() as f64];
         let doubles = |values: Vec<f64>| Array { shape: [values.len()], values: Values::F64(values) };
         let mut tensors = vec![(CURVE.to_string(), doubles(curve)), (SCALARS.to_string(), doubles(scalars))];
         for (name, values) in &self.arrays {
@@ -140,12 +141,7 @@ impl TrainingState {
                 values.extend(tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));
             }
         }
-        Ok(Self {
-            curve: curve.collect(),
-            scale: LossScale::from_parts(scale, good_steps as usize),
-            updates: updates as usize,
-            arrays,
-        })
+        Ok(Self { curve: curve.collect(), scale, good_steps: good_steps as usize, updates: updates as usize, arrays })
     }
 
     /// Steps done so far.

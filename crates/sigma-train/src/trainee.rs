@@ -1,21 +1,36 @@
 //! A model in training and its optimizer state, on any implementation: explicit passes in f32 and bf16 on the CPU and in any
-//! precision on a GPU, candle's autograd for f16 on the CPU. It knows nothing of batches, epochs or loss scales.
+//! precision on a GPU, candle's autograd for f16 on the CPU. It knows nothing of epochs, schedules or saved runs.
 
 use std::borrow::Cow;
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor, Var};
 use sigma_kernels::adamw::{self, adamw};
+use sigma_kernels::loss_scale::LossScale;
 use sigma_kernels::norm;
 use sigma_model::Opt;
-use sigma_model::opt::{Dropout, GpuTraining, HostTraining, Tape, factors_on_cpu};
+use sigma_model::opt::{Dropout, Found, GpuTraining, HostTraining, Tape, factors_on_cpu};
 
-use crate::{TrainError, TrainingConfig};
+use crate::{TrainError, TrainingState};
 
 /// Parameters, their gradients, and AdamW's moments.
 pub struct Trainee {
     engine: Engine,
-    steps: usize,
+    scale: LossScale,
+    /// Steps that changed the parameters.
+    updates: usize,
+    outcomes: Vec<Outcome>,
+}
+
+/// What came of a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    /// Mean next-token cross-entropy before the update.
+    pub loss: f32,
+    /// L2 norm over all gradients, without the loss scale and before clipping. If it is not finite, nothing was updated.
+    pub gradient_norm: f64,
+    /// After the step.
+    pub scale: LossScale,
 }
 
 enum Engine {
@@ -37,13 +52,14 @@ struct Parameter {
 impl Trainee {
     /// A copy of `model` to be trained with products in `compute` precision.
     pub fn new(model: &Opt, compute: DType) -> Result<Self, TrainError> {
-        if let Some(training) = model.gpu_training(compute)? {
-            return Ok(Self { engine: Engine::Gpu(Box::new(training)), steps: 0 });
+        if let Some(mut training) = model.gpu_training(compute)? {
+            training.begin_at(&LossScale::new(compute == DType::F16), 0)?;
+            return Ok(Self::at_the_start(Engine::Gpu(Box::new(training)), compute));
         }
         let Some(factors) = factors_on_cpu(compute) else { return Self::on_tape(model, compute) };
         let mut training = Box::new(model.host_training(factors)?);
         let n = training.parameters_and_gradients().0.len();
-        Ok(Self { engine: Engine::Host { training, m: vec![0.0; n], v: vec![0.0; n] }, steps: 0 })
+        Ok(Self::at_the_start(Engine::Host { training, m: vec![0.0; n], v: vec![0.0; n] }, compute))
     }
 
     /// The same by candle's autograd, which is the oracle of the explicit passes.
@@ -56,77 +72,83 @@ impl Trainee {
                 Ok(Parameter { name, variable, m, v })
             })
             .collect::<Result<_, TrainError>>()?;
-        Ok(Self { engine: Engine::Tape { model: Box::new(model), parameters, gradients: Vec::new() }, steps: 0 })
+        Ok(Self::at_the_start(Engine::Tape { model: Box::new(model), parameters, gradients: Vec::new() }, compute))
     }
 
-    /// Mean next-token cross-entropy of `batch` rows (see [`HostTraining::loss_and_gradients`]), and its gradients times
-    /// `scale` for what follows. If the loss is not finite there may be no gradients.
-    pub fn loss_and_gradients(
+    fn at_the_start(engine: Engine, compute: DType) -> Self {
+        Self { engine, scale: LossScale::new(compute == DType::F16), updates: 0, outcomes: Vec::new() }
+    }
+
+    /// One step with `batch` rows (see [`HostTraining::loss_and_gradients`]): loss, gradients, and an update of every parameter if
+    /// both are finite. A GPU is only given the work: [`Self::outcomes`] tells what came of it.
+    pub fn step(
         &mut self,
         inputs: &[u32],
         labels: &[u32],
         batch: usize,
         dropout: Option<Dropout<'_>>,
-        scale: f64,
-    ) -> Result<f32, TrainError> {
-        match &mut self.engine {
-            Engine::Host { training, .. } => Ok(training.loss_and_gradients(inputs, labels, batch, dropout)?),
-            Engine::Gpu(training) => Ok(training.loss_and_gradients(inputs, labels, batch, dropout, scale)?),
+        settings: &adamw::Settings,
+    ) -> Result<(), TrainError> {
+        let scale = self.scale.value();
+        let (loss, scaled_norm) = match &mut self.engine {
+            Engine::Gpu(training) => return Ok(training.step(inputs, labels, batch, dropout, settings)?),
+            Engine::Host { training, .. } => {
+                let loss = training.loss_and_gradients(inputs, labels, batch, dropout)?;
+                (loss, norm::global_norm(training.gradients()))
+            }
             Engine::Tape { model, parameters, gradients } => {
                 let loss = model.loss(inputs, labels, batch, dropout)?;
                 let value = loss.to_scalar::<f32>()?;
+                // a loss that is no number may have no gradients
                 if value.is_finite() {
                     *gradients = in_order(parameters, &(loss * scale)?.backward()?)?;
+                    (value, norm::reference(&gradients.iter().collect::<Vec<_>>())?)
+                } else {
+                    (value, f64::NAN)
                 }
-                Ok(value)
             }
-        }
-    }
-
-    /// L2 norm over all gradients, which carry the loss scale `scale` everywhere but on the CPU's explicit passes.
-    pub fn gradient_norm(&self, scale: f64) -> Result<f64, TrainError> {
-        match &self.engine {
-            Engine::Host { training, .. } => Ok(norm::global_norm(training.gradients())),
-            Engine::Gpu(training) => Ok(training.gradient_norm() / scale),
-            Engine::Tape { gradients, .. } => Ok(norm::reference(&gradients.iter().collect::<Vec<_>>())? / scale),
-        }
-    }
-
-    /// One update with gradients of L2 norm `norm` before clipping.
-    pub fn step(
-        &mut self,
-        config: &TrainingConfig,
-        learning_rate: f64,
-        norm: f64,
-        scale: f64,
-    ) -> Result<(), TrainError> {
-        self.steps += 1;
-        let mut step = adamw::Step {
-            learning_rate,
-            weight_decay: config.weight_decay,
-            beta1: config.beta1,
-            beta2: config.beta2,
-            epsilon: config.epsilon,
-            number: self.steps,
-            gradient_scale: clip_coefficient(norm, config.clip_norm),
         };
-        match &mut self.engine {
-            Engine::Host { training, m, v } => {
-                let (theta, gradients) = training.parameters_and_gradients();
-                adamw(theta, gradients, m, v, &step);
-            }
-            Engine::Gpu(training) => {
-                step.gradient_scale /= scale;
-                training.step(&step)?;
-            }
-            Engine::Tape { parameters, gradients, .. } => {
-                step.gradient_scale /= scale;
-                for (p, gradient) in parameters.iter_mut().zip(gradients.drain(..)) {
-                    adamw::reference(&p.variable, &gradient, &mut p.m, &mut p.v, &step)?;
+        if loss.is_finite() && scaled_norm.is_finite() {
+            let step = settings.step(self.updates + 1, scaled_norm / scale, scale);
+            match &mut self.engine {
+                Engine::Host { training, m, v } => {
+                    let (theta, gradients) = training.parameters_and_gradients();
+                    adamw(theta, gradients, m, v, &step);
                 }
+                Engine::Tape { parameters, gradients, .. } => {
+                    for (p, gradient) in parameters.iter_mut().zip(gradients.drain(..)) {
+                        adamw::reference(&p.variable, &gradient, &mut p.m, &mut p.v, &step)?;
+                    }
+                }
+                Engine::Gpu(_) => {}
             }
         }
+        let outcome = self.outcome(loss, scaled_norm);
+        self.outcomes.push(outcome);
         Ok(())
+    }
+
+    /// What came of each step since this was called last, in order. It waits for a GPU.
+    pub fn outcomes(&mut self) -> Result<Vec<Outcome>, TrainError> {
+        if let Engine::Gpu(training) = &mut self.engine {
+            for Found { loss, scaled_norm } in training.found()? {
+                let outcome = self.outcome(loss, scaled_norm);
+                self.outcomes.push(outcome);
+            }
+        }
+        Ok(std::mem::take(&mut self.outcomes))
+    }
+
+    /// Follows the loss scale and counts the updates. A GPU does the same by itself (`sigma-kernels/cuda/plan_update.cu`).
+    fn outcome(&mut self, loss: f32, scaled_norm: f64) -> Outcome {
+        let gradient_norm = scaled_norm / self.scale.value();
+        if loss.is_finite() && scaled_norm.is_finite() {
+            self.updates += 1;
+            self.scale.good_step();
+        } else {
+            self.scale.back_off();
+        }
+        Outcome { loss, gradient_norm, scale: self.scale }
     }
 
     /// Everything that [`Self::restore`] needs, by name.
@@ -154,15 +176,22 @@ impl Trainee {
         }
     }
 
+    pub(crate) fn scale(&self) -> &LossScale {
+        &self.scale
+    }
+
     pub(crate) fn updates(&self) -> usize {
-        self.steps
+        self.updates
     }
 
     /// Takes over what another run of the same model has saved.
     ///
     /// # Errors
     /// [`TrainError::StateShape`] if an array is missing or of another size; then nothing was changed that a caller could still use.
-    pub(crate) fn restore(&mut self, updates: usize, mut arrays: Vec<(String, Vec<f32>)>) -> Result<(), TrainError> {
+    pub(crate) fn restore(&mut self, state: TrainingState) -> Result<(), TrainError> {
+        let TrainingState { scale, good_steps, updates, mut arrays, .. } = state;
+        self.scale = LossScale::from_parts(scale, good_steps, self.scale.is_dynamic());
+        self.updates = updates;
         let mut take = |name: String, expected: usize| -> Result<Vec<f32>, TrainError> {
             let place = arrays.iter().position(|(candidate, _)| *candidate == name);
             let values = place.map_or_else(Vec::new, |place| arrays.swap_remove(place).1);
@@ -182,6 +211,7 @@ impl Trainee {
                 let n = training.parameter_count();
                 let [theta, m, v] = ["theta", "m", "v"].map(|name| take(name.to_string(), n));
                 training.restore([&theta?, &m?, &v?])?;
+                training.begin_at(&self.scale, updates)?;
             }
             Engine::Tape { parameters, .. } => {
                 for p in parameters {
@@ -196,7 +226,6 @@ impl Trainee {
                 }
             }
         }
-        self.steps = updates;
         Ok(())
     }
 
@@ -217,9 +246,4 @@ fn in_order(parameters: &[Parameter], gradients: &GradStore) -> Result<Vec<Tenso
         None => Err(TrainError::NoGradient { name: p.name.clone() }),
     };
     parameters.iter().map(one).collect()
-}
-
-/// min(1, max_norm / (norm + 1e-6)), as torch's clip_grad_norm_; a `max_norm` of 0 means no clipping.
-fn clip_coefficient(norm: f64, max_norm: f64) -> f64 {
-    if max_norm == 0.0 { 1.0 } else { (max_norm / (norm + 1e-6)).min(1.0) }
 }

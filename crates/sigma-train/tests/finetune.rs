@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use candle_core::{DType, Tensor};
 use sigma_data::blocks::Block;
 use sigma_data::seeds::Seeds;
+use sigma_kernels::adamw::Settings;
 use sigma_kernels::gpu::Gpu;
 use sigma_model::{Device, Opt};
 use sigma_train::schedule::learning_rate;
@@ -67,8 +68,12 @@ fn twenty_steps_follow_pytorch_under_both_schedules() {
                 let row = |r: &[i64], from: usize, to: usize| r[from..to].iter().map(|x| *x as u32).collect::<Vec<_>>();
                 let inputs: Vec<u32> = batch.chunks(16).flat_map(|r| row(r, 0, 15)).collect();
                 let labels: Vec<u32> = batch.chunks(16).flat_map(|r| row(r, 1, 16)).collect();
-                let loss = trainee.loss_and_gradients(&inputs, &labels, 4, None, 1.0).unwrap();
-                let norm = trainee.gradient_norm(1.0).unwrap();
+                let rate = learning_rate(&config, step, 20);
+                let TrainingConfig { weight_decay, beta1, beta2, epsilon, clip_norm, .. } = config;
+                let settings = Settings { learning_rate: rate, weight_decay, beta1, beta2, epsilon, clip_norm };
+                trainee.step(&inputs, &labels, 4, None, &settings).unwrap();
+                let outcomes = trainee.outcomes().unwrap();
+                assert_eq!(outcomes.len(), 1);
                 let at = |key: &str| golden[name][key][step].as_f64().unwrap();
                 let close = |ours: f64, key: &str| {
                     assert!(
@@ -77,11 +82,9 @@ fn twenty_steps_follow_pytorch_under_both_schedules() {
                         at(key)
                     );
                 };
-                close(f64::from(loss), "losses");
-                close(norm, "grad_norms");
-                let rate = learning_rate(&config, step, 20);
+                close(f64::from(outcomes[0].loss), "losses");
+                close(outcomes[0].gradient_norm, "grad_norms");
                 close(rate, "learning_rates");
-                trainee.step(&config, rate, norm, 1.0).unwrap();
             }
             let mut compared = 0;
             for (parameter, (_, ours)) in trainee.into_model().unwrap().parameters().unwrap() {
@@ -189,16 +192,21 @@ fn a_run_that_goes_on_from_any_step_ends_with_the_bits_of_one_that_never_stopped
     let path = dir.path().join("state.safetensors");
     let seeds = Seeds::new(42, "test");
     let streams = Streams { seeds: &seeds, generation: Some(1) };
-    for (model, precision) in [(tiny(), Precision::Fp32), (tiny(), Precision::Fp16), (on_gpu(), Precision::Fp16)] {
-        let config = TrainingConfig { precision, ..config() };
+    for (model, precision, epochs, stops) in [
+        (tiny(), Precision::Fp32, 2, vec![1, 2, 3, 4, 5]),
+        (tiny(), Precision::Fp16, 2, vec![1, 2, 3, 4, 5]),
+        // a GPU is given 16 steps at a time
+        (on_gpu(), Precision::Fp16, 12, vec![16, 32]),
+    ] {
+        let config = TrainingConfig { precision, epochs, ..config() };
         let whole = train(&model, &blocks(10), &config).unwrap();
-        for last in 1..6 {
-            let stop = |p: &mut sigma_train::Progress<'_>| {
-                if p.record.step < last {
-                    return ControlFlow::Continue(());
+        for last in stops {
+            let stop = |p: &mut sigma_train::Progress<'_>| match &mut p.settled {
+                Some(run) if p.record.step >= last => {
+                    run.save(&path).unwrap();
+                    ControlFlow::Break(())
                 }
-                p.save(&path).unwrap();
-                ControlFlow::Break(())
+                _ => ControlFlow::Continue(()),
             };
             finetune(&model, &blocks(10), &config, streams, None, stop).unwrap_err();
             let state = TrainingState::read(&path).unwrap();
@@ -214,6 +222,78 @@ fn a_run_that_goes_on_from_any_step_ends_with_the_bits_of_one_that_never_stopped
             assert_eq!(rest.model.hash().unwrap(), whole.model.hash().unwrap(), "{precision:?} after step {last}");
         }
     }
+}
+
+#[test]
+fn steps_that_a_gpu_is_given_together_come_to_what_they_do_one_by_one() {
+    let settings = |step: usize| Settings {
+        learning_rate: 1e-3 / (1 + step) as f64,
+        weight_decay: 0.01,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+        clip_norm: 1.0,
+    };
+    // more steps than the device keeps the outcomes of
+    let steps = 70;
+    let run = |asked_every: usize| {
+        let mut trainee = Trainee::new(&on_gpu(), DType::F16).unwrap();
+        let mut outcomes = Vec::new();
+        for step in 0..steps {
+            let ids: Vec<u32> = (0..2 * 5).map(|i| ((step * 31 + i * 11) % 90 + 4) as u32).collect();
+            trainee.step(&ids[..8], &ids[2..], 2, None, &settings(step)).unwrap();
+            if (step + 1) % asked_every == 0 {
+                outcomes.extend(trainee.outcomes().unwrap());
+            }
+        }
+        outcomes.extend(trainee.outcomes().unwrap());
+        (outcomes, trainee.into_model().unwrap().hash().unwrap())
+    };
+    let one_by_one = run(1);
+    assert_eq!(one_by_one.0.len(), steps);
+    assert_eq!(run(16), one_by_one);
+    assert_eq!(run(steps), one_by_one);
+}
+
+#[test]
+fn a_gpu_skips_steps_that_overflow_and_halves_the_loss_scale_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.safetensors");
+    let seeds = Seeds::new(42, "test");
+    let streams = Streams { seeds: &seeds, generation: Some(1) };
+    let config = TrainingConfig { precision: Precision::Fp16, dropout: Some(0.0), epochs: 16, ..config() };
+    finetune(&on_gpu(), &blocks(8), &config, streams, None, |p| match &mut p.settled {
+        Some(run) => {
+            run.save(&path).unwrap();
+            ControlFlow::Break(())
+        }
+        None => ControlFlow::Continue(()),
+    })
+    .unwrap_err();
+    // the same run with a loss scale that is far too large
+    let bytes = std::fs::read(&path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let scalars: Vec<u8> = [16.0f64, 2f64.powi(24), 0.0].into_iter().flat_map(f64::to_le_bytes).collect();
+    let tensors = file.tensors().into_iter().map(|(name, view)| {
+        let data = if name == "scalars" { &scalars[..] } else { view.data() };
+        (name, safetensors::tensor::TensorView::new(view.dtype(), view.shape().to_vec(), data).unwrap())
+    });
+    safetensors::serialize_to_file(tensors.collect::<Vec<_>>(), None, &path).unwrap();
+    let state = TrainingState::read(&path).unwrap();
+
+    let exact = TrainingConfig { precision: Precision::Fp32, ..config.clone() };
+    let exact = train(&tiny(), &blocks(8), &exact).unwrap();
+    let trained =
+        finetune(&on_gpu(), &blocks(8), &config, streams, Some(state), |_| ControlFlow::Continue(())).unwrap();
+    let skipped = trained.curve.iter().filter(|r| r.gradient_norm.is_none()).count();
+    assert!((2..8).contains(&skipped), "{skipped} steps");
+    let rest = &trained.curve[16..];
+    assert!(rest[..skipped].iter().all(|r| r.gradient_norm.is_none()), "the first ones overflow");
+    // nothing moved meanwhile, so the step after them is step 17 of f32 but for its batch; both have the same norm
+    let (first, twin) = (&rest[skipped + skipped % 2], &exact.curve[16]);
+    let norm = first.gradient_norm.unwrap();
+    assert!((norm / twin.gradient_norm.unwrap() - 1.0).abs() < 0.2, "{norm} and {:?}", twin.gradient_norm);
+    assert!(rest[skipped..].iter().all(|r| r.gradient_norm.is_some_and(|norm| norm < 10.0)));
 }
 
 #[test]
@@ -250,7 +330,7 @@ fn a_damaged_or_foreign_state_is_an_error() {
     let seeds = Seeds::new(42, "test");
     let streams = Streams { seeds: &seeds, generation: Some(1) };
     finetune(&tiny(), &blocks(8), &config(), streams, None, |p| {
-        p.save(&path).unwrap();
+        p.settled.as_mut().unwrap().save(&path).unwrap();
         ControlFlow::Continue(())
     })
     .unwrap();

@@ -5,6 +5,7 @@ use sigma_kernels::cached_attention::Cache;
 use sigma_kernels::dropout::Mask;
 use sigma_kernels::gpu::{Arg, Buffer, Dtype, Gpu};
 use sigma_kernels::linear::Factors;
+use sigma_kernels::loss_scale::{GROWTH_INTERVAL, LossScale};
 use sigma_kernels::{adamw, bias, cross_entropy, embedding, layer_norm, linear, norm, relu, residual};
 
 use crate::gpu::{as_f32, gpus, rounded};
@@ -239,13 +240,13 @@ fn cross_entropy_and_its_gradient() {
         let mut logits = vec![0f32; rows * vocabulary];
         linear::forward(&mut logits, &hidden, &table, d, (Factors::F32, linear::Threads::One));
         let (on_logits, on_labels) = (gpu.upload(&logits).unwrap(), gpu.upload(&labels).unwrap());
-        let scale = gpu.upload(&[1.0f32 / rows as f32]).unwrap();
+        let scale = gpu.upload(&[1.0f64]).unwrap();
         for (dtype, tolerance) in PRECISIONS {
             let losses = gpu.alloc(Dtype::F32, rows).unwrap();
             let gradient = gpu.alloc(dtype, rows * vocabulary).unwrap();
             let args =
                 [(&losses).into(), (&gradient).into(), (&on_logits).into(), (&on_labels).into(), (&scale).into()];
-            each_block(&gpu, &typed("cross_entropy", dtype), rows, &[&args[..], &[n(vocabulary)]].concat());
+            each_block(&gpu, &typed("cross_entropy", dtype), rows, &[&args[..], &[n(rows), n(vocabulary)]].concat());
             let mean = gpu.alloc(Dtype::F64, 1).unwrap();
             each_block(&gpu, "mean", 1, &[(&mean).into(), (&losses).into(), n(rows)]);
             assert!((mean.read::<f64>(0..1).unwrap()[0] - f64::from(loss)).abs() < 1e-5);
@@ -271,29 +272,83 @@ fn norms_and_updates_of_all_parameters() {
         each_block(&gpu, "norm_finish", 1, &[(&norm_of).into(), (&parts).into(), n(parts.len())]);
         assert!((norm_of.read::<f64>(0..1).unwrap()[0] / norm::global_norm(&g) - 1.0).abs() < 1e-12);
 
-        let step = adamw::Step {
-            learning_rate: 1e-3,
-            weight_decay: 0.01,
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: 1e-8,
-            number: 3,
-            gradient_scale: 0.5,
-        };
+        let step = adamw::Step { settings: SETTINGS, number: 3, gradient_scale: 0.5 };
         let (mut theta, mut m, mut v) = (theta, m, v);
         adamw::adamw(&mut theta, &g, &mut m, &mut v, &step);
-        let f = step.factors();
         let copy = gpu.alloc(Dtype::F16, count).unwrap();
-        let buffers = [&on[0], &copy, &on[1], &on[2], &on[3]].map(Arg::from);
-        let numbers = [f.gradient_scale, f.beta1, f.beta2, f.one_minus_beta1, f.one_minus_beta2, f.keep, f.rate];
-        let numbers = numbers.into_iter().chain([f.root_correction, f.epsilon]).map(Arg::F32);
-        let args: Vec<Arg<'_>> = buffers.into_iter().chain([Arg::U64(count as u64)]).chain(numbers).collect();
-        // fewer threads than parameters: each takes several
-        gpu.launch("adamw_f16", (7, 1), BLOCK, 0, &args).unwrap();
-        close("theta", &on[0], &theta, 1e-6);
-        close("m", &on[2], &m, 1e-6);
-        close("v", &on[3], &v, 1e-6);
-        close("the copy", &copy, &theta, 1e-3);
+        // an update that counts, and one that does not and changes nothing
+        for counts in [1.0, 0.0] {
+            let factors = gpu.upload(&[&factors(&step)[..], &[counts]].concat()).unwrap();
+            let buffers = [&on[0], &copy, &on[1], &on[2], &on[3]].map(Arg::from);
+            let args = [&buffers[..], &[Arg::U64(count as u64), (&factors).into()]].concat();
+            // fewer threads than parameters: each takes several
+            gpu.launch("adamw_f16", (7, 1), BLOCK, 0, &args).unwrap();
+            close("theta", &on[0], &theta, 1e-6);
+            close("m", &on[2], &m, 1e-6);
+            close("v", &on[3], &v, 1e-6);
+            close("the copy", &copy, &theta, 1e-3);
+        }
+    }
+}
+
+const SETTINGS: adamw::Settings = adamw::Settings {
+    learning_rate: 1e-3,
+    weight_decay: 0.01,
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-8,
+    clip_norm: 1.0,
+};
+
+fn factors(step: &adamw::Step) -> [f32; 9] {
+    let f = step.factors();
+    let moments = [f.beta1, f.beta2, f.one_minus_beta1, f.one_minus_beta2];
+    [f.gradient_scale, moments[0], moments[1], moments[2], moments[3], f.keep, f.rate, f.root_correction, f.epsilon]
+}
+
+#[test]
+fn updates_are_planned_on_the_device_as_on_the_cpu_through_overflows_and_a_growing_loss_scale() {
+    const KEPT: usize = 4;
+    for gpu in gpus() {
+        for (dynamic, clip_norm) in [(true, 1.0), (true, 0.0), (false, 1.0)] {
+            let settings = adamw::Settings { clip_norm, ..SETTINGS };
+            // the scale is doubled at the third step
+            let mut scale = LossScale::from_parts(if dynamic { 65_536.0 } else { 1.0 }, GROWTH_INTERVAL - 3, dynamic);
+            let mut updates = 1_000;
+            let state = [scale.value(), scale.good_steps() as f64, updates as f64, 0.0];
+            let state = gpu.upload(&state).unwrap();
+            let (outcomes, factors_of) = (gpu.alloc(Dtype::F64, 2 * KEPT).unwrap(), gpu.alloc(Dtype::F32, 10).unwrap());
+            let numbers = [1e-3, 0.01, 0.9, 0.999, 1e-8, clip_norm];
+            let numbers = gpu.upload(&numbers).unwrap();
+            let norms = [0.5, 3.0, 0.0, f64::INFINITY, f64::NAN, 7.5, 1e-30, 2.0];
+            for (step, norm) in norms.into_iter().enumerate() {
+                let loss = if step == 5 { f64::NAN } else { 3.0 + step as f64 };
+                let found = gpu.upload(&[loss, norm * scale.value()]).unwrap();
+                let interval = if dynamic { GROWTH_INTERVAL } else { 0 };
+                let buffers = [&factors_of, &state, &outcomes, &found, &numbers].map(Arg::from);
+                each_block(&gpu, "plan_update", 1, &[&buffers[..], &[n(KEPT), n(interval)]].concat());
+
+                let planned: Vec<f32> = factors_of.read(0..10).unwrap();
+                let counts = loss.is_finite() && norm.is_finite();
+                assert_eq!(planned[9], f32::from(u8::from(counts)), "step {step}");
+                if counts {
+                    updates += 1;
+                    let expected = factors(&settings.step(updates, norm, scale.value()));
+                    for (ours, expected) in planned.iter().zip(expected) {
+                        assert!((ours / expected - 1.0).abs() < 1e-6, "step {step}: {planned:?} and {expected:?}");
+                    }
+                    scale.good_step();
+                } else {
+                    scale.back_off();
+                }
+                let expected = [scale.value(), scale.good_steps() as f64, updates as f64, (step + 1) as f64];
+                assert_eq!(state.read::<f64>(0..4).unwrap(), expected, "step {step}");
+                let place = 2 * (step % KEPT);
+                let kept: Vec<f64> = outcomes.read(place..place + 2).unwrap();
+                let bits = |pair: &[f64]| pair.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&kept), bits(&found.read::<f64>(0..2).unwrap()), "step {step}");
+            }
+        }
     }
 }
 

@@ -316,15 +316,15 @@ fn adamw_equals_its_reference_over_several_steps() {
     let slow = Var::from_tensor(&tensor(&start, &[40_001])).unwrap();
     let (mut slow_m, mut slow_v) = (slow.zeros_like().unwrap(), slow.zeros_like().unwrap());
     for number in 1..=5 {
-        let step = adamw::Step {
+        let settings = adamw::Settings {
             learning_rate: 1e-2,
             weight_decay: 0.1,
             beta1: 0.9,
             beta2: 0.999,
             epsilon: 1e-8,
-            number,
-            gradient_scale: 0.5,
+            clip_norm: 0.0,
         };
+        let step = adamw::Step { settings, number, gradient_scale: 0.5 };
         let g = values(40_001, 10 + number as u64);
         adamw::adamw(&mut theta, &g, &mut m, &mut v, &step);
         adamw::reference(&slow, &tensor(&g, &[40_001]), &mut slow_m, &mut slow_v, &step).unwrap();

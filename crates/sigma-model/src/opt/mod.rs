@@ -23,7 +23,7 @@ use sigma_kernels::linear::{Factors, Threads};
 pub use config::OptConfig;
 pub use decoder::Decoder;
 use gpu::GpuParameters;
-pub use gpu::{GpuDecoder, GpuTraining, RowState, Sampling, Slot};
+pub use gpu::{Found, GpuDecoder, GpuTraining, RowState, Sampling, Slot};
 pub use host::HostTraining;
 use host::{Inference, PackedParameters};
 pub use tape::Tape;

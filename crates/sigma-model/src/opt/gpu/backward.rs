@@ -16,8 +16,6 @@ const HEAD_ROWS: usize = 512;
 #[derive(Debug)]
 pub(super) struct Gradients {
     labels: Buffer,
-    /// The loss scale over the number of labels.
-    scale: Buffer,
     /// Distinct input ids, where the rows of each begin in `order`, and how many there are.
     ids: Buffer,
     starts: Buffer,
@@ -63,7 +61,6 @@ impl Gradients {
         addresses.extend(paired.squares(&dscores));
         Ok(Self {
             labels: gpu.alloc(Dtype::U32, r)?,
-            scale: gpu.alloc(Dtype::F32, 1)?,
             ids: gpu.alloc(Dtype::U32, r)?,
             starts: gpu.alloc(Dtype::U32, r + 1)?,
             order: gpu.alloc(Dtype::U32, r)?,
@@ -86,14 +83,8 @@ impl Gradients {
         })
     }
 
-    /// Labels, the factor of the loss, and which rows have the same input id (padding gives its embedding no gradient).
-    pub(super) fn write_batch(
-        &self,
-        config: &OptConfig,
-        inputs: &[u32],
-        labels: &[u32],
-        scale: f64,
-    ) -> Result<(), GpuError> {
+    /// Labels, and which rows have the same input id (padding gives its embedding no gradient).
+    pub(super) fn write_batch(&self, config: &OptConfig, inputs: &[u32], labels: &[u32]) -> Result<(), GpuError> {
         let mut order: Vec<u32> =
             (0..inputs.len() as u32).filter(|i| inputs[*i as usize] != config.pad_token_id).collect();
         order.sort_by_key(|i| inputs[*i as usize]);
@@ -107,20 +98,19 @@ impl Gradients {
         }
         starts.push(order.len() as u32);
         self.labels.write(0, labels)?;
-        self.scale.write(0, &[(scale / labels.len() as f64) as f32])?;
         self.distinct.write(0, &[ids.len() as u32])?;
         self.ids.write(0, &ids)?;
         self.starts.write(0, &starts)?;
         self.order.write(0, &order)
     }
 
-    /// The mean loss, to `loss`, and its gradients by the hidden states and by the table of the tied head.
+    /// The mean loss, to `loss`, and its gradients by the hidden states and by the table of the tied head, times the loss scale at `scale`.
     pub(super) fn head(
         &self,
         weights: &Weights<'_>,
         sequences: &Sequences,
         gradients: &Buffer,
-        loss: View<'_>,
+        (loss, scale): (View<'_>, View<'_>),
     ) -> Result<(), GpuError> {
         let kernels = weights.kernels();
         let table = &weights.layout.embed_tokens;
@@ -133,8 +123,8 @@ impl Gradients {
             let logits = self.logits.slice(0..(to - from) * vocabulary);
             let dlogits = self.dlogits.slice(0..(to - from) * vocabulary);
             kernels.product(logits, hidden, weights.operand(table), width)?;
-            let what = (logits, self.labels.slice(from..to), self.scale.view());
-            kernels.cross_entropy(self.losses.slice(from..to), dlogits, what)?;
+            let what = (logits, self.labels.slice(from..to));
+            kernels.cross_entropy(self.losses.slice(from..to), dlogits, what, (scale, rows))?;
             let dhidden = self.dhidden.slice(from * width..to * width);
             kernels.product_input(dhidden, dlogits, weights.operand(table), width)?;
             kernels.product_weight((gradients.slice(table.clone()), from > 0), dlogits, hidden, width)?;

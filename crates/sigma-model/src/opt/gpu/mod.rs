@@ -18,7 +18,7 @@ use sigma_kernels::gpu::{Buffer, Dtype, Gpu, GpuError, View};
 
 pub use decoding::{GpuDecoder, RowState, Sampling, Slot};
 pub(super) use forward::{head, hidden_states};
-pub use training::GpuTraining;
+pub use training::{Found, GpuTraining};
 
 use super::parameters::{Affine, Layout, Parameters};
 use crate::launches::Kernels;

@@ -1,10 +1,12 @@
-//! Fine-tuning on a GPU: loss and gradients of a batch as one graph of launches, and AdamW over all parameters in one more.
+//! Fine-tuning on a GPU: loss and gradients of a batch as one graph of launches, AdamW over all parameters in one more. Steps follow each
+//! other on the device without waiting for the host, which may ask later what they found.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sigma_kernels::adamw;
-use sigma_kernels::gpu::{Buffer, Dtype, Gpu, Graph};
+use sigma_kernels::adamw::Settings;
+use sigma_kernels::gpu::{Buffer, Dtype, Gpu, Graph, View};
+use sigma_kernels::loss_scale::{GROWTH_INTERVAL, LossScale};
 
 use super::backward::Gradients;
 use super::forward::Sequences;
@@ -13,6 +15,20 @@ use crate::ModelError;
 use crate::launches::{Dropped, Kernels};
 use crate::opt::parameters::{Layout, named};
 use crate::opt::{Dropout, Opt, OptConfig};
+
+/// Steps whose losses and norms the device keeps until they are asked for.
+const KEPT: usize = 64;
+/// Numbers that an update is made with, and whether it is made (`cuda/plan_update.cu`).
+const FACTORS: usize = 10;
+
+/// What a step found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Found {
+    /// Mean cross-entropy before the update.
+    pub loss: f32,
+    /// L2 norm over all gradients, which carry the loss scale.
+    pub scaled_norm: f64,
+}
 
 /// A model that is being trained on a GPU: parameters, gradients, AdamW's moments.
 #[derive(Debug)]
@@ -25,12 +41,25 @@ pub struct GpuTraining {
     v: Buffer,
     norm_parts: Buffer,
     /// Two numbers of f64: the loss and the norm of the gradients.
-    outcome: Buffer,
+    found: Buffer,
+    /// f64: the loss scale, the good steps since it moved, the updates made, the steps seen.
+    state: Buffer,
+    /// The last [`KEPT`] pairs of `found`, one after another.
+    outcomes: Buffer,
+    /// f64: the user's settings of a step.
+    settings: Buffer,
+    factors: Buffer,
+    /// Good steps after which the loss scale is doubled; 0 if it stays as it is.
+    growth_interval: usize,
+    /// Steps that the device was given since [`Self::found`] was called last, but for those in `fetched`.
+    under_way: usize,
+    fetched: Vec<Found>,
+    /// Steps that the device was given at all.
+    given: usize,
     /// By rows and time steps of a batch; the last batch of an epoch may be smaller.
     plans: HashMap<(usize, usize), Plan>,
     /// Time steps of the last batch.
     time: usize,
-    norm: f64,
 }
 
 /// Space, inputs and launches for batches of one shape.
@@ -48,37 +77,108 @@ struct Plan {
 }
 
 impl GpuTraining {
-    /// A copy of `parameters` to be trained with products in `dtype`.
+    /// A copy of `parameters` to be trained with products in `dtype`, at a loss scale of 1 that does not move.
     pub(in crate::opt) fn new(config: OptConfig, parameters: &GpuParameters, dtype: Dtype) -> Result<Self, ModelError> {
         let gpu = &parameters.gpu;
         let n = parameters.values.len();
         let values = gpu.alloc(Dtype::F32, n)?;
         values.copy_from(0, parameters.values.view())?;
         let own = GpuParameters { values: Arc::new(values), operands: None, ..parameters.clone() };
-        Ok(Self {
+        let mut training = Self {
             gradients: gpu.alloc(Dtype::F32, n)?,
             m: gpu.alloc(Dtype::F32, n)?,
             v: gpu.alloc(Dtype::F32, n)?,
             norm_parts: gpu.alloc(Dtype::F64, Kernels::norm_parts(n))?,
-            outcome: gpu.alloc(Dtype::F64, 2)?,
+            found: gpu.alloc(Dtype::F64, 2)?,
+            state: gpu.alloc(Dtype::F64, 4)?,
+            outcomes: gpu.alloc(Dtype::F64, 2 * KEPT)?,
+            settings: gpu.alloc(Dtype::F64, 6)?,
+            factors: gpu.alloc(Dtype::F32, FACTORS)?,
+            growth_interval: 0,
+            under_way: 0,
+            fetched: Vec::new(),
+            given: 0,
             parameters: own.in_precision(dtype)?,
             plans: HashMap::new(),
             time: 0,
-            norm: f64::NAN,
             config,
-        })
+        };
+        training.begin_at(&LossScale::new(false), 0)?;
+        Ok(training)
     }
 
-    /// Mean next-token cross-entropy of `batch` rows (see [`crate::opt::HostTraining::loss_and_gradients`]); the gradients that
-    /// follow are those of `scale` times the loss.
+    /// The loss scale of the next step, and the updates that were made before it.
+    pub fn begin_at(&mut self, scale: &LossScale, updates: usize) -> Result<(), ModelError> {
+        self.growth_interval = if scale.is_dynamic() { GROWTH_INTERVAL } else { 0 };
+        Ok(self.state.write(0, &[scale.value(), scale.good_steps() as f64, updates as f64])?)
+    }
+
+    /// Mean next-token cross-entropy of `batch` rows (see [`crate::opt::HostTraining::loss_and_gradients`]) and its gradients, which
+    /// carry the loss scale. It waits for the device.
     pub fn loss_and_gradients(
         &mut self,
         inputs: &[u32],
         labels: &[u32],
         batch: usize,
         dropout: Option<Dropout<'_>>,
-        scale: f64,
-    ) -> Result<f32, ModelError> {
+    ) -> Result<Found, ModelError> {
+        self.give(inputs, labels, batch, dropout)?;
+        Ok(Found::of(&self.found.read(0..2)?))
+    }
+
+    /// One step: loss, gradients, and an update of every parameter if both are finite. It does not wait for the device;
+    /// [`Self::found`] does.
+    pub fn step(
+        &mut self,
+        inputs: &[u32],
+        labels: &[u32],
+        batch: usize,
+        dropout: Option<Dropout<'_>>,
+        settings: &Settings,
+    ) -> Result<(), ModelError> {
+        if self.under_way == KEPT {
+            self.fetch()?;
+        }
+        self.give(inputs, labels, batch, dropout)?;
+        let Settings { learning_rate, weight_decay, beta1, beta2, epsilon, clip_norm } = *settings;
+        self.settings.write(0, &[learning_rate, weight_decay, beta1, beta2, epsilon, clip_norm])?;
+        let Weights { gpu, values, operands, .. } = self.parameters.weights();
+        let dtype = operands.dtype();
+        let copy = (dtype != Dtype::F32).then(|| operands.view());
+        let kernels = Kernels { gpu, dtype };
+        let (kept, found) = ((self.state.view(), self.outcomes.view()), (self.found.view(), self.settings.view()));
+        kernels.plan_update(self.factors.view(), kept, found, self.growth_interval)?;
+        let moments = (self.m.view(), self.v.view());
+        kernels.adamw((values.view(), copy), self.gradients.view(), moments, self.factors.view())?;
+        self.under_way += 1;
+        self.given += 1;
+        Ok(())
+    }
+
+    /// What each [`Self::step`] found since this was called last, in order. It waits for the device.
+    pub fn found(&mut self) -> Result<Vec<Found>, ModelError> {
+        self.fetch()?;
+        Ok(std::mem::take(&mut self.fetched))
+    }
+
+    fn fetch(&mut self) -> Result<(), ModelError> {
+        if self.under_way > 0 {
+            let ring: Vec<f64> = self.outcomes.read(0..2 * KEPT)?;
+            let places = (self.given - self.under_way..self.given).map(|step| 2 * (step % KEPT));
+            self.fetched.extend(places.map(|at| Found::of(&ring[at..at + 2])));
+            self.under_way = 0;
+        }
+        Ok(())
+    }
+
+    /// Gives the device what [`Self::loss_and_gradients`] describes.
+    fn give(
+        &mut self,
+        inputs: &[u32],
+        labels: &[u32],
+        batch: usize,
+        dropout: Option<Dropout<'_>>,
+    ) -> Result<(), ModelError> {
         let config = &self.config;
         let time = config.check_batch(inputs, labels, batch)?;
         let (p, keys) = match dropout {
@@ -87,28 +187,28 @@ impl GpuTraining {
             }
             _ => (None, vec![0; 2 * config.num_hidden_layers]),
         };
-        let Self { parameters, gradients, outcome, norm_parts, plans, time: last_time, .. } = self;
-        let (gpu, weights) = (&parameters.gpu, parameters.weights());
-        let plan = match plans.entry((batch, time)) {
+        let (gpu, weights) = (&self.parameters.gpu, self.parameters.weights());
+        let plan = match self.plans.entry((batch, time)) {
             std::collections::hash_map::Entry::Occupied(plan) => plan.into_mut(),
             std::collections::hash_map::Entry::Vacant(place) => {
                 place.insert(Plan::new(gpu, config, weights.kernels().dtype, (batch, time), p)?)
             }
         };
         // rows of the position table that no time step reaches get no gradient, and nobody writes there
-        if std::mem::replace(last_time, time) != time {
-            gradients.clear()?;
+        if std::mem::replace(&mut self.time, time) != time {
+            self.gradients.clear()?;
         }
         if plan.p != p {
             (plan.p, plan.graph, plan.steps) = (p, None, 0);
         }
         plan.sequences.ids.write(0, inputs)?;
         plan.keys.write::<u64>(0, &keys)?;
-        plan.backward.write_batch(config, inputs, labels, scale)?;
+        plan.backward.write_batch(config, inputs, labels)?;
         match &plan.graph {
             Some(graph) => graph.launch()?,
             None => {
-                let enqueue = || plan.enqueue(&weights, config, (gradients, outcome, norm_parts));
+                let results = (&self.gradients, &self.found, &self.norm_parts);
+                let enqueue = || plan.enqueue(&weights, config, self.state.slice(0..1), results);
                 if plan.steps == 0 {
                     enqueue()?;
                 } else {
@@ -119,14 +219,7 @@ impl GpuTraining {
             }
         }
         plan.steps += 1;
-        let outcome = outcome.read::<f64>(0..2)?;
-        self.norm = outcome[1];
-        Ok(outcome[0] as f32)
-    }
-
-    /// L2 norm over all gradients, which carry the loss scale.
-    pub fn gradient_norm(&self) -> f64 {
-        self.norm
+        Ok(())
     }
 
     /// Name and gradient of every parameter, times the loss scale.
@@ -134,15 +227,6 @@ impl GpuTraining {
         let values: Vec<f32> = self.gradients.read(0..self.gradients.len())?;
         let layout: &Layout = &self.parameters.layout;
         Ok(named(layout, &values).map(|(name, _, values)| (name.to_string(), values.to_vec())).collect())
-    }
-
-    /// One update of every parameter.
-    pub fn step(&mut self, step: &adamw::Step) -> Result<(), ModelError> {
-        let Weights { gpu, values, operands, .. } = self.parameters.weights();
-        let dtype = operands.dtype();
-        let copy = (dtype != Dtype::F32).then(|| operands.view());
-        let moments = (self.m.view(), self.v.view());
-        Ok(Kernels { gpu, dtype }.adamw((values.view(), copy), self.gradients.view(), moments, step)?)
     }
 
     /// Parameters and first and second moments.
@@ -175,6 +259,12 @@ impl GpuTraining {
     }
 }
 
+impl Found {
+    fn of(pair: &[f64]) -> Self {
+        Self { loss: pair[0] as f32, scaled_norm: pair[1] }
+    }
+}
+
 impl Plan {
     fn new(
         gpu: &Gpu,
@@ -194,13 +284,14 @@ impl Plan {
         &self,
         weights: &Weights<'_>,
         config: &OptConfig,
-        (gradients, outcome, norm_parts): (&Buffer, &Buffer, &Buffer),
+        scale: View<'_>,
+        (gradients, found, norm_parts): (&Buffer, &Buffer, &Buffer),
     ) -> Result<(), sigma_kernels::gpu::GpuError> {
         let dropped: Vec<Option<Dropped<'_>>> =
             (0..self.keys.len()).map(|j| self.p.map(|p| Dropped { key: self.keys.slice(j..j + 1), p })).collect();
         self.sequences.forward(weights, config, &dropped)?;
-        self.backward.head(weights, &self.sequences, gradients, outcome.slice(0..1))?;
+        self.backward.head(weights, &self.sequences, gradients, (found.slice(0..1), scale))?;
         self.backward.backward(weights, config, &self.sequences, gradients, &dropped)?;
-        weights.kernels().norm(outcome.slice(1..2), gradients.view(), norm_parts.view())
+        weights.kernels().norm(found.slice(1..2), gradients.view(), norm_parts.view())
     }
 }
