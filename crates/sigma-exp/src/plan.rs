@@ -187,19 +187,24 @@ fn used(folder: &Path) -> u64 {
     entries.filter_map(Result::ok).map(of).sum()
 }
 
-/// Times two training steps after one for warming up, and 16 decoding steps of one batch.
+/// Times training steps after others for warming up, and 16 decoding steps of one batch.
 fn measure(experiment: &Experiment, assets: &Assets) -> Result<Speed> {
     let seeds = Seeds::new(experiment.seed, "plan");
     let batch = experiment.training.batch_size.min(assets.corpus.contexts.len());
     let blocks = &assets.corpus.contexts[..batch];
-    let config = TrainingConfig { epochs: 3, ..experiment.training.clone() };
+    // a GPU is given several steps at a time
+    let steps = if assets.base.model.device().is_gpu() { 32 } else { 3 };
+    let config = TrainingConfig { epochs: steps, ..experiment.training.clone() };
     let mut marks = Vec::new();
-    finetune(&assets.base.model, blocks, &config, Streams { seeds: &seeds, generation: None }, None, |_| {
-        marks.push(Instant::now());
+    finetune(&assets.base.model, blocks, &config, Streams { seeds: &seeds, generation: None }, None, |progress| {
+        if progress.settled.is_some() {
+            marks.push((progress.record.step, Instant::now()));
+        }
         ControlFlow::Continue(())
     })?;
-    let (first, last) = (marks[0], marks[marks.len() - 1]);
-    let train = (last - first).as_secs_f64() / (2 * batch * experiment.corpus.context_tokens) as f64;
+    let ((first, begin), (last, end)) = (marks[0], marks[marks.len() - 1]);
+    let tokens = (last - first) * batch * experiment.corpus.context_tokens;
+    let train = (end - begin).as_secs_f64() / tokens.max(1) as f64;
 
     let rows = 64.min(assets.prompts.len());
     let requests = assets.prompts[..rows].iter().map(|p| Request {
@@ -213,6 +218,7 @@ fn measure(experiment: &Experiment, assets: &Assets) -> Result<Speed> {
         max_new_tokens: new_tokens,
         stop_at_eos: false,
         batch_size: Some(rows),
+        whole: None,
     };
     let model = assets.base.model.for_inference(experiment.training.precision.dtype(&assets.base.model.device()))?;
     let started = Instant::now();

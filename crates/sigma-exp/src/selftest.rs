@@ -192,6 +192,7 @@ fn texts(
         max_new_tokens: amount.new_tokens,
         stop_at_eos: true,
         batch_size: Some(amount.rows),
+        whole: None,
     };
     let requests = prompts.iter().enumerate().map(|(i, prompt)| {
         let id = format!("p{i}");

@@ -9,7 +9,7 @@ use sigma_data::answers::{Answer, FinishReason, windows};
 use sigma_data::blocks::Block;
 use sigma_data::seeds::{Seeds, Stage as Random, Stream};
 use sigma_embed::embed;
-use sigma_generate::{Completion, Options, Request, generate};
+use sigma_generate::{Completion, Options, Request, Whole, generate};
 use sigma_model::{Device, Opt};
 use sigma_report::record::{EmbeddingRecord, EvaluationRecord, RegenerationRecord, TrainingRecord};
 use sigma_train::{StepRecord, Streams, TrainError, TrainingConfig, TrainingState, finetune, total_steps};
@@ -34,6 +34,7 @@ pub fn regenerate(
         max_new_tokens: new_tokens,
         stop_at_eos: false,
         batch_size: config.batch_size,
+        whole: None,
     };
     let bos = model.config().bos_token_id;
     let requests = contexts.iter().map(|context| Request {
@@ -134,6 +135,7 @@ pub fn answer(
         max_new_tokens: config.max_new_tokens,
         stop_at_eos: true,
         batch_size: config.batch_size,
+        whole: None,
     };
     let draw = replicate.map(|number| number as usize);
     let keys: Vec<[u8; 32]> = prompts.iter().map(|p| seeds.key(Random::Evaluation, draw, &p.prompt.id)).collect();
@@ -166,6 +168,7 @@ fn write_texts(
     mut save: Option<&mut Savepoint>,
 ) -> Result<(Vec<Completion>, f64)> {
     let total = requests.len();
+    let options = &Options { whole: Some(Whole::of(&requests)), ..*options };
     let (mut texts, before) = save.as_ref().map_or_else(Default::default, |save| save.texts(log));
     texts.retain(|index, _| *index < total);
     let (places, left): (Vec<usize>, Vec<Request>) =

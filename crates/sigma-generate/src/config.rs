@@ -12,8 +12,8 @@ pub struct RegenerationConfig {
     pub temperature: f64,
     /// The smallest set of most probable tokens whose mass reaches this is kept, the token that crosses it included.
     pub top_p: f64,
-    /// Rows that are decoded together; by default 64 on the CPU and 512 on a GPU. Does not change the text on the CPU; on a
-    /// GPU another number may change last bits, and with them a text.
+    /// Rows that are decoded together; by default 64 on the CPU, and on a GPU all texts in rounds of equal size, of up to 1,024. Does
+    /// not change the text on the CPU; on a GPU another number may change last bits, and with them a text.
     pub batch_size: Option<usize>,
 }
 

@@ -38,6 +38,24 @@ pub struct Options {
     pub stop_at_eos: bool,
     /// Rows decoded together at most; `None` chooses by device.
     pub batch_size: Option<usize>,
+    /// What those given are a part of, if they are not all.
+    pub whole: Option<Whole>,
+}
+
+/// All requests of a task, of which some may be finished. Shapes on a GPU follow from it, and with them last bits, which must not
+/// depend on how many are left.
+#[derive(Debug, Clone, Copy)]
+pub struct Whole {
+    pub requests: usize,
+    /// In tokens.
+    pub longest_prompt: usize,
+}
+
+impl Whole {
+    pub fn of(requests: &[Request]) -> Self {
+        let longest_prompt = requests.iter().map(|request| request.prompt.len()).max().unwrap_or(0);
+        Self { requests: requests.len(), longest_prompt }
+    }
 }
 
 /// What a caller sees after each step.

@@ -10,6 +10,6 @@ pub mod nucleus;
 mod on_gpu;
 
 pub use config::{EvaluationConfig, RegenerationConfig};
-pub use decode::{Completion, Options, Progress, Request, generate};
+pub use decode::{Completion, Options, Progress, Request, Whole, generate};
 pub use error::GenerateError;
 pub use nucleus::Nucleus;

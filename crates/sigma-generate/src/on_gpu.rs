@@ -9,13 +9,18 @@ use sigma_model::Opt;
 use sigma_model::opt::{RowState, Sampling, Slot};
 
 use crate::GenerateError;
-use crate::decode::{Completion, Observer, Options, Progress, Request};
+use crate::decode::{Completion, Observer, Options, Progress, Request, Whole};
 
-/// Rows of a step by default. It does not follow from the number of requests: a product of another shape may round in another way, and
-/// a run that goes on has fewer texts to write than one from the start.
-const ROWS: usize = 512;
+/// Rows of a step at most, unless the caller chooses.
+const ROWS: usize = 1024;
 /// Steps between two looks of the host.
 const STEPS: usize = 16;
+
+/// Rows for so many texts: as few rounds as possible, of equal size.
+fn rows(texts: usize) -> usize {
+    let rounds = texts.div_ceil(ROWS).max(1);
+    texts.div_ceil(rounds).next_multiple_of(8)
+}
 
 /// Completes every request, in the order given, on the GPU that `model` is on.
 pub(crate) fn complete<F: FnMut(Progress<'_>) -> ControlFlow<()>>(
@@ -27,8 +32,11 @@ pub(crate) fn complete<F: FnMut(Progress<'_>) -> ControlFlow<()>>(
     let (temperature, top_p) = options.nucleus.parameters();
     let Options { max_new_tokens, stop_at_eos, .. } = *options;
     let sampling = Sampling { temperature, top_p, max_new_tokens, stop_at_eos };
-    let longest = requests.iter().map(|request| request.prompt.len()).max().unwrap_or(0);
-    let mut decoder = model.gpu_decoder(options.batch_size.unwrap_or(ROWS), longest, sampling)?;
+    let given = Whole::of(requests);
+    let whole = options.whole.unwrap_or(given);
+    let longest = whole.longest_prompt.max(given.longest_prompt);
+    let rows = options.batch_size.unwrap_or_else(|| rows(whole.requests));
+    let mut decoder = model.gpu_decoder(rows, longest, sampling)?;
     let mut waiting: VecDeque<usize> = (0..requests.len()).collect();
     // the request of each row, and how many of its tokens were reported
     let mut rows: Vec<Option<(usize, usize)>> = vec![None; decoder.rows()];
@@ -67,5 +75,15 @@ pub(crate) fn complete<F: FnMut(Progress<'_>) -> ControlFlow<()>>(
             *held = None;
         }
         observer.report(&written, drawn, saved)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_written_in_rounds_of_equal_size() {
+        assert_eq!([1, 8, 200, 1024, 1100, 2049].map(rows), [8, 8, 200, 1024, 552, 688]);
     }
 }

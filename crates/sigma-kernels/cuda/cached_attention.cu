@@ -1,4 +1,5 @@
-// Attention of one new token per row over the keys and values of its own row, forward only. One warp per (row, head) pair.
+// Attention of one new token per row over the keys and values of its own row, forward only: one warp per (row, head) pair. And how the
+// keys and values of whole prompts get there: one block per token.
 //
 // A row keeps its keys as `[heads, capacity / 32, width, 32]`: 32 tokens side by side for each dimension, so that a warp reads them
 // in one piece and a lane's score grows without sums across lanes. Values are `[heads, capacity, width]`.
@@ -45,3 +46,23 @@ __device__ void attend_to_cache(T* out, T* keys, T* values, const T* qkv, const 
     (T* out, T* keys, T* values, const T* qkv, const unsigned* lens, unsigned rows, unsigned heads, unsigned width, \
      unsigned capacity)
 KERNEL_TYPES(cached_attention, attend_to_cache, CACHED_ATTENTION, (out, keys, values, qkv, lens, rows, heads, width, capacity))
+
+// Stores the keys and values of prompts, which lie in qkv `[prompts, time, 3 heads width]`: the first lens[i] tokens of prompt i become
+// the first of row targets[i].
+template <typename T>
+__device__ void fill_cache_from(T* keys, T* values, const T* qkv, const unsigned* targets, const unsigned* lens, unsigned time,
+                                unsigned heads, unsigned width, unsigned capacity) {
+    const unsigned prompt = blockIdx.x / time, token = blockIdx.x % time, d = heads * width;
+    if (token >= lens[prompt]) return;
+    const T* from = qkv + (size_t)blockIdx.x * 3 * d;
+    const size_t first_head = (size_t)targets[prompt] * heads;
+    for (unsigned i = threadIdx.x; i < d; i += blockDim.x) {
+        const size_t pair = (first_head + i / width) * capacity * width;
+        keys[pair + ((size_t)(token / 32) * width + i % width) * 32 + token % 32] = from[d + i];
+        values[pair + (size_t)token * width + i % width] = from[2 * d + i];
+    }
+}
+#define FILL_CACHE(T)                                                                                              \
+    (T* keys, T* values, const T* qkv, const unsigned* targets, const unsigned* lens, unsigned time, unsigned heads, \
+     unsigned width, unsigned capacity)
+KERNEL_TYPES(fill_cache, fill_cache_from, FILL_CACHE, (keys, values, qkv, targets, lens, time, heads, width, capacity))

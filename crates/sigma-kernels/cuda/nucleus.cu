@@ -84,19 +84,18 @@ static __device__ unsigned locate(const double* pieces, unsigned* found, const f
     return token;
 }
 
-// Draws the token that follows lens[row] + 1 tokens of each running row whose prompt is used up, appends it to tokens[row, :] at
-// counts[row], and sets the row's state when it ends. `logits` is overwritten. `eos` is the vocabulary's size where a row never
+// Draws the token that follows the lens[row] + 1 tokens of each running row, appends it to tokens[row, :] at counts[row], and counts one
+// token more in lens, or sets the row's state when it ends. `logits` is overwritten. `eos` is the vocabulary's size where a row never
 // stops and eos is never drawn: then `suppressed` is eos. Temperature 0 is greedy.
 KERNEL(nucleus, (float* logits, unsigned* tokens, unsigned* counts, unsigned* states, unsigned* next,
-                 unsigned long long* drawn, const unsigned* keys, const unsigned* lens, const unsigned* prompt_lens,
-                 unsigned vocabulary, unsigned room, unsigned eos, unsigned suppressed, double temperature, double top_p),
-       (logits, tokens, counts, states, next, drawn, keys, lens, prompt_lens, vocabulary, room, eos, suppressed, temperature,
-        top_p)) {
+                 unsigned long long* drawn, const unsigned* keys, unsigned* lens, unsigned vocabulary, unsigned room,
+                 unsigned eos, unsigned suppressed, double temperature, double top_p),
+       (logits, tokens, counts, states, next, drawn, keys, lens, vocabulary, room, eos, suppressed, temperature, top_p)) {
     SHARED(double, pieces, [32]);
     SHARED(float, shared, [32]);
     SHARED(unsigned, found, [1]);
     const unsigned row = blockIdx.x;
-    if (states[row] != ROW_RUNNING || lens[row] + 1 < prompt_lens[row]) return;
+    if (states[row] != ROW_RUNNING) return;
     float* weights = logits + (size_t)row * vocabulary;
     float top = -INFINITY;
     float broken = 0.0f;
@@ -150,18 +149,10 @@ KERNEL(nucleus, (float* logits, unsigned* tokens, unsigned* counts, unsigned* st
         tokens[(size_t)row * room + counts[row]] = token;
         counts[row] += 1;
         next[row] = token;
-        if (counts[row] == room) states[row] = ROW_FULL;
+        if (counts[row] == room) {
+            states[row] = ROW_FULL;
+        } else {
+            lens[row] += 1;
+        }
     }
-}
-
-// After a step: every running row holds one token more, and where its prompt goes on, the prompt says which comes next. One thread
-// per row.
-KERNEL(advance, (unsigned* lens, unsigned* next, const unsigned* states, const unsigned* prompts, const unsigned* prompt_lens,
-                 unsigned rows, unsigned longest),
-       (lens, next, states, prompts, prompt_lens, rows, longest)) {
-    const unsigned row = blockIdx.x * blockDim.x + threadIdx.x;
-    if (row >= rows || states[row] != ROW_RUNNING) return;
-    const unsigned len = lens[row] + 1;
-    lens[row] = len;
-    if (len < prompt_lens[row]) next[row] = prompts[(size_t)row * longest + len];
 }

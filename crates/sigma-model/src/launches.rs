@@ -259,6 +259,21 @@ impl Kernels<'_> {
         self.each_row(&self.typed("cached_attention"), rows * heads, capacity + width, &args)
     }
 
+    /// The keys and values of `qkv`, which holds prompts of `time` tokens: the first `lens[i]` of prompt i, to row `targets[i]`.
+    pub(crate) fn fill_cache(
+        &self,
+        (keys, values): (View<'_>, View<'_>),
+        (qkv, time): (View<'_>, usize),
+        (targets, lens): (View<'_>, View<'_>),
+        (heads, capacity): (usize, usize),
+    ) -> Done {
+        let tokens = lens.len() * time;
+        let width = qkv.len() / tokens / 3 / heads;
+        let sizes = [time, heads, width, capacity].map(count);
+        let args = [keys.into(), values.into(), qkv.into(), targets.into(), lens.into()];
+        self.each_block(&self.typed("fill_cache"), tokens, &[&args[..], &sizes[..]].concat())
+    }
+
     /// Attention in which every token of a text sees every other; the text of token i are the tokens begins[i] .. ends[i].
     pub(crate) fn full_attention(
         &self,

@@ -27,7 +27,7 @@ pub(crate) fn requests(n: usize) -> Vec<Request> {
 
 pub(crate) fn options(batch_size: usize, stop_at_eos: bool) -> Options {
     let nucleus = Nucleus::new("test", 1.0, 0.95).unwrap();
-    Options { nucleus, max_new_tokens: 40, stop_at_eos, batch_size: Some(batch_size) }
+    Options { nucleus, max_new_tokens: 40, stop_at_eos, batch_size: Some(batch_size), whole: None }
 }
 
 fn run(requests: Vec<Request>, options: &Options) -> Vec<Completion> {

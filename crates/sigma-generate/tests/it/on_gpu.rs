@@ -30,7 +30,7 @@ fn a_gpu_draws_the_cpu_s_tokens_from_the_same_streams() {
     }
     for (temperature, top_p) in [(0.0, 0.95), (0.7, 0.5), (1.5, 1.0), (1.0, 1e-6)] {
         let nucleus = Nucleus::new("test", temperature, top_p).unwrap();
-        let options = Options { nucleus, max_new_tokens: 12, stop_at_eos: true, batch_size: Some(8) };
+        let options = Options { nucleus, max_new_tokens: 12, stop_at_eos: true, batch_size: Some(8), whole: None };
         assert_eq!(
             run(&on_gpu(), requests(8), &options),
             run(&model(), requests(8), &options),
@@ -94,11 +94,11 @@ fn draw_on_gpu(rows: &[Vec<f32>], keys: &[[u8; 32]], temperature: f64, top_p: f6
     let (n, vocabulary) = (rows.len(), rows[0].len());
     let zeros = || gpu.alloc(Dtype::U32, n).unwrap();
     let (tokens, counts, states, next, lens) = (zeros(), zeros(), zeros(), zeros(), zeros());
-    let (drawn, prompt_lens) = (gpu.alloc(Dtype::U64, n).unwrap(), gpu.upload(&vec![1u32; n]).unwrap());
+    let drawn = gpu.alloc(Dtype::U64, n).unwrap();
     let words = keys.iter().flat_map(|key| key.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)));
     let keys = gpu.upload(&words.collect::<Vec<u32>>()).unwrap();
     let logits = gpu.upload(&rows.concat()).unwrap();
-    let buffers = [&tokens, &counts, &states, &next, &drawn, &keys, &lens, &prompt_lens];
+    let buffers = [&tokens, &counts, &states, &next, &drawn, &keys, &lens];
     let mut args: Vec<Arg<'_>> = vec![(&logits).into()];
     args.extend(buffers.map(Arg::from));
     let none = vocabulary as u32;

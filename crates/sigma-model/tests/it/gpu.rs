@@ -117,6 +117,57 @@ fn greedy_rows_of_one_step_program_are_the_texts_of_transformers() {
 }
 
 #[test]
+fn prompts_leave_what_steps_would_have_left_whatever_lies_beside_them() {
+    // more prompts than one pass takes, of every length from 1 to 33 tokens, so that groups of keys are crossed
+    let prompts: Vec<Vec<u32>> =
+        (0..150).map(|i| (0..1 + i % 33).map(|t| ((i * 31 + t * 7) % 90 + 4) as u32).collect()).collect();
+    for name in ["opt_tiny", "opt_post_norm"] {
+        let model = on_gpu(name, DType::F32);
+        let sampling = Sampling { max_new_tokens: 3, ..GREEDY };
+        let write = |order: &[usize], rows: usize| {
+            let mut decoder = model.gpu_decoder(rows, 33, sampling).unwrap();
+            for (row, prompt) in order.iter().enumerate() {
+                decoder.place(row, Slot { prompt: &prompts[*prompt], key: [7; 32], drawn: 0 }).unwrap();
+            }
+            decoder.run(3).unwrap();
+            (0..order.len()).map(|row| decoder.tokens(row).unwrap()).collect::<Vec<_>>()
+        };
+        let all: Vec<usize> = (0..prompts.len()).collect();
+        let together = write(&all, 150);
+        for (i, prompt) in prompts.iter().enumerate().step_by(7) {
+            // the whole text so far, by the pass over sequences: the most likely token but eos follows
+            let mut text = prompt.clone();
+            for token in &together[i] {
+                let logits = model.logits(&[&text[..]]).unwrap();
+                let last = &logits[logits.len() - model.config().vocab_size..];
+                let eos = model.config().eos_token_id as usize;
+                let best = (0..last.len()).filter(|i| *i != eos).max_by(|a, b| last[*a].total_cmp(&last[*b])).unwrap();
+                assert_eq!(best as u32, *token, "{name}: prompt {i}");
+                text.push(*token);
+            }
+        }
+        let turned: Vec<usize> = all.iter().rev().copied().collect();
+        assert!(write(&turned, 150).iter().rev().eq(&together), "{name}: another order");
+        assert_eq!(write(&[40, 3], 150), [together[40].clone(), together[3].clone()], "{name}: two alone");
+    }
+}
+
+#[test]
+fn a_row_that_is_placed_twice_writes_the_second_text() {
+    let model = on_gpu("opt_tiny", DType::F32);
+    let sampling = Sampling { max_new_tokens: 4, ..GREEDY };
+    let slot = |prompt| Slot { prompt, key: [7; 32], drawn: 0 };
+    let mut decoder = model.gpu_decoder(2, 6, sampling).unwrap();
+    for (first, second) in [(&[2, 9, 30, 4, 8][..], &[2, 40, 11][..]), (&[2, 9, 30][..], &[2][..])] {
+        decoder.place(0, slot(first)).unwrap();
+        decoder.place(0, slot(second)).unwrap();
+        decoder.place(1, slot(second)).unwrap();
+        decoder.run(4).unwrap();
+        assert_eq!(decoder.tokens(0).unwrap(), decoder.tokens(1).unwrap());
+    }
+}
+
+#[test]
 fn half_precision_writes_with_the_logits_of_f32_within_its_rounding() {
     let rows: [&[u32]; 2] = [&[2, 5, 9, 14, 7, 30, 11], &[2, 30]];
     let exact = model("opt_tiny").logits(&rows).unwrap();

@@ -1,10 +1,12 @@
 //! Writing texts on a GPU: a fixed number of rows advance together by one token per step, and sampling and the choice of the next
-//! input stay on the device. A step is a graph of launches that never changes: prompts are fed token by token by the same step, and a
-//! row that is finished idles until another text takes its place. So all products have one shape, and a row's numbers do not
-//! depend on what the other rows hold. It knows nothing of why texts are written.
+//! input stay on the device. A step is a graph of launches that never changes, the pass over new prompts before it (`prompts`) is
+//! another, and a row that is finished idles until another text takes its place. So all products have one shape, and a row's numbers
+//! do not depend on what the other rows hold. It knows nothing of why texts are written.
 
-use sigma_kernels::gpu::{Arg, Buffer, Dtype, GpuError, Graph};
+use sigma_kernels::gpu::{Arg, Buffer, Dtype, GpuError};
 
+use super::prompts::{Prompts, Shape};
+use super::recorded::Recorded;
 use super::rows::State;
 use super::{GpuParameters, Weights as Operands};
 use crate::ModelError;
@@ -69,24 +71,23 @@ impl RowState {
 /// Rows of texts that are being written.
 #[derive(Debug)]
 pub struct GpuDecoder<'a> {
+    batch: Batch<'a>,
+    longest: usize,
+    /// `None` where every prompt is one token.
+    prompts: Option<Prompts>,
+    step: Recorded,
+}
+
+/// What a step reads and changes.
+#[derive(Debug)]
+struct Batch<'a> {
     config: &'a OptConfig,
     parameters: &'a GpuParameters,
     sampling: Sampling,
     rows: usize,
     capacity: usize,
-    longest: usize,
     space: Space,
     state: State,
-    /// A step whose rows are all within their prompts, which needs no logits, and a step that draws.
-    silent: Step,
-    drawing: Step,
-}
-
-/// A recorded step, once it has been launched kernel by kernel.
-#[derive(Debug, Default)]
-struct Step {
-    warm: bool,
-    graph: Option<Graph>,
 }
 
 /// Buffers that a step computes in, and the keys and values of each layer.
@@ -119,18 +120,23 @@ impl Opt {
         config.check_length(fed)?;
         let capacity = fed.next_multiple_of(GROUP);
         let (free, _) = parameters.gpu.memory()?;
-        let each = Space::bytes_per_row(config, parameters.dtype(), capacity);
-        let rows = rows.min((free as f64 * MEMORY / each as f64) as usize).max(1);
+        let (gpu, dtype) = (&parameters.gpu, parameters.dtype());
+        let shape = Shape::of(rows, longest);
+        let taken = shape.map_or(0, |shape| shape.bytes(config, dtype));
+        let each = Space::bytes_per_row(config, dtype, capacity);
+        let fitting = (free as f64 * MEMORY - taken as f64) / each as f64;
+        let rows = rows.min(fitting as usize).max(1);
         let space = Space::new(parameters, config, rows, capacity)?;
-        let state = State::new(&parameters.gpu, rows, longest, sampling.max_new_tokens)?;
-        let (silent, drawing) = (Step::default(), Step::default());
-        Ok(GpuDecoder { config, parameters, sampling, rows, capacity, longest, space, state, silent, drawing })
+        let state = State::new(gpu, rows, sampling.max_new_tokens)?;
+        let prompts = shape.map(|shape| Prompts::new(gpu, config, dtype, shape)).transpose()?;
+        let batch = Batch { config, parameters, sampling, rows, capacity, space, state };
+        Ok(GpuDecoder { batch, longest, prompts, step: Recorded::default() })
     }
 }
 
 impl GpuDecoder<'_> {
     pub fn rows(&self) -> usize {
-        self.rows
+        self.batch.rows
     }
 
     /// Begins a text in a row, whatever the row held.
@@ -138,63 +144,51 @@ impl GpuDecoder<'_> {
     /// # Errors
     /// An empty prompt, one longer than the decoder was made for, or an id outside the vocabulary.
     pub fn place(&mut self, row: usize, slot: Slot<'_>) -> Result<(), ModelError> {
-        self.config.check_ids(slot.prompt)?;
-        let Some(first) = slot.prompt.first() else { return Err(ModelError::EmptyPrompt) };
+        self.batch.config.check_ids(slot.prompt)?;
+        let Some((last, before)) = slot.prompt.split_last() else { return Err(ModelError::EmptyPrompt) };
         if slot.prompt.len() > self.longest {
             return Err(ModelError::TooLong { needed: slot.prompt.len(), max: self.longest });
         }
-        let host = &mut self.state.host;
-        host.prompts[row * self.longest..][..slot.prompt.len()].copy_from_slice(slot.prompt);
-        host.prompt_lens[row] = slot.prompt.len() as u32;
+        if let Some(prompts) = &mut self.prompts {
+            prompts.wait(row, before);
+        }
+        let host = &mut self.batch.state.host;
         for (to, bytes) in host.keys[8 * row..][..8].iter_mut().zip(slot.key.as_chunks::<4>().0) {
             *to = u32::from_le_bytes(*bytes);
         }
-        (host.drawn[row], host.lens[row], host.next[row]) = (slot.drawn, 0, *first);
+        (host.drawn[row], host.lens[row], host.next[row]) = (slot.drawn, before.len() as u32, *last);
         (host.states[row], host.counts[row]) = (0, 0);
         host.changed = true;
         Ok(())
     }
 
-    /// Advances every row by up to `steps` tokens, those of its prompt included, and returns each row's state and how many tokens
-    /// it has drawn.
+    /// Advances every row by up to `steps` new tokens, and returns each row's state and how many tokens it has drawn.
     pub fn run(&mut self, steps: usize) -> Result<Vec<(RowState, usize)>, ModelError> {
-        self.state.write()?;
-        let host = &self.state.host;
-        // a row draws when the last token of its prompt is fed
-        let running = (0..self.rows).filter(|row| host.states[*row] == 0);
-        let silent = running.map(|row| (host.prompt_lens[row] - 1).saturating_sub(host.lens[row])).min().unwrap_or(0);
-        for step in 0..steps {
-            let draws = step >= silent as usize;
-            let kind = if draws { &self.drawing } else { &self.silent };
-            if let Some(graph) = &kind.graph {
-                graph.launch()?;
-                continue;
-            }
-            let graph = if kind.warm {
-                let graph = self.parameters.gpu.capture(|| self.enqueue(draws))?;
-                graph.launch()?;
-                Some(graph)
-            } else {
-                self.enqueue(draws)?;
-                None
-            };
-            let kind = if draws { &mut self.drawing } else { &mut self.silent };
-            *kind = Step { warm: true, graph };
+        let Self { batch, prompts, step, .. } = self;
+        batch.state.write()?;
+        if let Some(prompts) = prompts {
+            prompts.run(&batch.parameters.weights(), batch.config, (&batch.space.caches, batch.capacity))?;
         }
-        self.state.read()?;
-        let host = &self.state.host;
+        for _ in 0..steps {
+            step.run(&batch.parameters.gpu, || batch.enqueue())?;
+        }
+        batch.state.read()?;
+        let host = &batch.state.host;
         let row = |row: usize| (RowState::of(host.states[row]), host.counts[row] as usize);
-        Ok((0..self.rows).map(row).collect())
+        Ok((0..batch.rows).map(row).collect())
     }
 
     /// The tokens that a row has drawn so far.
     pub fn tokens(&self, row: usize) -> Result<Vec<u32>, ModelError> {
-        let from = row * self.sampling.max_new_tokens;
-        Ok(self.state.written.read(from..from + self.state.host.counts[row] as usize)?)
+        let Batch { sampling, state, .. } = &self.batch;
+        let from = row * sampling.max_new_tokens;
+        Ok(state.written.read(from..from + state.host.counts[row] as usize)?)
     }
+}
 
+impl Batch<'_> {
     /// The launches of one step.
-    fn enqueue(&self, draws: bool) -> Result<(), GpuError> {
+    fn enqueue(&self) -> Result<(), GpuError> {
         let Self { config, space: s, state, .. } = self;
         let weights = self.parameters.weights();
         let kernels = weights.kernels();
@@ -228,24 +222,17 @@ impl GpuDecoder<'_> {
                 kernels.layer_norm(normed, Some(stream), stream, norm)?;
             }
         }
-        if draws {
-            match &layout.final_layer_norm {
-                Some(norm) => kernels.layer_norm(normed, None, stream, weights.norm(norm))?,
-                None => kernels.cast(normed, stream)?,
-            }
-            let mut hidden = normed;
-            if let (Some((_, project_out)), Some(projected)) = (&layout.projections, &s.projected) {
-                kernels.product(projected.view(), normed, weights.operand(project_out), d)?;
-                hidden = projected.view();
-            }
-            let table = weights.operand(&layout.embed_tokens);
-            kernels.product(s.logits.view(), hidden, table, config.embedding_width())?;
-            self.draw(&kernels)?;
+        match &layout.final_layer_norm {
+            Some(norm) => kernels.layer_norm(normed, None, stream, weights.norm(norm))?,
+            None => kernels.cast(normed, stream)?,
         }
-        let State { lens, next, states, prompts, prompt_lens, .. } = state;
-        let (rows, longest) = (Arg::U32(self.rows as u32), Arg::U32(self.longest as u32));
-        let args = [lens.into(), next.into(), states.into(), prompts.into(), prompt_lens.into(), rows, longest];
-        kernels.each("advance", self.rows, &args)
+        let mut hidden = normed;
+        if let (Some((_, project_out)), Some(projected)) = (&layout.projections, &s.projected) {
+            kernels.product(projected.view(), normed, weights.operand(project_out), d)?;
+            hidden = projected.view();
+        }
+        kernels.product(s.logits.view(), hidden, weights.operand(&layout.embed_tokens), config.embedding_width())?;
+        self.draw(&kernels)
     }
 
     fn embed(&self, weights: &Operands<'_>, kernels: &Kernels<'_>) -> Result<(), GpuError> {
@@ -264,7 +251,7 @@ impl GpuDecoder<'_> {
     }
 
     fn draw(&self, kernels: &Kernels<'_>) -> Result<(), GpuError> {
-        let State { written, counts, states, next, drawn, keys, lens, prompt_lens, .. } = &self.state;
+        let State { written, counts, states, next, drawn, keys, lens, .. } = &self.state;
         let (config, sampling) = (self.config, self.sampling);
         let vocabulary = config.vocab_size as u32;
         // an id that no token has
@@ -280,7 +267,6 @@ impl GpuDecoder<'_> {
             drawn.into(),
             keys.into(),
             lens.into(),
-            prompt_lens.into(),
             Arg::U32(vocabulary),
             Arg::U32(sampling.max_new_tokens as u32),
             Arg::U32(eos),

@@ -1,4 +1,4 @@
-//! The forward pass over whole sequences of one length, for training and for hidden states. Names are those of `host::training`:
+//! The forward pass over whole sequences of one length, for training, prompts and hidden states. Names are those of `host::training`:
 //! s are the states of the residual stream, n what the sub-blocks read.
 
 use std::sync::Arc;
@@ -150,6 +150,15 @@ struct SequencesOf<'a> {
 }
 
 impl Sequences {
+    /// Device memory of one token of a pass that keeps nothing, about.
+    pub(super) fn bytes_per_token(config: &OptConfig, dtype: Dtype, time: usize) -> usize {
+        let (d, size) = (config.hidden_size, dtype.size());
+        let exact = if config.do_layer_norm_before { 3 } else { 4 };
+        let squares = config.num_attention_heads * row_stride(time);
+        let operands = 6 * d + config.ffn_dim + 2 * config.embedding_width() + squares;
+        operands * size + 4 * (exact * d + squares)
+    }
+
     /// `keep`: for a backward pass; otherwise the last hidden states are made in f32.
     pub(super) fn new(
         gpu: &Gpu,
@@ -213,12 +222,14 @@ impl Sequences {
         weights.gpu.gemm_batched(&GemmBatched { count, m, n, k, a, b, c, c_dtype, c_stride, scale, accumulate })
     }
 
-    /// Runs the token ids through all layers. `dropped[j]` is the dropout of sub-block j.
+    /// Runs the token ids through all layers. `dropped[j]` is the dropout of sub-block j; `attending` may take the queries, keys and
+    /// values of each layer away, which the next may overwrite.
     pub(super) fn forward(
         &self,
         weights: &Weights<'_>,
         config: &OptConfig,
         dropped: &[Option<Dropped<'_>>],
+        attending: impl Fn(usize, View<'_>) -> Result<(), GpuError>,
     ) -> Result<(), GpuError> {
         let kernels = weights.kernels();
         let (d, layout) = (config.hidden_size, weights.layout);
@@ -250,6 +261,7 @@ impl Sequences {
                 let qkv = self.qkv[j / 2].view();
                 kernels.product(qkv, n, weights.operand(&layer.qkv.weight), d)?;
                 kernels.bias(qkv, weights.value(&layer.qkv.bias))?;
+                attending(j / 2, qkv)?;
                 self.attend(weights, &kernels, config, j / 2)?;
                 kernels.product(y, self.attended[j / 2].view(), weights.operand(&layer.out_proj.weight), d)?;
                 &layer.out_proj.bias
@@ -339,7 +351,7 @@ pub(in crate::opt) fn hidden_states(
         }
         let sequences = Sequences::new(&parameters.gpu, config, parameters.dtype(), (lens.len(), time), false)?;
         sequences.ids.write(0, &ids)?;
-        sequences.forward(&weights, config, &vec![None; 2 * config.num_hidden_layers])?;
+        sequences.forward(&weights, config, &vec![None; 2 * config.num_hidden_layers], |_, _| Ok(()))?;
         let states = match (&weights.layout.projections, &sequences.exact_normed) {
             (Some((_, project_out)), _) => {
                 let projected = parameters.gpu.alloc(Dtype::F32, ids.len() * width)?;

@@ -7,6 +7,8 @@
 mod backward;
 mod decoding;
 mod forward;
+mod prompts;
+mod recorded;
 mod rows;
 mod training;
 

@@ -1,4 +1,4 @@
-//! What is known of the rows of a decoder: prompts, streams and progress, on the device as a step reads and changes them, and on the
+//! What is known of the rows of a decoder: streams and progress, on the device as a step reads and changes them, and on the
 //! host as they were last seen or are to be written. It knows nothing of models.
 
 use sigma_kernels::gpu::{Buffer, Dtype, Gpu, GpuError};
@@ -9,8 +9,6 @@ const IDLE: u32 = 4;
 /// What is known of each row, on the device and as it was last seen or is to be written.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) prompts: Buffer,
-    pub(super) prompt_lens: Buffer,
     pub(super) keys: Buffer,
     pub(super) drawn: Buffer,
     pub(super) lens: Buffer,
@@ -23,8 +21,6 @@ pub(super) struct State {
 
 #[derive(Debug, Default)]
 pub(super) struct Host {
-    pub(super) prompts: Vec<u32>,
-    pub(super) prompt_lens: Vec<u32>,
     pub(super) keys: Vec<u32>,
     pub(super) drawn: Vec<u64>,
     pub(super) lens: Vec<u32>,
@@ -36,12 +32,10 @@ pub(super) struct Host {
 }
 
 impl State {
-    /// Idle rows for prompts of up to `longest` tokens and `room` new ones.
-    pub(super) fn new(gpu: &Gpu, rows: usize, longest: usize, room: usize) -> Result<Self, GpuError> {
+    /// Idle rows for `room` new tokens each.
+    pub(super) fn new(gpu: &Gpu, rows: usize, room: usize) -> Result<Self, GpuError> {
         let numbers = |len: usize| gpu.alloc(Dtype::U32, len);
         let host = Host {
-            prompts: vec![0; rows * longest],
-            prompt_lens: vec![1; rows],
             keys: vec![0; 8 * rows],
             drawn: vec![0; rows],
             lens: vec![0; rows],
@@ -51,8 +45,6 @@ impl State {
             changed: true,
         };
         Ok(Self {
-            prompts: numbers(rows * longest)?,
-            prompt_lens: numbers(rows)?,
             keys: numbers(8 * rows)?,
             drawn: gpu.alloc(Dtype::U64, rows)?,
             lens: numbers(rows)?,
@@ -72,8 +64,6 @@ impl State {
         }
         self.drawn.write(0, &host.drawn)?;
         for (to, from) in [
-            (&self.prompts, &host.prompts),
-            (&self.prompt_lens, &host.prompt_lens),
             (&self.keys, &host.keys),
             (&self.lens, &host.lens),
             (&self.next, &host.next),

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use sigma_kernels::adamw::Settings;
-use sigma_kernels::gpu::{Buffer, Dtype, Gpu, Graph, View};
+use sigma_kernels::gpu::{Buffer, Dtype, Gpu, View};
 use sigma_kernels::loss_scale::{GROWTH_INTERVAL, LossScale};
 
 use super::backward::Gradients;
 use super::forward::Sequences;
+use super::recorded::Recorded;
 use super::{GpuParameters, Weights};
 use crate::ModelError;
 use crate::launches::{Dropped, Kernels};
@@ -62,18 +63,22 @@ pub struct GpuTraining {
     time: usize,
 }
 
-/// Space, inputs and launches for batches of one shape.
+/// Batches of one shape, and the launches of a step but the optimizer's.
 #[derive(Debug)]
 struct Plan {
+    batch: Batch,
+    launches: Recorded,
+}
+
+/// Space and inputs of a batch.
+#[derive(Debug)]
+struct Batch {
     sequences: Sequences,
     backward: Gradients,
     /// Keys of the dropout masks, one for each sub-block.
     keys: Buffer,
     /// Dropout probability that the launches hold; `None`: without dropout.
     p: Option<f64>,
-    /// The first step is launched kernel by kernel, which loads them; then the launches are recorded.
-    steps: usize,
-    graph: Option<Graph>,
 }
 
 impl GpuTraining {
@@ -191,35 +196,23 @@ impl GpuTraining {
         let plan = match self.plans.entry((batch, time)) {
             std::collections::hash_map::Entry::Occupied(plan) => plan.into_mut(),
             std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(Plan::new(gpu, config, weights.kernels().dtype, (batch, time), p)?)
+                let batch = Batch::new(gpu, config, weights.kernels().dtype, (batch, time), p)?;
+                place.insert(Plan { batch, launches: Recorded::default() })
             }
         };
         // rows of the position table that no time step reaches get no gradient, and nobody writes there
         if std::mem::replace(&mut self.time, time) != time {
             self.gradients.clear()?;
         }
-        if plan.p != p {
-            (plan.p, plan.graph, plan.steps) = (p, None, 0);
+        let Plan { batch, launches } = plan;
+        if batch.p != p {
+            (batch.p, *launches) = (p, Recorded::default());
         }
-        plan.sequences.ids.write(0, inputs)?;
-        plan.keys.write::<u64>(0, &keys)?;
-        plan.backward.write_batch(config, inputs, labels)?;
-        match &plan.graph {
-            Some(graph) => graph.launch()?,
-            None => {
-                let results = (&self.gradients, &self.found, &self.norm_parts);
-                let enqueue = || plan.enqueue(&weights, config, self.state.slice(0..1), results);
-                if plan.steps == 0 {
-                    enqueue()?;
-                } else {
-                    let graph = gpu.capture(enqueue)?;
-                    graph.launch()?;
-                    plan.graph = Some(graph);
-                }
-            }
-        }
-        plan.steps += 1;
-        Ok(())
+        batch.sequences.ids.write(0, inputs)?;
+        batch.keys.write::<u64>(0, &keys)?;
+        batch.backward.write_batch(config, inputs, labels)?;
+        let results = (&self.gradients, &self.found, &self.norm_parts);
+        Ok(launches.run(gpu, || batch.enqueue(&weights, config, self.state.slice(0..1), results))?)
     }
 
     /// Name and gradient of every parameter, times the loss scale.
@@ -265,7 +258,7 @@ impl Found {
     }
 }
 
-impl Plan {
+impl Batch {
     fn new(
         gpu: &Gpu,
         config: &OptConfig,
@@ -276,10 +269,10 @@ impl Plan {
         let sequences = Sequences::new(gpu, config, dtype, sizes, true)?;
         let backward = Gradients::new(gpu, config, &sequences, dtype)?;
         let keys = gpu.alloc(Dtype::U64, 2 * config.num_hidden_layers)?;
-        Ok(Self { sequences, backward, keys, p, steps: 0, graph: None })
+        Ok(Self { sequences, backward, keys, p })
     }
 
-    /// Every launch of a step but the optimizer's.
+    /// Every launch that makes loss, gradients and their norm.
     fn enqueue(
         &self,
         weights: &Weights<'_>,
@@ -289,7 +282,7 @@ impl Plan {
     ) -> Result<(), sigma_kernels::gpu::GpuError> {
         let dropped: Vec<Option<Dropped<'_>>> =
             (0..self.keys.len()).map(|j| self.p.map(|p| Dropped { key: self.keys.slice(j..j + 1), p })).collect();
-        self.sequences.forward(weights, config, &dropped)?;
+        self.sequences.forward(weights, config, &dropped, |_, _| Ok(()))?;
         self.backward.head(weights, &self.sequences, gradients, (found.slice(0..1), scale))?;
         self.backward.backward(weights, config, &self.sequences, gradients, &dropped)?;
         weights.kernels().norm(found.slice(1..2), gradients.view(), norm_parts.view())
