@@ -179,10 +179,8 @@ impl GpuDecoder<'_> {
     }
 
     /// The tokens that a row has drawn so far.
-    pub fn tokens(&self, row: usize) -> Result<Vec<u32>, ModelError> {
-        let Batch { sampling, state, .. } = &self.batch;
-        let from = row * sampling.max_new_tokens;
-        Ok(state.written.read(from..from + state.host.counts[row] as usize)?)
+    pub fn tokens(&mut self, row: usize) -> Result<Vec<u32>, ModelError> {
+        Ok(self.batch.state.tokens(row)?)
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Host {
     pub(super) next: Vec<u32>,
     pub(super) states: Vec<u32>,
     pub(super) counts: Vec<u32>,
+    /// `None` until somebody asks for it.
+    written: Option<Vec<u32>>,
     /// Whether the device has not seen the above yet.
     pub(super) changed: bool,
 }
@@ -42,6 +44,7 @@ impl State {
             next: vec![0; rows],
             states: vec![IDLE; rows],
             counts: vec![0; rows],
+            written: None,
             changed: true,
         };
         Ok(Self {
@@ -75,6 +78,17 @@ impl State {
         Ok(())
     }
 
+    /// The tokens that a row has drawn. Those of all rows are read at once, since rows often end together.
+    pub(super) fn tokens(&mut self, row: usize) -> Result<Vec<u32>, GpuError> {
+        let host = &mut self.host;
+        let room = self.written.len() / host.counts.len().max(1);
+        if host.written.is_none() {
+            host.written = Some(self.written.read(0..self.written.len())?);
+        }
+        let written = host.written.as_deref().unwrap_or_default();
+        Ok(written[row * room..][..host.counts[row] as usize].to_vec())
+    }
+
     /// Looks at what the device has changed.
     pub(super) fn read(&mut self) -> Result<(), GpuError> {
         let host = &mut self.host;
@@ -84,6 +98,7 @@ impl State {
         host.next = self.next.read(0..rows)?;
         host.states = self.states.read(0..rows)?;
         host.counts = self.counts.read(0..rows)?;
+        host.written = None;
         Ok(())
     }
 }
