@@ -141,9 +141,9 @@ pub fn finetune(
             let (outcomes, last) = (trainee.outcomes()?, step);
             for (given, outcome) in given.drain(..).zip(outcomes) {
                 let Given { step, tokens, .. } = given;
-                curve.push(given.record(outcome, compute, total)?);
-                let settled = if step == last { Some(Settled { curve: &curve, trainee: &mut trainee }) } else { None };
-                let Some(record) = curve.last() else { continue };
+                let record = &given.record(outcome, compute, total)?;
+                curve.push(record.clone());
+                let settled = (step == last).then_some(Settled { curve: &curve, trainee: &mut trainee });
                 let stop = observe(&mut Progress { record, total_steps: total, tokens, settled }).is_break();
                 if stop && step < total {
                     return Err(TrainError::Interrupted { step, total });
