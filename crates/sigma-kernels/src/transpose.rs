@@ -5,16 +5,10 @@ use crate::tile::PANEL;
 /// `rows[i][lane + r] = source[r][i]`, for sources as long as there are rows.
 pub(crate) fn eight(rows: &mut [[f32; PANEL]], lane: usize, source: [&[f32]; 8]) {
     assert!(lane + 8 <= PANEL && source.iter().all(|row| row.len() == rows.len()));
-    let mut done = 0;
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx") {
-        done = rows.len() / 8 * 8;
-        for i in (0..done).step_by(8) {
-            let from = source.map(|row| row[i..].as_ptr());
-            // SAFETY: the CPU has AVX; eight numbers follow in each row, and eight columns from `lane` on in each of eight rows
-            unsafe { avx::eight_by_eight(rows[i..].as_mut_ptr().cast::<f32>().add(lane), from) };
-        }
-    }
+    let done = avx::whole_blocks(rows, lane, source);
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
     for (r, source) in source.into_iter().enumerate() {
         for (row, value) in rows[done..].iter_mut().zip(&source[done..]) {
             row[lane + r] = *value;
@@ -31,10 +25,24 @@ mod avx {
 
     use super::PANEL;
 
+    /// As many rows as make whole blocks, if the CPU has AVX, and how many these are.
+    pub(super) fn whole_blocks(rows: &mut [[f32; PANEL]], lane: usize, source: [&[f32]; 8]) -> usize {
+        if !std::arch::is_x86_feature_detected!("avx") {
+            return 0;
+        }
+        let done = rows.len() / 8 * 8;
+        for i in (0..done).step_by(8) {
+            let from = source.map(|row| row[i..].as_ptr());
+            // SAFETY: the CPU has AVX; eight numbers follow in each row, and eight columns from `lane` on in each of eight rows
+            unsafe { eight_by_eight(rows[i..].as_mut_ptr().cast::<f32>().add(lane), from) };
+        }
+        done
+    }
+
     /// # Safety
     /// Eight numbers at each source, and at the target in each of eight rows of `PANEL`.
     #[target_feature(enable = "avx")]
-    pub(super) unsafe fn eight_by_eight(target: *mut f32, source: [*const f32; 8]) {
+    unsafe fn eight_by_eight(target: *mut f32, source: [*const f32; 8]) {
         // SAFETY: the caller's promise
         let a = source.map(|row| unsafe { _mm256_loadu_ps(row) });
         // pairs of rows, then fours, then the halves of all eight
