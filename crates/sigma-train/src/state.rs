@@ -100,7 +100,7 @@ impl Snapshot<'_> {
 }
 
 impl TrainingState {
-    /// Reads what a run has saved ([`crate::Progress::save`]).
+    /// Reads what a run has saved ([`crate::Settled::save`]).
     ///
     /// # Errors
     /// [`TrainError::State`] if the file cannot be read or is no such file.
