@@ -121,7 +121,7 @@ impl Opt {
         let capacity = fed.next_multiple_of(GROUP);
         let (free, _) = parameters.gpu.memory()?;
         let (gpu, dtype) = (&parameters.gpu, parameters.dtype());
-        let shape = Shape::of(rows, longest);
+        let shape = Shape::of(config, rows, longest);
         let taken = shape.map_or(0, |shape| shape.bytes(config, dtype));
         let each = Space::bytes_per_row(config, dtype, capacity);
         let fitting = (free as f64 * MEMORY - taken as f64) / each as f64;

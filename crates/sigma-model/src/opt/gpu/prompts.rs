@@ -21,8 +21,10 @@ pub(super) struct Shape {
 impl Shape {
     /// For a decoder of `rows` rows whose prompts have up to `longest` tokens, of which the last is not among those of this pass: it
     /// is the input of the row's first step. `None` if none is left.
-    pub(super) fn of(rows: usize, longest: usize) -> Option<Self> {
+    pub(super) fn of(config: &OptConfig, rows: usize, longest: usize) -> Option<Self> {
         let time = longest.checked_sub(1).filter(|time| *time > 0)?;
+        // NVIDIA's advice for products of half precision
+        let time = time.next_multiple_of(8).min(config.max_position_embeddings);
         Some(Self { batch: (TOKENS / time).clamp(1, rows.max(1)), time })
     }
 
