@@ -11,7 +11,7 @@ use anyhow::Result;
 use sigma_data::seeds::{Seeds, Stage};
 use sigma_generate::{Options, Request, generate};
 use sigma_model::Device;
-use sigma_train::{Streams, TrainingConfig, finetune, total_steps};
+use sigma_train::{STEPS_TOGETHER, Streams, TrainingConfig, finetune, total_steps};
 
 use crate::assets::Assets;
 use crate::device;
@@ -192,8 +192,7 @@ fn measure(experiment: &Experiment, assets: &Assets) -> Result<Speed> {
     let seeds = Seeds::new(experiment.seed, "plan");
     let batch = experiment.training.batch_size.min(assets.corpus.contexts.len());
     let blocks = &assets.corpus.contexts[..batch];
-    // a GPU is given several steps at a time
-    let steps = if assets.base.model.device().is_gpu() { 32 } else { 3 };
+    let steps = if assets.base.model.device().is_gpu() { 2 * STEPS_TOGETHER } else { 3 };
     let config = TrainingConfig { epochs: steps, ..experiment.training.clone() };
     let mut marks = Vec::new();
     finetune(&assets.base.model, blocks, &config, Streams { seeds: &seeds, generation: None }, None, |progress| {

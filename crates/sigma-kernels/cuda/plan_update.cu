@@ -2,7 +2,7 @@
 // counts, how far the update goes, and the next loss scale, as src/loss_scale.rs and src/adamw.rs have it.
 
 // As Rust's powi: the same products in the same order.
-__device__ double power(double base, unsigned long long exponent) {
+static __device__ double power(double base, unsigned long long exponent) {
     double result = 1.0;
     for (;;) {
         if (exponent & 1) result *= base;
@@ -12,20 +12,16 @@ __device__ double power(double base, unsigned long long exponent) {
     }
 }
 
-// One thread. `state` holds the loss scale, the good steps since it moved, the updates made, and the steps seen; `found` the loss and
-// the norm of the gradients, which carry the scale. Both are put into `outcomes`, a ring of `kept` pairs. `settings` are learning
-// rate, weight decay, beta1, beta2, epsilon and the norm to clip at (0: none). After `growth_interval` good steps the scale
-// doubles (0: it never moves).
-// `factors` gets what the kernel `adamw` reads.
+// One thread. `state` holds the loss scale, the good steps since it moved, and the updates made; `found` the loss and the norm of the
+// gradients, which carry the scale, and `outcome` keeps both. `clip_norm` 0 means no clipping. After `growth_interval` good steps the
+// scale doubles (0: it never moves). `factors` gets what the kernel `adamw` reads.
 KERNEL(plan_update,
-       (float* factors, double* state, double* outcomes, const double* found, const double* settings, unsigned kept,
-        unsigned growth_interval),
-       (factors, state, outcomes, found, settings, kept, growth_interval)) {
+       (float* factors, double* state, double* outcome, const double* found, unsigned growth_interval, double learning_rate,
+        double weight_decay, double beta1, double beta2, double epsilon, double clip_norm),
+       (factors, state, outcome, found, growth_interval, learning_rate, weight_decay, beta1, beta2, epsilon, clip_norm)) {
     if (blockIdx.x != 0 || threadIdx.x != 0) return;
-    const unsigned long long seen = (unsigned long long)state[3];
-    outcomes[2 * (seen % kept)] = found[0];
-    outcomes[2 * (seen % kept) + 1] = found[1];
-    state[3] = (double)(seen + 1);
+    outcome[0] = found[0];
+    outcome[1] = found[1];
 
     const bool counts = isfinite(found[0]) && isfinite(found[1]);
     factors[9] = counts ? 1.0f : 0.0f;
@@ -34,8 +30,7 @@ KERNEL(plan_update,
         if (growth_interval != 0) state[0] /= 2.0;
         return;
     }
-    const double learning_rate = settings[0], weight_decay = settings[1], beta1 = settings[2], beta2 = settings[3];
-    const double epsilon = settings[4], clip_norm = settings[5], scale = state[0];
+    const double scale = state[0];
     double clip = 1.0;
     if (clip_norm != 0.0) {
         clip = clip_norm / (found[1] / scale + 1e-6);

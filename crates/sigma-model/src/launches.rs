@@ -1,6 +1,8 @@
 //! The GPU's kernels and products with the sizes of their launches, one function each; what they compute is said in
 //! `sigma-kernels/cuda`.
 
+mod update;
+
 use sigma_kernels::gpu::{Arg, Dtype, Gemm, Gpu, GpuError, Operand, View};
 
 type Done = Result<(), GpuError>;
@@ -13,8 +15,6 @@ const WARPS: u32 = 4;
 const LOGITS_BLOCK: u32 = 512;
 /// Rows whose sums over columns one thread makes.
 pub(crate) const PIECE: usize = 32;
-/// Gradients whose squares one block adds.
-const SQUARES: usize = 1 << 16;
 /// Blocks that go through all parameters together.
 const UPDATE_BLOCKS: u32 = 2048;
 
@@ -293,64 +293,6 @@ impl Kernels<'_> {
     pub(crate) fn mean_pool(&self, pooled: View<'_>, states: View<'_>, starts: View<'_>, d: usize) -> Done {
         let args = [pooled.into(), states.into(), starts.into(), count(d)];
         self.each_block("mean_pool", starts.len() - 1, &args)
-    }
-
-    /// Losses of these rows, and the gradient of the loss scale at `scale` times the mean loss of `all` rows.
-    pub(crate) fn cross_entropy(
-        &self,
-        losses: View<'_>,
-        gradient: View<'_>,
-        (logits, labels): (View<'_>, View<'_>),
-        (scale, all): (View<'_>, usize),
-    ) -> Done {
-        let rows = labels.len();
-        let sizes = [count(all), count(logits.len() / rows)];
-        let args = [losses.into(), gradient.into(), logits.into(), labels.into(), scale.into(), sizes[0], sizes[1]];
-        self.each_row_of_logits(&self.typed("cross_entropy"), rows, &args)
-    }
-
-    /// The mean of x, to the f64 at `mean`.
-    pub(crate) fn mean(&self, mean: View<'_>, x: View<'_>) -> Done {
-        self.gpu.launch("mean", (1, 1), LOGITS_BLOCK, 0, &[mean.into(), x.into(), count(x.len())])
-    }
-
-    /// The numbers of f64 that [`Self::norm`] needs for `n` gradients.
-    pub(crate) fn norm_parts(n: usize) -> usize {
-        n.div_ceil(SQUARES)
-    }
-
-    /// The L2 norm of x, to the f64 at `norm`.
-    pub(crate) fn norm(&self, norm: View<'_>, x: View<'_>, parts: View<'_>) -> Done {
-        let args = [parts.into(), x.into(), Arg::U64(x.len() as u64), count(SQUARES)];
-        self.gpu.launch("squares", (blocks(x.len(), SQUARES as u32), 1), LOGITS_BLOCK, 0, &args)?;
-        self.gpu.launch("norm_finish", (1, 1), LOGITS_BLOCK, 0, &[norm.into(), parts.into(), count(parts.len())])
-    }
-
-    /// Whether the step that `found` this loss and this norm counts, and how far it goes: to `factors`.
-    pub(crate) fn plan_update(
-        &self,
-        factors: View<'_>,
-        (state, outcomes): (View<'_>, View<'_>),
-        (found, settings): (View<'_>, View<'_>),
-        growth_interval: usize,
-    ) -> Done {
-        let sizes = [count(outcomes.len() / 2), count(growth_interval)];
-        let args = [factors.into(), state.into(), outcomes.into(), found.into(), settings.into(), sizes[0], sizes[1]];
-        self.gpu.launch("plan_update", (1, 1), 32, 0, &args)
-    }
-
-    /// One step of AdamW; `copy` gets the new parameters in the precision of products, where that is not f32.
-    pub(crate) fn adamw(
-        &self,
-        (theta, copy): (View<'_>, Option<View<'_>>),
-        gradient: View<'_>,
-        (m, v): (View<'_>, View<'_>),
-        factors: View<'_>,
-    ) -> Done {
-        let n = Arg::U64(theta.len() as u64);
-        let args = [theta.into(), optional(copy), gradient.into(), m.into(), v.into(), n, factors.into()];
-        let grid = blocks(theta.len(), BLOCK).min(UPDATE_BLOCKS);
-        self.gpu.launch(&self.typed("adamw"), (grid, 1), BLOCK, 0, &args)
     }
 
     /// y `[rows, outputs]` = x `[rows, inputs]` times the transpose of weight `[outputs, inputs]`.

@@ -1,6 +1,7 @@
 //! The `training` section of a config. Defaults are the paper's protocol.
 
 use serde::{Deserialize, Serialize};
+use sigma_kernels::adamw::Settings;
 
 use crate::TrainError;
 
@@ -71,6 +72,12 @@ pub enum Precision {
 const MOST: usize = 1_000_000;
 
 impl TrainingConfig {
+    /// What AdamW is told for a step at this learning rate.
+    pub fn settings(&self, learning_rate: f64) -> Settings {
+        let Self { weight_decay, beta1, beta2, epsilon, clip_norm, .. } = *self;
+        Settings { learning_rate, weight_decay, beta1, beta2, epsilon, clip_norm }
+    }
+
     /// Checks ranges; the error names the field.
     pub fn validate(&self) -> Result<(), TrainError> {
         let wrong = |field, value: f64, rule| Err(TrainError::Config { field, value, rule });

@@ -7,7 +7,6 @@ use candle_core::DType;
 use serde::{Deserialize, Serialize};
 use sigma_data::blocks::Block;
 use sigma_data::seeds::{Seeds, Stage};
-use sigma_kernels::adamw::Settings;
 use sigma_model::opt::Dropout;
 use sigma_model::{Device, Opt};
 
@@ -18,7 +17,7 @@ use crate::{TrainError, TrainingConfig};
 
 /// A GPU is given this many steps, or the steps of this many tokens, before the host waits for what came of them: it is never idle
 /// for long, and a user who stops the run does not wait for long.
-const STEPS_TOGETHER: usize = 16;
+pub const STEPS_TOGETHER: usize = 16;
 const TOKENS_TOGETHER: usize = 1 << 14;
 
 /// Where a training run's random draws come from.
@@ -64,8 +63,8 @@ impl Settled<'_> {
     /// # Errors
     /// [`TrainError::State`]
     pub fn save(&mut self, path: &Path) -> Result<(), TrainError> {
-        let (scale, updates) = (*self.trainee.scale(), self.trainee.updates());
-        Snapshot { curve: self.curve, scale: &scale, updates, arrays: self.trainee.arrays()? }.write(path)
+        let (scale, updates) = (self.trainee.scale(), self.trainee.updates());
+        Snapshot { curve: self.curve, scale, updates, arrays: self.trainee.arrays()? }.write(path)
     }
 }
 
@@ -133,7 +132,7 @@ pub fn finetune(
                 .collect();
             let mut stream = streams.seeds.stream(Stage::Dropout, streams.generation, &format!("step-{step}"));
             let dropout = (p > 0.0).then_some(Dropout { p, stream: &mut stream });
-            trainee.step(&inputs, &labels, batch.len(), dropout, &settings(config, rate))?;
+            trainee.step(&inputs, &labels, batch.len(), dropout, &config.settings(rate))?;
             given.push(Given { step, epoch, learning_rate: rate, tokens: labels.len() });
             if given.len() < together && step < total {
                 continue;
@@ -153,11 +152,6 @@ pub fn finetune(
     }
     let tokens = config.epochs * blocks.len() * length;
     Ok(Trained { model: trainee.into_model()?, curve, tokens, compute })
-}
-
-fn settings(config: &TrainingConfig, learning_rate: f64) -> Settings {
-    let TrainingConfig { weight_decay, beta1, beta2, epsilon, clip_norm, .. } = *config;
-    Settings { learning_rate, weight_decay, beta1, beta2, epsilon, clip_norm }
 }
 
 /// A step whose outcome has not been asked for.

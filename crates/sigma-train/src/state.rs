@@ -35,7 +35,7 @@ pub struct TrainingState {
 /// A run as it is written: borrowed, because a copy would double the memory.
 pub(crate) struct Snapshot<'a> {
     pub(crate) curve: &'a [StepRecord],
-    pub(crate) scale: &'a LossScale,
+    pub(crate) scale: LossScale,
     pub(crate) updates: usize,
     pub(crate) arrays: NamedArrays<'a>,
 }

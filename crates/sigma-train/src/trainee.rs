@@ -52,14 +52,13 @@ struct Parameter {
 impl Trainee {
     /// A copy of `model` to be trained with products in `compute` precision.
     pub fn new(model: &Opt, compute: DType) -> Result<Self, TrainError> {
-        if let Some(mut training) = model.gpu_training(compute)? {
-            training.begin_at(&LossScale::new(compute == DType::F16), 0)?;
-            return Ok(Self::at_the_start(Engine::Gpu(Box::new(training)), compute));
+        if let Some(training) = model.gpu_training(compute)? {
+            return Self::at_the_start(Engine::Gpu(Box::new(training)), compute);
         }
         let Some(factors) = factors_on_cpu(compute) else { return Self::on_tape(model, compute) };
         let mut training = Box::new(model.host_training(factors)?);
         let n = training.parameters_and_gradients().0.len();
-        Ok(Self::at_the_start(Engine::Host { training, m: vec![0.0; n], v: vec![0.0; n] }, compute))
+        Self::at_the_start(Engine::Host { training, m: vec![0.0; n], v: vec![0.0; n] }, compute)
     }
 
     /// The same by candle's autograd, which is the oracle of the explicit passes.
@@ -72,11 +71,15 @@ impl Trainee {
                 Ok(Parameter { name, variable, m, v })
             })
             .collect::<Result<_, TrainError>>()?;
-        Ok(Self::at_the_start(Engine::Tape { model: Box::new(model), parameters, gradients: Vec::new() }, compute))
+        Self::at_the_start(Engine::Tape { model: Box::new(model), parameters, gradients: Vec::new() }, compute)
     }
 
-    fn at_the_start(engine: Engine, compute: DType) -> Self {
-        Self { engine, scale: LossScale::new(compute == DType::F16), updates: 0, outcomes: Vec::new() }
+    fn at_the_start(mut engine: Engine, compute: DType) -> Result<Self, TrainError> {
+        let scale = LossScale::new(compute == DType::F16);
+        if let Engine::Gpu(training) = &mut engine {
+            training.begin_at(&scale, 0)?;
+        }
+        Ok(Self { engine, scale, updates: 0, outcomes: Vec::new() })
     }
 
     /// One step with `batch` rows (see [`HostTraining::loss_and_gradients`]): loss, gradients, and an update of every parameter if
@@ -176,8 +179,8 @@ impl Trainee {
         }
     }
 
-    pub(crate) fn scale(&self) -> &LossScale {
-        &self.scale
+    pub(crate) fn scale(&self) -> LossScale {
+        self.scale
     }
 
     pub(crate) fn updates(&self) -> usize {

@@ -3,12 +3,11 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
 use sigma_data::blocks::Block;
 use sigma_data::seeds::Seeds;
-use sigma_kernels::adamw::Settings;
 use sigma_kernels::gpu::Gpu;
 use sigma_model::{Device, Opt};
 use sigma_train::schedule::learning_rate;
@@ -69,9 +68,7 @@ fn twenty_steps_follow_pytorch_under_both_schedules() {
                 let inputs: Vec<u32> = batch.chunks(16).flat_map(|r| row(r, 0, 15)).collect();
                 let labels: Vec<u32> = batch.chunks(16).flat_map(|r| row(r, 1, 16)).collect();
                 let rate = learning_rate(&config, step, 20);
-                let TrainingConfig { weight_decay, beta1, beta2, epsilon, clip_norm, .. } = config;
-                let settings = Settings { learning_rate: rate, weight_decay, beta1, beta2, epsilon, clip_norm };
-                trainee.step(&inputs, &labels, 4, None, &settings).unwrap();
+                trainee.step(&inputs, &labels, 4, None, &config.settings(rate)).unwrap();
                 let outcomes = trainee.outcomes().unwrap();
                 assert_eq!(outcomes.len(), 1);
                 let at = |key: &str| golden[name][key][step].as_f64().unwrap();
@@ -186,6 +183,25 @@ fn an_observer_can_break_off_between_steps() {
     assert!(matches!(error, TrainError::Interrupted { step: 3, total: 8 }));
 }
 
+/// The state of a run that is saved in `path` and broken off when it can be, from step `from` on.
+fn stopped(
+    model: &Opt,
+    blocks: &[Block],
+    config: &TrainingConfig,
+    streams: Streams<'_>,
+    (path, from): (&Path, usize),
+) -> TrainingState {
+    let stop = |p: &mut sigma_train::Progress<'_>| match &mut p.settled {
+        Some(run) if p.record.step >= from => {
+            run.save(path).unwrap();
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    };
+    finetune(model, blocks, config, streams, None, stop).unwrap_err();
+    TrainingState::read(path).unwrap()
+}
+
 #[test]
 fn a_run_that_goes_on_from_any_step_ends_with_the_bits_of_one_that_never_stopped() {
     let dir = tempfile::tempdir().unwrap();
@@ -201,15 +217,7 @@ fn a_run_that_goes_on_from_any_step_ends_with_the_bits_of_one_that_never_stopped
         let config = TrainingConfig { precision, epochs, ..config() };
         let whole = train(&model, &blocks(10), &config).unwrap();
         for last in stops {
-            let stop = |p: &mut sigma_train::Progress<'_>| match &mut p.settled {
-                Some(run) if p.record.step >= last => {
-                    run.save(&path).unwrap();
-                    ControlFlow::Break(())
-                }
-                _ => ControlFlow::Continue(()),
-            };
-            finetune(&model, &blocks(10), &config, streams, None, stop).unwrap_err();
-            let state = TrainingState::read(&path).unwrap();
+            let state = stopped(&model, &blocks(10), &config, streams, (&path, last));
             assert_eq!(state.steps(), last);
             let mut first = None;
             let rest = finetune(&model, &blocks(10), &config, streams, Some(state), |p| {
@@ -226,14 +234,7 @@ fn a_run_that_goes_on_from_any_step_ends_with_the_bits_of_one_that_never_stopped
 
 #[test]
 fn steps_that_a_gpu_is_given_together_come_to_what_they_do_one_by_one() {
-    let settings = |step: usize| Settings {
-        learning_rate: 1e-3 / (1 + step) as f64,
-        weight_decay: 0.01,
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-8,
-        clip_norm: 1.0,
-    };
+    let settings = |step: usize| TrainingConfig::default().settings(1e-3 / (1 + step) as f64);
     // more steps than the device keeps the outcomes of
     let steps = 70;
     let run = |asked_every: usize| {
@@ -262,14 +263,7 @@ fn a_gpu_skips_steps_that_overflow_and_halves_the_loss_scale_by_itself() {
     let seeds = Seeds::new(42, "test");
     let streams = Streams { seeds: &seeds, generation: Some(1) };
     let config = TrainingConfig { precision: Precision::Fp16, dropout: Some(0.0), epochs: 16, ..config() };
-    finetune(&on_gpu(), &blocks(8), &config, streams, None, |p| match &mut p.settled {
-        Some(run) => {
-            run.save(&path).unwrap();
-            ControlFlow::Break(())
-        }
-        None => ControlFlow::Continue(()),
-    })
-    .unwrap_err();
+    stopped(&on_gpu(), &blocks(8), &config, streams, (&path, 1));
     // the same run with a loss scale that is far too large
     let bytes = std::fs::read(&path).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();

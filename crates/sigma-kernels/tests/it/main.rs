@@ -8,6 +8,7 @@ mod invariance;
 mod operations_on_gpu;
 mod oracle;
 mod products;
+mod updates_on_gpu;
 
 use candle_core::{Device, Tensor, Var};
 use sigma_kernels::linear::{self, Factors, Then, Threads};

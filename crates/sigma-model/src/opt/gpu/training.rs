@@ -43,20 +43,16 @@ pub struct GpuTraining {
     norm_parts: Buffer,
     /// Two numbers of f64: the loss and the norm of the gradients.
     found: Buffer,
-    /// f64: the loss scale, the good steps since it moved, the updates made, the steps seen.
+    /// f64: the loss scale, the good steps since it moved, the updates made.
     state: Buffer,
-    /// The last [`KEPT`] pairs of `found`, one after another.
+    /// What was `found` in each step under way.
     outcomes: Buffer,
-    /// f64: the user's settings of a step.
-    settings: Buffer,
     factors: Buffer,
     /// Good steps after which the loss scale is doubled; 0 if it stays as it is.
     growth_interval: usize,
     /// Steps that the device was given since [`Self::found`] was called last, but for those in `fetched`.
     under_way: usize,
     fetched: Vec<Found>,
-    /// Steps that the device was given at all.
-    given: usize,
     /// By rows and time steps of a batch; the last batch of an epoch may be smaller.
     plans: HashMap<(usize, usize), Plan>,
     /// Time steps of the last batch.
@@ -95,14 +91,12 @@ impl GpuTraining {
             v: gpu.alloc(Dtype::F32, n)?,
             norm_parts: gpu.alloc(Dtype::F64, Kernels::norm_parts(n))?,
             found: gpu.alloc(Dtype::F64, 2)?,
-            state: gpu.alloc(Dtype::F64, 4)?,
+            state: gpu.alloc(Dtype::F64, 3)?,
             outcomes: gpu.alloc(Dtype::F64, 2 * KEPT)?,
-            settings: gpu.alloc(Dtype::F64, 6)?,
             factors: gpu.alloc(Dtype::F32, FACTORS)?,
             growth_interval: 0,
             under_way: 0,
             fetched: Vec::new(),
-            given: 0,
             parameters: own.in_precision(dtype)?,
             plans: HashMap::new(),
             time: 0,
@@ -145,18 +139,16 @@ impl GpuTraining {
             self.fetch()?;
         }
         self.give(inputs, labels, batch, dropout)?;
-        let Settings { learning_rate, weight_decay, beta1, beta2, epsilon, clip_norm } = *settings;
-        self.settings.write(0, &[learning_rate, weight_decay, beta1, beta2, epsilon, clip_norm])?;
         let Weights { gpu, values, operands, .. } = self.parameters.weights();
         let dtype = operands.dtype();
         let copy = (dtype != Dtype::F32).then(|| operands.view());
         let kernels = Kernels { gpu, dtype };
-        let (kept, found) = ((self.state.view(), self.outcomes.view()), (self.found.view(), self.settings.view()));
-        kernels.plan_update(self.factors.view(), kept, found, self.growth_interval)?;
+        let outcome = self.outcomes.slice(2 * self.under_way..2 * self.under_way + 2);
+        let (plan, found) = ((self.factors.view(), self.state.view()), (outcome, self.found.view()));
+        kernels.plan_update(plan, found, self.growth_interval, settings)?;
         let moments = (self.m.view(), self.v.view());
         kernels.adamw((values.view(), copy), self.gradients.view(), moments, self.factors.view())?;
         self.under_way += 1;
-        self.given += 1;
         Ok(())
     }
 
@@ -167,12 +159,9 @@ impl GpuTraining {
     }
 
     fn fetch(&mut self) -> Result<(), ModelError> {
-        if self.under_way > 0 {
-            let ring: Vec<f64> = self.outcomes.read(0..2 * KEPT)?;
-            let places = (self.given - self.under_way..self.given).map(|step| 2 * (step % KEPT));
-            self.fetched.extend(places.map(|at| Found::of(&ring[at..at + 2])));
-            self.under_way = 0;
-        }
+        let outcomes: Vec<f64> = self.outcomes.read(0..2 * self.under_way)?;
+        self.fetched.extend(outcomes.chunks_exact(2).map(Found::of));
+        self.under_way = 0;
         Ok(())
     }
 
