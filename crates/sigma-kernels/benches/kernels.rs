@@ -184,9 +184,9 @@ fn encoder(c: &mut Criterion) {
     let lens = [TIME; 6];
     let tokens = lens.iter().sum::<usize>();
     let (mut qkv, bias, mut out) = (values(tokens * 3 * d), values(3 * d), vec![0f32; tokens * d]);
-    let mut scores = Vec::new();
+    let mut space = Default::default();
     bench(c, "bidirectional_attention", MINILM, 4 * tokens * TIME * d, || {
-        bidirectional_attention::forward(black_box(&mut out), &mut qkv, &bias, &lens, heads, &mut scores);
+        bidirectional_attention::forward(black_box(&mut out), &mut qkv, &bias, &lens, heads, &mut space);
         // the bias is added in place at every call
         qkv.iter_mut().for_each(|x| *x *= 0.5);
     });

@@ -4,32 +4,39 @@
 
 use candle_core::{D, Result, Tensor};
 
-use crate::blocks::{Matrix, product};
+use crate::blocks::{Panels, Part, QUERIES, VECTOR};
 use crate::lanes;
-use crate::shared::Shared;
+use crate::panels::Right;
+use crate::tile::Left;
+
+/// Space that can be used again.
+#[derive(Debug, Default)]
+pub struct Space {
+    /// Probabilities of a few queries.
+    p: Vec<f32>,
+    panels: [Vec<f32>; 2],
+}
 
 /// out = softmax(q k^T / sqrt(h)) v per row and head of width h = D / heads. Queries, keys and values of a token lie side by
-/// side in `qkv` `[sum of lens, 3 D]`, to which `bias` `[3 D]` is added first; `out` is `[sum of lens, D]`. `scores` is space
-/// that can be used again.
-pub fn forward(out: &mut [f32], qkv: &mut [f32], bias: &[f32], lens: &[usize], heads: usize, scores: &mut Vec<f32>) {
+/// side in `qkv` `[sum of lens, 3 D]`, to which `bias` `[3 D]` is added first; `out` is `[sum of lens, D]`.
+pub fn forward(out: &mut [f32], qkv: &mut [f32], bias: &[f32], lens: &[usize], heads: usize, space: &mut Space) {
     let d = bias.len() / 3;
-    let (tokens, longest) = (lens.iter().sum::<usize>(), lens.iter().copied().max().unwrap_or(0));
+    let tokens = lens.iter().sum::<usize>();
     assert!(heads > 0 && d.is_multiple_of(heads) && bias.len() == 3 * d);
     assert!(qkv.len() == tokens * 3 * d && out.len() == tokens * d);
-    scores.resize(longest * longest, 0.0);
     let (mut out, mut qkv) = (out, qkv);
     for len in lens {
         let (row, other_rows) = qkv.split_at_mut(len * 3 * d);
         let (out_row, other_outs) = out.split_at_mut(len * d);
         if *len > 0 {
-            attend(out_row, row, bias, heads, &mut scores[..len * len]);
+            attend(out_row, row, bias, heads, space);
         }
         (qkv, out) = (other_rows, other_outs);
     }
 }
 
-/// One row of `t` tokens; `p` has room for the `t * t` probabilities of one head.
-fn attend(out: &mut [f32], qkv: &mut [f32], bias: &[f32], heads: usize, p: &mut [f32]) {
+/// One row of `t` tokens.
+fn attend(out: &mut [f32], qkv: &mut [f32], bias: &[f32], heads: usize, space: &mut Space) {
     let d = bias.len() / 3;
     let (t, h) = (out.len() / d, d / heads);
     lanes::vectorized(
@@ -40,28 +47,32 @@ fn attend(out: &mut [f32], qkv: &mut [f32], bias: &[f32], heads: usize, p: &mut 
             }
         },
     );
-    let out = Shared::new(out);
+    let wide = t.next_multiple_of(VECTOR);
     for at in (0..d).step_by(h) {
-        let [q, k, v] = [at, d + at, 2 * d + at].map(|at| Matrix::new(&qkv[at..], 3 * d));
-        // SAFETY: blocks of t rows and h columns lie inside qkv; p has t * t elements
-        unsafe {
-            let scale = 1.0 / (h as f32).sqrt();
-            product((t, t, h), p.as_mut_ptr(), t, false, q, k.transposed(), scale);
-        }
-        lanes::vectorized(
-            #[inline(always)]
-            || {
-                for p in p.chunks_exact_mut(t) {
-                    let top = lanes::max(p);
-                    let norm = 1.0 / lanes::exp_sum(p, top);
-                    for x in p {
-                        *x *= norm;
+        let [q, k, v] = [at, d + at, 2 * d + at].map(|at| &qkv[at..]);
+        let [keys, values] = &mut space.panels;
+        let keys = Panels::pack(keys, Right::Transposed(k, 3 * d), (h, t));
+        let values = Panels::pack(values, Right::AsIs(v, 3 * d), (t, h));
+        space.p.resize(QUERIES.min(t) * wide, 0.0);
+        for first in (0..t).step_by(QUERIES) {
+            let rows = QUERIES.min(t - first);
+            let (p, out) = (&mut space.p[..rows * wide], &mut out[first * d + at..]);
+            let scores = Part { rows, inner: 0..h, columns: t };
+            let means = Part { rows, inner: 0..t, columns: h };
+            // SAFETY: p has these rows, and is borrowed
+            unsafe { keys.multiply((p.as_mut_ptr(), wide), (&q[first * 3 * d..], Left::Rows(3 * d)), scores) };
+            lanes::vectorized(
+                #[inline(always)]
+                || {
+                    for p in p.chunks_exact_mut(wide) {
+                        p[t..].fill(f32::NEG_INFINITY);
+                        lanes::softmax(p, 1.0 / (h as f32).sqrt());
                     }
-                }
-            },
-        );
-        // SAFETY: t rows and the h columns of this head lie inside out, and this is its only user
-        unsafe { product((t, h, t), out.at(at), d, false, Matrix::new(p, t), v, 1.0) };
+                },
+            );
+            // SAFETY: these rows and the h columns of this head lie inside out, which is borrowed
+            unsafe { values.multiply((out.as_mut_ptr(), d), (p, Left::Rows(wide)), means) };
+        }
     }
 }
 

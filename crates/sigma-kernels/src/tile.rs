@@ -294,3 +294,48 @@ pub(crate) fn prefetch<const LEVEL: usize>(address: *const f32) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+
+    fn values(n: usize) -> Vec<f32> {
+        (0..n as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 24) as f32 - 0.5).collect()
+    }
+
+    /// Both kinds of left matrix that lie as their owner stored them, and sums that are continued between slices.
+    #[test]
+    fn vectors_of_eight_and_of_sixteen_numbers_give_the_same_bits() {
+        let (Some(eight), Some(sixteen)) = (pulp::x86::V3::try_new(), pulp::x86::V4::try_new()) else { return };
+        let (rows, columns) = (77, 50);
+        for inner in [1, 33, 200] {
+            let (left, panels, bias) = (values(rows * inner), values(2 * PANEL * inner), values(columns));
+            for layout in [Left::Rows(inner), Left::Columns(rows)] {
+                let run = |wide: bool| {
+                    let mut out = vec![0.25; rows * columns];
+                    let piece = Piece {
+                        left: left.as_ptr(),
+                        layout,
+                        rows,
+                        inner,
+                        panels: &panels,
+                        panel_stride: inner * PANEL,
+                        out: out.as_mut_ptr(),
+                        out_stride: columns,
+                        columns,
+                        add: true,
+                        then: Then::BiasRelu(&bias),
+                        streamed: false,
+                    };
+                    if wide {
+                        Simd::vectorize(sixteen, piece)
+                    } else {
+                        Simd::vectorize(eight, piece)
+                    };
+                    out
+                };
+                assert!(run(false) == run(true), "{inner} {layout:?}");
+            }
+        }
+    }
+}

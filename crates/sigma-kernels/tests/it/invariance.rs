@@ -108,7 +108,7 @@ fn bidirectional_attention_and_a_residual_with_its_norm_ignore_the_other_rows_an
         let tokens: usize = lens.iter().sum();
         let mut qkv = x[first * 3 * d..][..tokens * 3 * d].to_vec();
         let mut out = vec![f32::NAN; tokens * d];
-        bidirectional_attention::forward(&mut out, &mut qkv, &bias, lens, heads, &mut Vec::new());
+        bidirectional_attention::forward(&mut out, &mut qkv, &bias, lens, heads, &mut Default::default());
         residual_norm::forward(
             &mut out,
             &x[first * d..][..tokens * d],

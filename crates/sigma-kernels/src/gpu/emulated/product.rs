@@ -5,7 +5,9 @@ use rayon::prelude::*;
 
 use super::super::gemm::{extent, stored};
 use super::super::{BatchedOperand, Dtype, Gemm, GemmBatched, Operand};
-use crate::blocks;
+use crate::blocks::{Panels, Part};
+use crate::panels::Right;
+use crate::tile::Left;
 
 pub(super) const ALIGNMENT: &str =
     "in f16 and bf16 matrices begin at multiples of 16 bytes where k is a multiple of 8, of 4 bytes where it is even";
@@ -87,15 +89,16 @@ impl Product {
 
     fn run(&self) {
         let (a, b) = (values(self.a, self.m, self.k), values(self.b, self.k, self.n));
-        let matrix = |values, source: Source, rows, columns| {
-            let matrix = blocks::Matrix::new(values, stored(rows, columns, source.transposed).1);
-            if source.transposed { matrix.transposed() } else { matrix }
-        };
-        let (lhs, rhs) = (matrix(&a, self.a, self.m, self.k), matrix(&b, self.b, self.k, self.n));
+        let stride = |source: Source, rows, columns| stored(rows, columns, source.transposed).1;
+        let (a_stride, b_stride) = (stride(self.a, self.m, self.k), stride(self.b, self.k, self.n));
+        let layout = if self.a.transposed { Left::Columns(a_stride) } else { Left::Rows(a_stride) };
+        let b = if self.b.transposed { Right::Transposed(&b, b_stride) } else { Right::AsIs(&b, b_stride) };
         let mut c = vec![0f32; self.m * self.n];
-        let shape = (self.m, self.n, self.k);
-        // SAFETY: contiguous matrices of these sizes
-        unsafe { blocks::product(shape, c.as_mut_ptr(), self.n, false, lhs, rhs, self.scale) };
+        let mut space = Vec::new();
+        let part = Part { rows: self.m, inner: 0..self.k, columns: self.n };
+        // SAFETY: c has m rows of n columns
+        unsafe { Panels::pack(&mut space, b, (self.k, self.n)).multiply((c.as_mut_ptr(), self.n), (&a, layout), part) };
+        c.iter_mut().for_each(|c| *c *= self.scale);
         for (row, values) in c.chunks_exact(self.n).enumerate() {
             for (column, &value) in values.iter().enumerate() {
                 let index = row * self.c_stride + column;

@@ -18,7 +18,7 @@ pub(super) struct Scratch {
     stream: Vec<f32>,
     next: Vec<f32>,
     qkv: Vec<f32>,
-    scores: Vec<f32>,
+    attention: bidirectional_attention::Space,
     attended: Vec<f32>,
     inner: Vec<f32>,
 }
@@ -60,7 +60,7 @@ impl BertParameters {
         for layer in &self.layers {
             layer.qkv.product(qkv, stream);
             let heads = config.num_attention_heads;
-            bidirectional_attention::forward(attended, qkv, &layer.qkv.bias, &s.lens, heads, &mut s.scores);
+            bidirectional_attention::forward(attended, qkv, &layer.qkv.bias, &s.lens, heads, &mut s.attention);
             layer.attention_output.product(next, attended);
             add_and_norm(stream, next, &layer.attention_output.bias, &layer.attention_norm, eps);
             layer.intermediate.product(inner, stream);
