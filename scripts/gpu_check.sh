@@ -2,98 +2,160 @@
 # gpu_check.sh [PROGRAM] [OUT]: everything that can only be seen on a GPU, in one call of under ten minutes.
 #
 # Builds nothing: PROGRAM is a sigma-exp built with --features cuda (target/release/sigma-exp by default), and it is run from the
-# repository's root. First checks, then timings, then the same work by transformers where python3 has it. OUT (gpu_check/ by default)
-# gets a report.md to copy into docs/gpu.md, and the run folders. DEVICE=cpu tries the script itself where there is no GPU.
+# repository's root. First checks, then timings, then the same work by transformers where python3 has it, then a search for races and
+# stray accesses by compute-sanitizer where there is one. OUT (gpu_check/ by default) gets a report.md to copy into docs/gpu.md, which
+# grows line by line, logs/ with the whole output of each step, and runs/. Each step has a time limit, and all together LIMIT seconds
+# (570 by default): what does not end in time is said to, and the next step begins.
+# TESTS=PATH also runs the kernels' own tests (target/release/deps/it-*, of cargo test -p sigma-kernels --features cuda --no-run).
+# DEVICE=cpu tries the script itself where there is no GPU.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 program=$(realpath "${1:-target/release/sigma-exp}")
 out=${2:-gpu_check}
 device=${DEVICE:-cuda}
-mkdir -p "$out/shape"
+rm -rf "$out/logs" "$out/runs" "$out/shape" "$out"/bench_*.md
+mkdir -p "$out/logs" "$out/runs" "$out/shape"
 report=$out/report.md
-failed=0
+failed=0 steps=0 log=
+end=$((SECONDS + ${LIMIT:-570}))
 
 # PyTorch carries the CUDA libraries that the program needs
 libraries=$(python3 -c 'import nvidia, pathlib; print(pathlib.Path(list(nvidia.__path__)[0]) / "cu13/lib")' 2> /dev/null || true)
 [ -d "$libraries" ] && export LD_LIBRARY_PATH="$libraries:${LD_LIBRARY_PATH:-}"
 
 say() { echo "$*" | tee -a "$report"; }
-check() { # NAME COMMAND...: runs it, says whether it held
-  local name=$1
+# limited SECONDS COMMAND...: with its output in a log of its own; 124 where the time was up
+limited() {
+  local left=$((end - SECONDS)) most=$1
   shift
-  if "$@" > "$out/last.log" 2>&1; then say "- holds: $name"; else
-    failed=$((failed + 1))
-    say "- **fails**: $name"
-    tail -n 5 "$out/last.log" | sed 's/^/      /' | tee -a "$report"
-  fi
+  steps=$((steps + 1))
+  log=$out/logs/$(printf %02d $steps).log
+  echo "$*" > "$log"
+  [ "$left" -gt 0 ] || return 124
+  timeout --kill-after=10 $((left < most ? left : most)) "$@" >> "$log" 2>&1
+}
+# check NAME SECONDS COMMAND...: whether it held
+check() {
+  local name=$1 begun=$SECONDS
+  shift
+  limited "$@"
+  case $? in
+    0) say "- holds: $name ($((SECONDS - begun)) s)" ;;
+    124 | 137)
+      failed=$((failed + 1))
+      say "- **no answer in time**: $name ($((SECONDS - begun)) s)"
+      ;;
+    *)
+      failed=$((failed + 1))
+      say "- **fails**: $name"
+      tail -n 8 "$log" | sed 's/^/      /' | tee -a "$report"
+      ;;
+  esac
+}
+# shown FILE: a file of the report's, as it is
+shown() {
+  say '```'
+  tee -a "$report" < "$1"
+  say '```'
 }
 # the demo in small, by the given options
-demo() { # FOLDER OPTIONS...
-  local folder=$1
-  shift
-  "$program" run configs/demo_s2.yaml --out "$folder" --fresh --set generations=2 --set evaluation.noise_replicates=0 "$@"
+demo=("$program" run configs/demo_s2.yaml --device "$device" --set generations=2 --set evaluation.noise_replicates=0)
+# near FOLDER COLUMN ROW FOLDER TOLERANCE: two runs' entries of metrics.csv; an entry that is missing is an error
+near() {
+  python3 - "$out/runs" "$@" << 'END'
+import csv, sys
+runs, one, column, row, other, tolerance = sys.argv[1:]
+a, b = (float(list(csv.DictReader(open(f"{runs}/{run}/metrics.csv")))[int(row)][column]) for run in (one, other))
+print(a, b)
+sys.exit(not abs(a - b) <= float(tolerance))
+END
 }
-# column COLUMN of the last row of metrics.csv
-metric() { python3 -c 'import csv, sys; print(list(csv.DictReader(open(sys.argv[1])))[int(sys.argv[3])][sys.argv[2]])' "$1/metrics.csv" "$2" "${3:--1}"; }
-near() { # A B TOLERANCE
-  python3 -c 'import sys; a, b, t = map(float, sys.argv[1:]); print(a, b); sys.exit(abs(a - b) > t)' "$@"
-}
+export -f near
+export out device
 
 : > "$report"
 say "# $(date -u +%F): $([ "$device" = cuda ] && nvidia-smi --query-gpu=name,driver_version --format=csv,noheader || echo "no GPU ($device)")"
-say "$("$program" --version)"
+if ! "$program" --version > "$out/logs/version" 2>&1; then
+  say "$program can not be run: $(tail -n 1 "$out/logs/version")"
+  exit 2
+fi
+say "$(cat "$out/logs/version")"
 say ""
 say "## Checks"
 if [ "$device" = cuda ]; then
-  # every kernel, product, recorded step and draw, in every precision, against the CPU
-  check "sigma-exp selftest" "$program" selftest --device "$device"
-  say '```'
-  tee -a "$report" < "$out/last.log"
-  say '```'
+  # logits, loss, gradients, steps of training and draws, in every precision, against the CPU
+  check "sigma-exp selftest" 150 "$program" selftest --device "$device"
+  shown "$log"
+  [ -n "${TESTS:-}" ] && check "the kernels' own tests" 90 env SIGMA_EXP_GPU=0 "$TESTS" gpu
 else
   say "- not run: sigma-exp selftest, which compares a GPU with the CPU"
 fi
-check "the demo runs in f32 on the CPU" demo "$out/cpu" --device cpu
-check "the demo runs in f32 on $device" demo "$out/f32" --device "$device" --set training.precision=fp32
-check "the demo runs in f16 on $device" demo "$out/f16" --device "$device" --set training.precision=fp16
+check "the demo runs in f32 on the CPU" 90 "${demo[@]}" --fresh --out "$out/runs/cpu" --device cpu
+check "the demo runs in f32 on $device" 60 "${demo[@]}" --fresh --out "$out/runs/f32" --set training.precision=fp32
+check "the demo runs in f16 on $device" 60 "${demo[@]}" --fresh --out "$out/runs/f16" --set training.precision=fp16
 # At t = 0 nothing was trained, but one token that falls on the other side of a rounding changes the rest of its answer.
-check "f32: first loss of generation 1 within 2 % of the CPU's" near "$(metric "$out/cpu" first_loss 1)" "$(metric "$out/f32" first_loss 1)" 0.08
-check "f32: U_cov of the base within 12 nats of the CPU's (one evaluation's noise is about 2)" near "$(metric "$out/cpu" u_cov 0)" "$(metric "$out/f32" u_cov 0)" 12
-check "f16: last loss within 5 % of f32's" near "$(metric "$out/f32" mean_loss_last_epoch)" "$(metric "$out/f16" mean_loss_last_epoch)" 0.2
-check "f16: no loss is skipped for ever" python3 -c 'import sys; sys.exit(int(sys.argv[1]) > 20)' "$(metric "$out/f16" skipped_steps)"
-check "f16: the same run again gives the same numbers to the last digit" bash -c '
-  "$1" run configs/demo_s2.yaml --out "$2/again" --fresh --set generations=2 --set evaluation.noise_replicates=0 --device "$3" --set training.precision=fp16 &&
-  cmp "$2/f16/metrics.csv" "$2/again/metrics.csv" && cmp "$2/f16/gen-002/responses.jsonl" "$2/again/gen-002/responses.jsonl"' _ "$program" "$out" "$device"
-check "a run stopped in the middle goes on" bash -c '
-  "$1" run configs/demo_s2.yaml --out "$2/stopped" --fresh --set generations=2 --set evaluation.noise_replicates=0 --device "$3" & pid=$!
-  sleep 4; kill -TERM $pid 2> /dev/null; wait $pid
-  "$1" run configs/demo_s2.yaml --out "$2/stopped" --set generations=2 --set evaluation.noise_replicates=0 --device "$3"' _ "$program" "$out" "$device"
+check "f32: first loss of generation 1 within 2 % of the CPU's" 9 bash -c 'near cpu first_loss 1 f32 0.08'
+check "f32: U_cov of the base within 12 nats of the CPU's (one evaluation's noise is about 2)" 9 bash -c 'near cpu u_cov 0 f32 12'
+check "f16: last loss within 5 % of f32's" 9 bash -c 'near f32 mean_loss_last_epoch -1 f16 0.2'
+check "f16: hardly a step is skipped" 9 python3 -c '
+import csv, sys
+skipped = int(list(csv.DictReader(open(sys.argv[1])))[-1]["skipped_steps"])
+print(skipped)
+sys.exit(skipped > 20)' "$out/runs/f16/metrics.csv"
+check "f16: the same run again gives the same numbers to the last digit" 60 bash -c '
+  "${@:2}" --fresh --out "$1/again" --set training.precision=fp16 && cmp "$1/f16/metrics.csv" "$1/again/metrics.csv" &&
+  cmp "$1/f16/gen-002/responses.jsonl" "$1/again/gen-002/responses.jsonl"' _ "$out/runs" "${demo[@]}"
+# it is stopped as soon as generation 0 is done; a run that ended before the signal has shown nothing
+check "f16: a run that is stopped goes on to the same numbers" 60 bash -c '
+  "${@:2}" --fresh --out "$1/stopped" --set training.precision=fp16 & pid=$!
+  until [ -e "$1/stopped/gen-000" ] || ! kill -0 $pid; do sleep 0.02; done
+  kill -TERM $pid; wait $pid; code=$?
+  [ $code = 130 ] || { echo "exit code $code, not 130"; exit 1; }
+  "${@:2}" --out "$1/stopped" --set training.precision=fp16 && cmp "$1/f16/metrics.csv" "$1/stopped/metrics.csv"' _ "$out/runs" "${demo[@]}"
 
-say ""
-say "## One generation of OPT-125M's shape (random weights), f16"
-if python3 -c 'import transformers' 2> /dev/null && [ "$device" = cuda ]; then
-  python3 scripts/bench/peer.py --size 125m --device cuda --prepare "$out/shape" > "$out/last.log" 2>&1
-  check "it runs: 1,100 contexts, 5 epochs, the whole prompt bank" "$program" run configs/fin_s2.yaml --out "$out/125m" --fresh \
-    --device cuda --set generations=1 --set "model.source=$out/shape/model" --set "encoder.source=$out/shape/model" \
-    --set evaluation.noise_replicates=0
+if ! python3 -c 'import torch, transformers' 2> /dev/null; then
   say ""
-  say '```'
-  cat "$out/125m/timings.csv" | tee -a "$report"
-  say '```'
+  say "Not run, since python3 has no torch and transformers: the encoder, OPT-125M's shape, and what transformers does."
 else
-  say "not run: python3 has no transformers, or the device is no GPU"
+  python3 scripts/bench/peer.py --size 125m --device "$device" --prepare "$out/shape" > "$out/logs/prepare.log" 2>&1 || say "- **fails**: peer.py --prepare: $(tail -n 1 "$out/logs/prepare.log")"
+  encoder=data/models/all-MiniLM-L6-v2
+  [ -d "$encoder" ] || encoder=$out/shape/encoder
+  embed=("$program" embed configs/demo_s2.yaml --set "encoder.source=$encoder" --texts "$out/shape/texts.jsonl")
+  check "embeddings of MiniLM's shape within 1e-4 of the CPU's" 90 bash -c '
+    "${@:2}" --device cpu --out "$1/cpu.npy" && "${@:2}" --device "$device" --out "$1/gpu.npy" && python3 -c "
+import numpy, sys
+a, b = (numpy.load(sys.argv[1] + name) for name in (\"/cpu.npy\", \"/gpu.npy\"))
+print(a.shape, abs(a - b).max())
+sys.exit(not (a.shape == b.shape and abs(a - b).max() < 1e-4))" "$1"' _ "$out/runs" "${embed[@]}"
+  if [ "$device" = cuda ]; then
+    say ""
+    say "## Two generations of OPT-125M's shape (random weights), f16"
+    check "they run: 1,100 contexts, 5 epochs, the whole prompt bank" 120 "$program" run configs/fin_s2.yaml --out "$out/runs/125m" --fresh \
+      --device cuda --set generations=2 --set "model.source=$out/shape/model" --set "encoder.source=$encoder" --set evaluation.noise_replicates=0
+    [ -e "$out/runs/125m/timings.csv" ] && shown "$out/runs/125m/timings.csv"
+  fi
+  say ""
+  say "## Beside transformers"
+  for size in $([ "$device" = cuda ] && echo 125m) tiny; do
+    for job in training generation encoder; do
+      limited 120 python3 scripts/bench/peer.py --size "$size" --device "$device" --jobs "$job" --rounds 2 --program "$program"
+      code=$?
+      if [ $code = 0 ]; then grep -v '^$' "$log" | tail -n 5 | tee -a "$report"; else
+        failed=$((failed + 1))
+        say "- **no figures** of $job with $size (exit code $code)"
+        tail -n 5 "$log" | tee -a "$report"
+      fi
+    done
+  done
 fi
 
-say ""
-say "## Beside transformers"
-if python3 -c 'import transformers' 2> /dev/null; then
-  for size in tiny $([ "$device" = cuda ] && echo 125m); do
-    python3 scripts/bench/peer.py --size "$size" --device "$device" --rounds 3 --program "$program" --out "$out/bench_$size.md" > "$out/last.log" 2>&1
-    cat "$out/bench_$size.md" >> "$report" 2> /dev/null || tail -n 5 "$out/last.log" | tee -a "$report"
+if [ "$device" = cuda ] && command -v compute-sanitizer > /dev/null; then
+  say ""
+  say "## compute-sanitizer, sigma-exp selftest --quick"
+  for tool in racecheck memcheck initcheck; do
+    check "$tool finds nothing" 90 compute-sanitizer --tool $tool --error-exitcode 9 "$program" selftest --quick --device cuda
   done
-else
-  say "not run: python3 has no transformers"
 fi
 say ""
-say "$failed checks failed"
+say "$failed checks failed, in $SECONDS s"
 exit $((failed > 0))

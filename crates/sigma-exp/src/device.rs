@@ -50,6 +50,16 @@ pub fn open(text: &str) -> Result<Device> {
     }
 }
 
+/// Whether `text` names this device, which is open, however it is spelled. `auto` counts as the GPU that it stands for where there is one.
+pub fn is(device: &Device, text: &str) -> bool {
+    let name = match text.strip_prefix("cuda:").map(str::parse::<usize>) {
+        Some(Ok(index)) => format!("cuda:{index}"),
+        _ if matches!(text, "auto" | "cuda") => "cuda:0".to_string(),
+        _ => text.to_string(),
+    };
+    describe(device) == name
+}
+
 /// The device's name for people and manifests.
 pub fn describe(device: &Device) -> String {
     match device {
@@ -59,7 +69,7 @@ pub fn describe(device: &Device) -> String {
     }
 }
 
-/// The maker's name of a GPU.
+/// The maker's name of a GPU, with the versions of what computes there.
 pub fn gpu_name(device: &Device) -> Option<String> {
     match device {
         Device::Cpu => None,
@@ -87,6 +97,14 @@ fn named_gpus(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_is_known_by_any_of_its_names() {
+        assert!(is(&Device::Cpu, "cpu") && !is(&Device::Cpu, "cuda") && !is(&Device::Cpu, "auto"));
+        if let Ok(emulated) = open(EMULATED) {
+            assert!(is(&emulated, EMULATED) && !is(&emulated, "cuda:0") && !is(&emulated, "cpu"));
+        }
+    }
 
     #[test]
     fn visible_gpus_are_those_that_cuda_would_see() {

@@ -60,7 +60,8 @@ impl Checkpoint {
 pub fn run(run: RunContext<'_>, records: Vec<Record>) -> Result<Vec<Record>> {
     let RunContext { experiment, folder, .. } = run;
     let seeds = Seeds::new(experiment.seed, &experiment.domain);
-    let second_device = experiment.evaluation_device.as_deref().filter(|text| *text != experiment.device);
+    let second_device = experiment.evaluation_device.as_deref();
+    let second_device = second_device.filter(|text| *text != experiment.device && !device::is(run.device, text));
     let base = Checkpoint::base(run.assets);
     let last = records.last().map(|record| record.generation);
     let mut checkpoint = resume(run, last, &base)?;

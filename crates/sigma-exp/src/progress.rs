@@ -118,6 +118,7 @@ impl Stage {
 /// A duration for people.
 pub fn seconds(seconds: f64) -> String {
     match seconds {
+        s if s < 1.0 => format!("{s:.2} s"),
         s if s < 10.0 => format!("{s:.1} s"),
         s if s < 120.0 => format!("{s:.0} s"),
         s if s < 7200.0 => format!("{:.0} min", s / 60.0),

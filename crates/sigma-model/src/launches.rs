@@ -32,7 +32,7 @@ pub(crate) struct Kernels<'a> {
     pub(crate) dtype: Dtype,
 }
 
-/// Sizes come from buffers that exist; kernels count their elements in 32 bits.
+/// Sizes come from buffers that exist; kernels count the elements of activations in 32 bits, and those of all parameters in 64.
 fn count(n: usize) -> Arg<'static> {
     Arg::U32(u32::try_from(n).unwrap_or(u32::MAX))
 }
@@ -74,7 +74,7 @@ impl Kernels<'_> {
     /// f32 to the precision of products.
     pub(crate) fn cast(&self, to: View<'_>, from: View<'_>) -> Done {
         let grid = blocks(from.len(), BLOCK).min(UPDATE_BLOCKS);
-        let args = [to.into(), from.into(), count(from.len())];
+        let args = [to.into(), from.into(), Arg::U64(from.len() as u64)];
         self.gpu.launch(&self.typed("cast"), (grid, 1), BLOCK, 0, &args)
     }
 

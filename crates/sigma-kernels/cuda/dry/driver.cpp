@@ -217,8 +217,11 @@ int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void* stream)
     });
 }
 
-int cuModuleLoadData(void** module, const void* image) {
+int cuModuleLoadDataEx(void** module, const void* image, unsigned options, int* names, void** values) {
     WITH_CONTEXT;
+    // the size of a log for errors, and the log
+    if (options != 2 || names[0] != 6 || names[1] != 5 || values[0] == nullptr || values[1] == nullptr)
+        return complain(1, "other options of the compiler");
     if (strstr(static_cast<const char*>(image), ".entry") == nullptr) return complain(218, "this is not PTX");
     loaded++;
     *module = &loaded;

@@ -62,6 +62,13 @@ pub struct Graph {
     gpu: Gpu,
 }
 
+/// Whether it is the same stream, and so the same order of work. A GPU that was opened twice is two.
+impl PartialEq for Gpu {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
 impl Gpu {
     /// The CUDA device of this number.
     #[cfg(feature = "cuda")]
@@ -98,6 +105,7 @@ impl Gpu {
         Gpu { shared: Arc::new(Shared { device, recorder: Mutex::new(None) }) }
     }
 
+    /// The device and the libraries that compute there.
     pub fn name(&self) -> String {
         self.shared.device.name()
     }

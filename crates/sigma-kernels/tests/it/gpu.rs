@@ -38,7 +38,7 @@ fn casts_round_as_the_half_crate_does() {
         let source = gpu.upload(&x).unwrap();
         let (y16, yb16) = (gpu.alloc(Dtype::F16, n).unwrap(), gpu.alloc(Dtype::Bf16, n).unwrap());
         for (kernel, y) in [("cast_f16", &y16), ("cast_bf16", &yb16)] {
-            gpu.launch(kernel, blocks(n), THREADS, 0, &[y.into(), (&source).into(), (n as u32).into()]).unwrap();
+            gpu.launch(kernel, blocks(n), THREADS, 0, &[y.into(), (&source).into(), (n as u64).into()]).unwrap();
         }
         let (y16, yb16) = (y16.read::<f16>(0..n).unwrap(), yb16.read::<bf16>(0..n).unwrap());
         for (i, &x) in x.iter().enumerate() {
@@ -263,7 +263,7 @@ fn a_graph_runs_again_on_what_memory_holds_then() {
         let graph = gpu
             .capture(|| {
                 z.clear()?;
-                gpu.launch("cast_f16", (1, 1), 32, 0, &[(&y).into(), (&x).into(), 2u32.into()])?;
+                gpu.launch("cast_f16", (1, 1), 32, 0, &[(&y).into(), (&x).into(), 2u64.into()])?;
                 let args = [z.slice(1..3).into(), (&y).into(), 1u32.into(), 2u32.into(), 1u32.into()];
                 gpu.launch("column_sums_f16", (1, 1), 32, 0, &args)?;
                 z.copy_from(3, x.slice(0..1))
@@ -333,7 +333,7 @@ fn a_kernel_gets_the_shared_memory_it_asks_for() {
         let (x, y) = (gpu.upload(&[1f32]).unwrap(), gpu.alloc(Dtype::F16, 1).unwrap());
         for bytes in [0, 50_000, 90_000, 256] {
             y.clear().unwrap();
-            gpu.launch("cast_f16", (1, 1), 32, bytes, &[(&y).into(), (&x).into(), 1u32.into()]).unwrap();
+            gpu.launch("cast_f16", (1, 1), 32, bytes, &[(&y).into(), (&x).into(), 1u64.into()]).unwrap();
             assert_eq!(as_f32(&y), [1.0]);
         }
     }
@@ -372,12 +372,12 @@ fn wrong_names_arguments_and_sizes_are_errors_that_say_so() {
         gpu.launch(kernel, (1, 1), block, shared, args).unwrap_err().to_string()
     };
     assert_eq!(message("casd_f16", 32, 0, &[]), "there is no kernel `casd_f16`");
-    let expected = "kernel `cast_f16` takes (f16*, f32*, u32), not ";
-    let n = Arg::U32(1);
+    let expected = "kernel `cast_f16` takes (f16*, f32*, u64), not ";
+    let n = Arg::U64(1);
     assert_eq!(message("cast_f16", 32, 0, &[(&y).into(), (&x).into()]), format!("{expected}(f16*, f32*)"));
-    assert_eq!(message("cast_f16", 32, 0, &[(&x).into(), (&x).into(), n]), format!("{expected}(f32*, f32*, u32)"));
-    let too_wide = [(&y).into(), (&x).into(), 1u64.into()];
-    assert_eq!(message("cast_f16", 32, 0, &too_wide), format!("{expected}(f16*, f32*, u64)"));
+    assert_eq!(message("cast_f16", 32, 0, &[(&x).into(), (&x).into(), n]), format!("{expected}(f32*, f32*, u64)"));
+    let too_narrow = [(&y).into(), (&x).into(), 1u32.into()];
+    assert_eq!(message("cast_f16", 32, 0, &too_narrow), format!("{expected}(f16*, f32*, u32)"));
     let args = [(&y).into(), (&x).into(), n];
     assert!(message("cast_f16", 513, 0, &args).contains("513 threads"));
     assert!(message("cast_f16", 0, 0, &args).contains("0 threads"));

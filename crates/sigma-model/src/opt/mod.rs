@@ -175,7 +175,7 @@ impl Opt {
                 Ok(Self { config: self.config.clone(), weights })
             }
             (Device::Cpu, _) => Ok(Self::on_host(self.config.clone(), self.host_parameters()?.into_owned())),
-            (Device::Gpu(gpu), Weights::Gpu(parameters)) if parameters.gpu.index() == gpu.index() => Ok(self.clone()),
+            (Device::Gpu(gpu), Weights::Gpu(parameters)) if parameters.gpu == *gpu => Ok(self.clone()),
             (Device::Gpu(gpu), _) => {
                 let parameters = GpuParameters::upload(gpu, &*self.host_parameters()?)?;
                 Ok(Self::on_gpu(self.config.clone(), parameters))

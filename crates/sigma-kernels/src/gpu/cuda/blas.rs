@@ -67,6 +67,16 @@ impl Blas {
         Ok(opened)
     }
 
+    /// Of the library that was found.
+    pub(super) fn version(&self) -> Result<String, GpuError> {
+        let mut version = 0;
+        // SAFETY: writes one number
+        unsafe { sys::cublasGetVersion_v2(self.handle, &mut version) }
+            .result()
+            .map_err(blas("asking for its version"))?;
+        Ok(format!("{}.{}.{}", version / 10_000, version % 10_000 / 100, version % 100))
+    }
+
     pub(super) fn gemm(&self, g: &Gemm<'_>) -> Result<(), GpuError> {
         let (alpha, beta) = (g.scale, if g.accumulate { 1f32 } else { 0.0 });
         // SAFETY: the matrices lie inside live buffers, as `Gemm::check` has seen; alpha and beta are read before the return

@@ -1,7 +1,7 @@
 //! The kernels as PTX: loaded as one module, for which the driver makes machine code, and found by name.
 
 use std::collections::HashMap;
-use std::ffi::{CString, c_void};
+use std::ffi::{CStr, CString, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,7 +11,7 @@ use cudarc::driver::{CudaContext, CudaStream, result};
 use super::super::device::Launch;
 use super::super::signature::{self, Parameter};
 use super::super::{Arg, GpuError};
-use super::failed;
+use super::{failed, text};
 
 static PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
 
@@ -28,14 +28,31 @@ struct Kernel {
     shared_bytes: AtomicU32,
 }
 
+/// Has the driver make machine code of a PTX text, or tells why it can not, in its compiler's own words.
+fn compile(ptx: &CStr) -> Result<sys::CUmodule, String> {
+    let mut log = [0u8; 4096];
+    let mut options =
+        [sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES, sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER];
+    let mut values = [log.len() as *mut c_void, log.as_mut_ptr().cast()];
+    let mut module = std::ptr::null_mut();
+    // SAFETY: a text that ends with a zero byte, and two options with a value each: the size of the log is the value itself
+    let answer = unsafe {
+        sys::cuModuleLoadDataEx(&mut module, ptx.as_ptr().cast(), 2, options.as_mut_ptr(), values.as_mut_ptr())
+    };
+    answer.result().map(|()| module).map_err(|error| {
+        let log =
+            CStr::from_bytes_until_nul(&log).map_or_else(|_| String::new(), |log| log.to_string_lossy().into_owned());
+        format!("{} {}", text(error), log.trim()).trim_end().to_owned()
+    })
+}
+
 impl Kernels {
     /// The context must be bound to the calling thread.
     pub(super) fn load(context: Arc<CudaContext>) -> Result<Self, GpuError> {
         const LOADING: &str = "loading the kernels";
         let no_text = |_| GpuError::Driver { what: LOADING, text: "a zero byte in a name".to_owned() };
         let ptx = CString::new(PTX).map_err(no_text)?;
-        // SAFETY: a PTX text that ends with a zero byte
-        let module = unsafe { result::module::load_data(ptx.as_ptr().cast()) }.map_err(failed(LOADING))?;
+        let module = compile(&ptx).map_err(|text| GpuError::Driver { what: LOADING, text })?;
         let mut kernels = Self { by_name: HashMap::new(), module, context };
         for (name, parameters) in signature::from_ptx(PTX) {
             let symbol = CString::new(name.as_str()).map_err(no_text)?;

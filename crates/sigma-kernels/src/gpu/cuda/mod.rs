@@ -63,8 +63,7 @@ pub(super) fn open(index: usize) -> Result<Box<dyn Device>, GpuError> {
     // SAFETY: writes one number
     unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(failed("asking for the driver's version"))?;
     if version < OLDEST_DRIVER {
-        let detail =
-            format!("it is for CUDA {}.{}, and 12.0 is the oldest that will do", version / 1000, version % 1000 / 10);
+        let detail = format!("it is for CUDA {}, and 12.0 is the oldest that will do", driver_version(version));
         return Err(GpuError::NoDriver { detail });
     }
     let found = match result::init().and_then(|()| result::device::get_count()) {
@@ -79,11 +78,15 @@ pub(super) fn open(index: usize) -> Result<Box<dyn Device>, GpuError> {
     if !unsafe { cudarc::cublas::sys::is_culib_present() } {
         return Err(GpuError::NoLibrary { name: "libcublas" });
     }
-    Ok(Box::new(CudaDevice::new(index)?))
+    Ok(Box::new(CudaDevice::new(index, version)?))
+}
+
+fn driver_version(version: i32) -> String {
+    format!("{}.{}", version / 1000, version % 1000 / 10)
 }
 
 impl CudaDevice {
-    fn new(index: usize) -> Result<Self, GpuError> {
+    fn new(index: usize, driver: i32) -> Result<Self, GpuError> {
         let context = CudaContext::new(index).map_err(failed("opening the device"))?;
         check_capability(&context)?;
         // SAFETY: everything goes onto one stream
@@ -93,6 +96,7 @@ impl CudaDevice {
         let kernels = Kernels::load(context.clone())?;
         let blas = Blas::new(stream.clone())?;
         let name = context.name().map_err(failed("asking for the device's name"))?;
+        let name = format!("{name}, driver for CUDA {}, cuBLAS {}", driver_version(driver), blas.version()?);
         Ok(Self { kernels, blas: Mutex::new(blas), freed: Mutex::new(None), pool, stream, context, name })
     }
 
