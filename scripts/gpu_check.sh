@@ -17,6 +17,9 @@ rm -rf "$out/logs" "$out/runs" "$out/shape" "$out"/bench_*.md
 mkdir -p "$out/logs" "$out/runs" "$out/shape"
 report=$out/report.md
 failed=0 steps=0 log=
+# 16 bits of the kind that the device is quick in
+half=fp16
+[ "$device" = cuda ] || half=bf16
 end=$((SECONDS + ${LIMIT:-570}))
 
 # PyTorch carries the CUDA libraries that the program needs
@@ -59,7 +62,7 @@ shown() {
   say '```'
 }
 # the demo in small, by the given options
-demo=("$program" run configs/demo_s2.yaml --device "$device" --set generations=2 --set evaluation.noise_replicates=0)
+demo=("$program" run configs/demo_s2.yaml --set generations=2 --set evaluation.noise_replicates=0)
 # near FOLDER COLUMN ROW FOLDER TOLERANCE: two runs' entries of metrics.csv; an entry that is missing is an error
 near() {
   python3 - "$out/runs" "$@" << 'END'
@@ -71,7 +74,7 @@ sys.exit(not abs(a - b) <= float(tolerance))
 END
 }
 export -f near
-export out device
+export out device half
 
 : > "$report"
 say "# $(date -u +%F): $([ "$device" = cuda ] && nvidia-smi --query-gpu=name,driver_version --format=csv,noheader || echo "no GPU ($device)")"
@@ -91,27 +94,27 @@ else
   say "- not run: sigma-exp selftest, which compares a GPU with the CPU"
 fi
 check "the demo runs in f32 on the CPU" 90 "${demo[@]}" --fresh --out "$out/runs/cpu" --device cpu
-check "the demo runs in f32 on $device" 60 "${demo[@]}" --fresh --out "$out/runs/f32" --set training.precision=fp32
-check "the demo runs in f16 on $device" 60 "${demo[@]}" --fresh --out "$out/runs/f16" --set training.precision=fp16
+check "the demo runs in f32 on $device" 60 "${demo[@]}" --fresh --out "$out/runs/f32" --device "$device" --set training.precision=fp32
+check "the demo runs in $half on $device" 60 "${demo[@]}" --fresh --out "$out/runs/half" --device "$device" --set training.precision=$half
 # At t = 0 nothing was trained, but one token that falls on the other side of a rounding changes the rest of its answer.
 check "f32: first loss of generation 1 within 2 % of the CPU's" 9 bash -c 'near cpu first_loss 1 f32 0.08'
 check "f32: U_cov of the base within 12 nats of the CPU's (one evaluation's noise is about 2)" 9 bash -c 'near cpu u_cov 0 f32 12'
-check "f16: last loss within 5 % of f32's" 9 bash -c 'near f32 mean_loss_last_epoch -1 f16 0.2'
-check "f16: hardly a step is skipped" 9 python3 -c '
+check "$half: last loss within 5 % of f32's" 9 bash -c 'near f32 mean_loss_last_epoch -1 half 0.2'
+check "$half: hardly a step is skipped" 9 python3 -c '
 import csv, sys
 skipped = int(list(csv.DictReader(open(sys.argv[1])))[-1]["skipped_steps"])
 print(skipped)
-sys.exit(skipped > 20)' "$out/runs/f16/metrics.csv"
-check "f16: the same run again gives the same numbers to the last digit" 60 bash -c '
-  "${@:2}" --fresh --out "$1/again" --set training.precision=fp16 && cmp "$1/f16/metrics.csv" "$1/again/metrics.csv" &&
-  cmp "$1/f16/gen-002/responses.jsonl" "$1/again/gen-002/responses.jsonl"' _ "$out/runs" "${demo[@]}"
+sys.exit(skipped > 20)' "$out/runs/half/metrics.csv"
+check "$half: the same run again gives the same numbers to the last digit" 60 bash -c '
+  "${@:2}" --fresh --out "$1/again" --device $device --set training.precision=$half && cmp "$1/half/metrics.csv" "$1/again/metrics.csv" &&
+  cmp "$1/half/gen-002/responses.jsonl" "$1/again/gen-002/responses.jsonl"' _ "$out/runs" "${demo[@]}"
 # it is stopped as soon as generation 0 is done; a run that ended before the signal has shown nothing
-check "f16: a run that is stopped goes on to the same numbers" 60 bash -c '
-  "${@:2}" --fresh --out "$1/stopped" --set training.precision=fp16 & pid=$!
+check "$half: a run that is stopped goes on to the same numbers" 60 bash -c '
+  "${@:2}" --fresh --out "$1/stopped" --device $device --set training.precision=$half & pid=$!
   until [ -e "$1/stopped/gen-000" ] || ! kill -0 $pid; do sleep 0.02; done
   kill -TERM $pid; wait $pid; code=$?
   [ $code = 130 ] || { echo "exit code $code, not 130"; exit 1; }
-  "${@:2}" --out "$1/stopped" --set training.precision=fp16 && cmp "$1/f16/metrics.csv" "$1/stopped/metrics.csv"' _ "$out/runs" "${demo[@]}"
+  "${@:2}" --out "$1/stopped" --device $device --set training.precision=$half && cmp "$1/half/metrics.csv" "$1/stopped/metrics.csv"' _ "$out/runs" "${demo[@]}"
 
 if ! python3 -c 'import torch, transformers' 2> /dev/null; then
   say ""
@@ -138,7 +141,7 @@ sys.exit(not (a.shape == b.shape and abs(a - b).max() < 1e-4))" "$1"' _ "$out/ru
   say "## Beside transformers"
   for size in $([ "$device" = cuda ] && echo 125m) tiny; do
     for job in training generation encoder; do
-      limited 120 python3 scripts/bench/peer.py --size "$size" --device "$device" --jobs "$job" --rounds 2 --program "$program"
+      limited 120 python3 scripts/bench/peer.py --size "$size" --device "$device" --jobs "$job" --rounds ${ROUNDS:-2} --program "$program"
       code=$?
       if [ $code = 0 ]; then grep -v '^$' "$log" | tail -n 5 | tee -a "$report"; else
         failed=$((failed + 1))
