@@ -1,14 +1,13 @@
 // Cross-entropy of rows of logits and its gradient. One block per row.
 
 // losses[row] = -log softmax(logits)[label]; gradient = (softmax - one_hot(label)) * *scale / count in the precision of products:
-// that of the mean over `count` rows, times the loss scale.
+// that of the mean over `count` rows, times the loss scale. Where only the losses are asked for, gradient and scale are null.
 template <typename T>
 __device__ void cross_entropy_rows(float* losses, T* gradient, const float* logits, const unsigned* labels, const double* scale,
                                    unsigned count, unsigned vocabulary) {
     SHARED(float, shared, [32]);
     const size_t row = blockIdx.x;
     logits += row * vocabulary;
-    gradient += row * vocabulary;
     float top = -INFINITY;
     for (unsigned i = threadIdx.x; i < vocabulary; i += blockDim.x) top = fmaxf(top, logits[i]);
     top = block_max(top, shared);
@@ -17,12 +16,14 @@ __device__ void cross_entropy_rows(float* losses, T* gradient, const float* logi
     // a NaN logit may hide from the maximum but not from the sum
     const float total = block_sum(sum, shared);
     const unsigned label = labels[row];
+    if (threadIdx.x == 0) losses[row] = top + logf(total) - logits[label];
+    if (!gradient) return;
+    gradient += row * vocabulary;
     const float factor = (float)(*scale / (double)count), norm = factor / total;
     for (unsigned i = threadIdx.x; i < vocabulary; i += blockDim.x) {
         const float share = expf(logits[i] - top) * norm;
         gradient[i] = from_float<T>(i == label ? share - factor : share);
     }
-    if (threadIdx.x == 0) losses[row] = top + logf(total) - logits[label];
 }
 #define CROSS_ENTROPY(T) \
     (float* losses, T* gradient, const float* logits, const unsigned* labels, const double* scale, unsigned count, \

@@ -2,12 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use rayon::prelude::*;
 use sigma_model::Opt;
 
 use crate::TrainError;
 
-/// Logits of so many tokens are held at once.
+/// So many tokens are given to the model at once.
 const TOKENS_AT_ONCE: usize = 1024;
 
 /// A text whose tokens from `scored` on are predicted from everything before them; the first token is never scored.
@@ -27,7 +26,6 @@ pub fn perplexity(
     texts: &[Scored],
     mut observe: impl FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Option<f64>, TrainError> {
-    let vocabulary = model.config().vocab_size;
     let (mut sum, mut count) = (0.0, 0usize);
     let mut done = 0;
     while done < texts.len() {
@@ -41,17 +39,11 @@ pub fn perplexity(
         let batch: Vec<&Scored> = texts[done..end].iter().filter(|text| text.tokens.len() > 1).collect();
         let inputs: Vec<&[u32]> = batch.iter().map(|text| &text.tokens[..text.tokens.len() - 1]).collect();
         if !inputs.is_empty() {
-            let logits = model.logits(&inputs)?;
-            let targets: Vec<(bool, u32)> = batch
-                .iter()
-                .flat_map(|text| text.tokens.iter().enumerate().skip(1).map(|(i, token)| (i >= text.scored, *token)))
-                .collect();
-            let losses: Vec<f64> = logits
-                .par_chunks(vocabulary)
-                .zip(&targets)
-                .filter(|(_, (scored, _))| *scored)
-                .map(|(row, (_, token))| negative_log_likelihood(row, *token as usize))
-                .collect();
+            let labels: Vec<u32> = batch.iter().flat_map(|text| text.tokens[1..].iter().copied()).collect();
+            let scored = batch.iter().flat_map(|text| (1..text.tokens.len()).map(|i| i >= text.scored));
+            let losses = model.losses(&inputs, &labels)?;
+            let losses: Vec<f64> =
+                losses.into_iter().zip(scored).filter_map(|(loss, scored)| scored.then_some(loss)).collect();
             count += losses.len();
             // in the order of the texts, so that the sum does not depend on the number of threads
             sum += losses.iter().sum::<f64>();
@@ -65,11 +57,4 @@ pub fn perplexity(
         return Err(TrainError::Perplexity { texts: texts.len() });
     }
     Ok((count > 0).then(|| (sum / count as f64).exp()))
-}
-
-/// log sum_j exp(x_j) - x_token, in f64.
-fn negative_log_likelihood(logits: &[f32], token: usize) -> f64 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let total: f64 = logits.iter().map(|x| f64::from(x - largest).exp()).sum();
-    total.ln() + f64::from(largest) - f64::from(logits[token])
 }

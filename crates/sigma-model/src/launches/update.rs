@@ -23,6 +23,14 @@ impl Kernels<'_> {
         self.each_row_of_logits(&self.typed("cross_entropy"), rows, &args)
     }
 
+    /// The losses alone.
+    pub(crate) fn losses(&self, losses: View<'_>, logits: View<'_>, labels: View<'_>) -> Done {
+        let rows = labels.len();
+        let sizes = [count(rows), count(logits.len() / rows)];
+        let args = [losses.into(), Arg::Null, logits.into(), labels.into(), Arg::Null, sizes[0], sizes[1]];
+        self.each_row_of_logits(&self.typed("cross_entropy"), rows, &args)
+    }
+
     /// The mean of x, to the f64 at `mean`.
     pub(crate) fn mean(&self, mean: View<'_>, x: View<'_>) -> Done {
         self.gpu.launch("mean", (1, 1), LOGITS_BLOCK, 0, &[mean.into(), x.into(), count(x.len())])

@@ -8,6 +8,7 @@ mod decoder;
 mod files;
 mod gpu;
 mod host;
+mod losses;
 mod parameters;
 mod tape;
 
@@ -270,7 +271,7 @@ impl Opt {
                 host::head(&mut logits, model, &self.config, &hidden, Threads::All);
                 Ok(logits)
             }
-            Weights::Gpu(parameters) => Ok(gpu::head(parameters, &self.config, &hidden)?),
+            Weights::Gpu(parameters) => Ok(gpu::logits(parameters, &self.config, &hidden)?),
             Weights::Tape(tape) => {
                 let shape = (rows.iter().map(|row| row.len()).sum::<usize>(), self.config.embedding_width());
                 host_values(&tape.head(&Tensor::from_vec(hidden, shape, tape.device())?)?)

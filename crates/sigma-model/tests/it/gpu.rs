@@ -177,6 +177,27 @@ fn half_precision_writes_with_the_logits_of_f32_within_its_rounding() {
     }
 }
 
+/// More tokens than the head takes at once, in rows of several lengths.
+#[test]
+fn losses_of_tokens_are_those_of_the_logits_on_the_cpu() {
+    for (name, compute, tolerance) in
+        [("opt_tiny", DType::F32, 1e-5), ("opt_post_norm", DType::F32, 1e-5), ("opt_tiny", DType::F16, 2e-2)]
+    {
+        let host = model(name);
+        let (inputs, labels) = batch(40, 16);
+        let rows: Vec<&[u32]> = inputs.chunks(16).enumerate().map(|(i, row)| &row[..16 - i % 3]).collect();
+        let labels: Vec<u32> =
+            labels.chunks(16).zip(&rows).flat_map(|(labels, row)| labels[..row.len()].to_vec()).collect();
+        assert!(labels.len() > 512);
+        let (expected, found) =
+            (host.losses(&rows, &labels).unwrap(), on_gpu(name, compute).losses(&rows, &labels).unwrap());
+        let worst = expected.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(found.len() == labels.len() && worst < tolerance, "{name} {compute:?}: {worst}");
+        let beyond = vec![host.config().vocab_size as u32; labels.len()];
+        assert!(host.losses(&rows, &beyond).is_err());
+    }
+}
+
 #[test]
 fn a_row_without_a_distribution_is_reported_and_stops_no_other() {
     let mut broken = model("opt_tiny").host_training(Factors::F32).unwrap();

@@ -368,20 +368,3 @@ pub(in crate::opt) fn hidden_states(
     }
     Ok(all)
 }
-
-/// Logits `[R, V]` of hidden states `[R, width]`.
-pub(in crate::opt) fn head(
-    parameters: &GpuParameters,
-    config: &OptConfig,
-    hidden: &[f32],
-) -> Result<Vec<f32>, GpuError> {
-    let (gpu, weights, width) = (&parameters.gpu, parameters.weights(), config.embedding_width());
-    let kernels = weights.kernels();
-    let exact = gpu.upload(hidden)?;
-    let operand = gpu.alloc(kernels.dtype, hidden.len())?;
-    kernels.cast(operand.view(), exact.view())?;
-    let rows = hidden.len() / width;
-    let logits = gpu.alloc(Dtype::F32, rows * config.vocab_size)?;
-    kernels.product(logits.view(), operand.view(), weights.operand(&weights.layout.embed_tokens), width)?;
-    logits.read(0..logits.len())
-}

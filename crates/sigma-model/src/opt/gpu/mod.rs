@@ -7,6 +7,7 @@
 mod backward;
 mod decoding;
 mod forward;
+mod head;
 mod prompts;
 mod recorded;
 mod rows;
@@ -19,7 +20,8 @@ use candle_core::DType;
 use sigma_kernels::gpu::{Buffer, Dtype, Gpu, GpuError, View};
 
 pub use decoding::{GpuDecoder, RowState, Sampling, Slot};
-pub(super) use forward::{head, hidden_states};
+pub(super) use forward::hidden_states;
+pub(super) use head::{logits, losses};
 pub use training::{Found, GpuTraining};
 
 use super::parameters::{Affine, Layout, Parameters};
