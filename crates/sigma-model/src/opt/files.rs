@@ -73,9 +73,10 @@ impl Opt {
         self.for_each_parameter(|name, shape, values| {
             hasher.update(name.as_bytes());
             hasher.update(format!("{shape:?}").as_bytes());
-            for part in values.chunks(16_384) {
-                let bytes: Vec<u8> = part.iter().flat_map(|v| v.to_le_bytes()).collect();
-                hasher.update(&bytes);
+            if cfg!(target_endian = "little") {
+                hasher.update_rayon(bytemuck::cast_slice(values));
+            } else {
+                values.iter().for_each(|value| _ = hasher.update(&value.to_le_bytes()));
             }
         })?;
         Ok(hasher.finalize().to_hex().to_string())
