@@ -1,14 +1,12 @@
-// Attention of one new token per row over the keys and values of its own row, forward only: one warp per (row, head) pair. And how the
-// keys and values of whole prompts get there: one block per token.
-//
-// A row keeps its keys as `[heads, capacity / 32, width, 32]`: 32 tokens side by side for each dimension, so that a warp reads them
-// in one piece and a lane's score grows without sums across lanes. Values are `[heads, capacity, width]`.
+// Attention of one new token per row over the keys and values of its own row, forward only, and how the keys and values of whole
+// prompts get there. A row keeps both as `[heads, capacity, width]`.
 
 #include "scores.cuh"
 
 // Appends the key and value of the row's new token at position lens[row], and writes softmax(q k^T / sqrt(width)) v over the
 // tokens up to it. qkv `[rows, 3 heads width]` holds the rows' new queries, keys and values; `out` is `[rows, heads width]`.
-// The dynamic shared memory holds `capacity` scores and `width` query numbers for each warp.
+// For any width: one warp per (row, head) pair, a lane per key. The dynamic shared memory holds `capacity` scores and `width` query
+// numbers for each warp.
 template <typename T>
 __device__ void attend_to_cache(T* out, T* keys, T* values, const T* qkv, const unsigned* lens, unsigned rows, unsigned heads,
                                 unsigned width, unsigned capacity) {
@@ -25,30 +23,101 @@ __device__ void attend_to_cache(T* out, T* keys, T* values, const T* qkv, const 
     const float scale = 1.0f / sqrtf((float)width);
     for (unsigned i = lane; i < width; i += 32) {
         query[i] = to_float(q[i]) * scale;
-        keys[((size_t)(len / 32) * width + i) * 32 + len % 32] = q[d + i];
+        keys[(size_t)len * width + i] = q[d + i];
         values[(size_t)len * width + i] = q[2 * d + i];
     }
     __syncwarp();
-    const unsigned n = len + 1;
     float top = -INFINITY;
-    for (unsigned first = 0; first < n; first += 32) {
-        const T* group = keys + (size_t)first * width + lane;
+    for (unsigned token = lane; token <= len; token += 32) {
         float score = 0.0f;
-        for (unsigned i = 0; i < width; ++i) score = fmaf(query[i], to_float(group[i * 32]), score);
-        if (first + lane < n) {
-            scores[first + lane] = score;
-            top = fmaxf(top, score);
-        }
+        for (unsigned i = 0; i < width; ++i) score = fmaf(query[i], to_float(keys[(size_t)token * width + i]), score);
+        scores[token] = score;
+        top = fmaxf(top, score);
     }
-    attend_by_scores(out + (size_t)row * d + head * width, scores, n, warp_max(top), values, width, width);
+    attend_by_scores(out + (size_t)row * d + head * width, scores, len + 1, warp_max(top), values, width, width);
 }
 #define CACHED_ATTENTION(T)                                                                                             \
     (T* out, T* keys, T* values, const T* qkv, const unsigned* lens, unsigned rows, unsigned heads, unsigned width, \
      unsigned capacity)
 KERNEL_TYPES(cached_attention, attend_to_cache, CACHED_ATTENTION, (out, keys, values, qkv, lens, rows, heads, width, capacity))
 
+// 16 bytes of T, read and written at once.
+template <typename T> struct alignas(16) Wide {
+    static constexpr unsigned COUNT = 16 / sizeof(T);
+    T x[COUNT];
+};
+template <typename T> __device__ __forceinline__ Wide<T> wide(const T* x) { return *reinterpret_cast<const Wide<T>*>(x); }
+
+#define ATTENTION_WARPS 4
+
+// The same for heads of whole 16 bytes: one block of ATTENTION_WARPS warps per (row, head) pair, in which `lanes` neighbours (a power of
+// two, with 16 bytes each at least a head) read one token together, so that a warp asks for 512 bytes at a time. The dynamic
+// shared memory holds `capacity` scores.
+template <typename T>
+__device__ void attend_to_cache_wide(T* out, T* keys, T* values, const T* qkv, const unsigned* lens, unsigned heads,
+                                     unsigned width, unsigned capacity, unsigned lanes) {
+    constexpr unsigned COUNT = Wide<T>::COUNT;
+    DYNAMIC_SHARED(float, scores);
+    SHARED(float, shared, [32]);
+    SHARED(float, parts, [ATTENTION_WARPS * WARP * COUNT]);
+    const unsigned row = blockIdx.x / heads, head = blockIdx.x % heads, d = heads * width, n = lens[row] + 1;
+    const unsigned group = threadIdx.x / lanes, groups = blockDim.x / lanes, mine = threadIdx.x % lanes * COUNT;
+    // lanes beyond the head read its beginning again, and count for nothing
+    const bool works = mine < width;
+    const unsigned column = works ? mine : 0;
+    const T* q = qkv + (size_t)row * 3 * d + head * width + column;
+    keys += (size_t)blockIdx.x * capacity * width + column;
+    values += (size_t)blockIdx.x * capacity * width + column;
+    const Wide<T> asked = wide(q);
+    const float scale = works ? 1.0f / sqrtf((float)width) : 0.0f;
+    float query[COUNT];
+    for (unsigned j = 0; j < COUNT; ++j) query[j] = to_float(asked.x[j]) * scale;
+    if (group == 0 && works) {
+        *reinterpret_cast<Wide<T>*>(keys + (size_t)(n - 1) * width) = wide(q + d);
+        *reinterpret_cast<Wide<T>*>(values + (size_t)(n - 1) * width) = wide(q + 2 * d);
+    }
+    __syncthreads();
+    float top = -INFINITY;
+#pragma unroll 4
+    for (unsigned first = 0; first < n; first += groups) {
+        const unsigned token = first + group < n ? first + group : n - 1;
+        const Wide<T> key = wide(keys + (size_t)token * width);
+        float score = 0.0f;
+        for (unsigned j = 0; j < COUNT; ++j) score = fmaf(query[j], to_float(key.x[j]), score);
+        for (unsigned by = lanes / 2; by > 0; by /= 2) score += __shfl_xor_sync(ALL_LANES, score, by);
+        if (threadIdx.x % lanes == 0 && first + group < n) scores[token] = score;
+        top = fmaxf(top, score);
+    }
+    top = block_max(top, shared);
+    float sum = 0.0f;
+    for (unsigned i = threadIdx.x; i < n; i += blockDim.x) sum += scores[i] = expf(scores[i] - top);
+    const float norm = 1.0f / block_sum(sum, shared);
+    float totals[COUNT] = {};
+#pragma unroll 4
+    for (unsigned token = group; token < n; token += groups) {
+        const Wide<T> value = wide(values + (size_t)token * width);
+        const float weight = scores[token];
+        for (unsigned j = 0; j < COUNT; ++j) totals[j] = fmaf(weight, to_float(value.x[j]), totals[j]);
+    }
+    for (unsigned j = 0; j < COUNT; ++j) {
+        for (unsigned by = lanes; by < WARP; by *= 2) totals[j] += __shfl_xor_sync(ALL_LANES, totals[j], by);
+        if (threadIdx.x % WARP < lanes && works) parts[threadIdx.x / WARP * width + column + j] = totals[j];
+    }
+    __syncthreads();
+    for (unsigned i = threadIdx.x; i < width; i += blockDim.x) {
+        float total = 0.0f;
+        for (unsigned warp = 0; warp < ATTENTION_WARPS; ++warp) total += parts[warp * width + i];
+        out[(size_t)row * d + head * width + i] = from_float<T>(total * norm);
+    }
+}
+#define CACHED_ATTENTION_WIDE(T)                                                                                         \
+    (T* out, T* keys, T* values, const T* qkv, const unsigned* lens, unsigned heads, unsigned width, unsigned capacity, \
+     unsigned lanes)
+KERNEL_TYPES(cached_attention_wide, attend_to_cache_wide, CACHED_ATTENTION_WIDE,
+             (out, keys, values, qkv, lens, heads, width, capacity, lanes))
+
 // Stores the keys and values of prompts, which lie in qkv `[prompts, time, 3 heads width]`: the first lens[i] tokens of prompt i become
-// the first of row targets[i].
+// the first of row targets[i]. One block per token.
 template <typename T>
 __device__ void fill_cache_from(T* keys, T* values, const T* qkv, const unsigned* targets, const unsigned* lens, unsigned time,
                                 unsigned heads, unsigned width, unsigned capacity) {
@@ -57,9 +126,9 @@ __device__ void fill_cache_from(T* keys, T* values, const T* qkv, const unsigned
     const T* from = qkv + (size_t)blockIdx.x * 3 * d;
     const size_t first_head = (size_t)targets[prompt] * heads;
     for (unsigned i = threadIdx.x; i < d; i += blockDim.x) {
-        const size_t pair = (first_head + i / width) * capacity * width;
-        keys[pair + ((size_t)(token / 32) * width + i % width) * 32 + token % 32] = from[d + i];
-        values[pair + (size_t)token * width + i % width] = from[2 * d + i];
+        const size_t at = ((first_head + i / width) * capacity + token) * width + i % width;
+        keys[at] = from[d + i];
+        values[at] = from[2 * d + i];
     }
 }
 #define FILL_CACHE(T)                                                                                              \

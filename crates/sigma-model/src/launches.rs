@@ -245,17 +245,16 @@ impl Kernels<'_> {
     ) -> Done {
         let rows = lens.len();
         let width = out.len() / rows / heads;
-        let args = [
-            out.into(),
-            keys.into(),
-            values.into(),
-            qkv.into(),
-            lens.into(),
-            count(rows),
-            count(heads),
-            count(width),
-            count(capacity),
-        ];
+        let buffers = [out.into(), keys.into(), values.into(), qkv.into(), lens.into()];
+        let sizes = [heads, width, capacity].map(count);
+        let per_lane = 16 / self.dtype.size();
+        if width.is_multiple_of(per_lane) && width <= 32 * per_lane {
+            let lanes = count((width / per_lane).next_power_of_two());
+            let (blocks, shared) = (blocks(rows * heads, 1), u32::try_from(4 * capacity).unwrap_or(u32::MAX));
+            let args = [&buffers[..], &sizes, &[lanes]].concat();
+            return self.gpu.launch(&self.typed("cached_attention_wide"), (blocks, 1), 32 * WARPS, shared, &args);
+        }
+        let args = [&buffers[..], &[count(rows)], &sizes].concat();
         self.each_row(&self.typed("cached_attention"), rows * heads, capacity + width, &args)
     }
 

@@ -257,25 +257,38 @@ fn cross_entropy_and_its_gradient() {
     }
 }
 
+/// 70 tokens: more than a warp has lanes, and more than twice what a block reads at once.
 #[test]
-fn attention_over_a_cache_that_grows_across_groups_of_tokens() {
+fn attention_over_a_cache_that_grows_token_by_token() {
     for gpu in gpus() {
-        let (rows, heads, width, capacity) = (3, 2, 12, 96);
-        let d = heads * width;
-        for (dtype, tolerance) in PRECISIONS {
+        let (rows, heads, capacity) = (3, 2, 71);
+        for ((dtype, tolerance), width) in PRECISIONS.into_iter().flat_map(|case| [5, 12, 64, 80].map(|w| (case, w))) {
+            let (d, per_lane) = (heads * width, 16 / dtype.size());
             let mut cache = Cache::new(rows, capacity, heads, d);
             let space = || gpu.alloc(dtype, rows * capacity * d).unwrap();
-            let (keys, stored, out) = (space(), space(), gpu.alloc(dtype, rows * d).unwrap());
+            let caches = [[space(), space()], [space(), space()]];
+            let out = gpu.alloc(dtype, rows * d).unwrap();
             for step in 0..70 {
                 let (qkv, values_of_step) = rounded(&gpu, &values(rows * 3 * d, 100 + step as u64), dtype);
                 let lens = gpu.upload(&vec![step as u32; rows]).unwrap();
                 let mut expected = vec![0f32; rows * d];
                 cache.attend(&mut expected, &values_of_step, &vec![1; rows]);
-                let args = [(&out).into(), (&keys).into(), (&stored).into(), (&qkv).into(), (&lens).into()];
-                let args = [&args[..], &[n(rows), n(heads), n(width), n(capacity)]].concat();
-                each_row(&gpu, &typed("cached_attention", dtype), rows * heads, capacity + width, &args);
-                if step % 23 == 0 || step == 31 || step == 32 {
-                    close(&format!("step {step}"), &out, &expected, tolerance);
+                let args = |cache: usize, sizes: &[usize]| -> Vec<Arg<'_>> {
+                    let [keys, values] = &caches[cache];
+                    let buffers = [&out, keys, values, &qkv, &lens].map(Arg::from);
+                    buffers.into_iter().chain(sizes.iter().map(|size| n(*size))).collect()
+                };
+                let sizes = [rows, heads, width, capacity];
+                let kernel = typed("cached_attention", dtype);
+                each_row(&gpu, &kernel, rows * heads, capacity + width, &args(0, &sizes));
+                close(&format!("{dtype} {width} step {step}"), &out, &expected, tolerance);
+                if width % per_lane == 0 {
+                    out.clear().unwrap();
+                    let lanes = (width / per_lane).next_power_of_two();
+                    let args = args(1, &[heads, width, capacity, lanes]);
+                    let (kernel, blocks) = (typed("cached_attention_wide", dtype), (rows * heads) as u32);
+                    gpu.launch(&kernel, (blocks, 1), BLOCK, 4 * capacity as u32, &args).unwrap();
+                    close(&format!("wide: {dtype} {width} step {step}"), &out, &expected, tolerance);
                 }
             }
         }

@@ -14,8 +14,6 @@ use crate::launches::Kernels;
 use crate::opt::config::POSITION_OFFSET;
 use crate::opt::{Opt, OptConfig, Weights};
 
-/// A cache's capacity is a multiple of this many tokens, which its keys lie in groups of.
-const GROUP: usize = 32;
 /// Share of the free memory that a decoder may take.
 const MEMORY: f64 = 0.9;
 
@@ -116,9 +114,8 @@ impl Opt {
         };
         let config = &self.config;
         // the last token that is drawn is not fed
-        let fed = longest + sampling.max_new_tokens.saturating_sub(1);
-        config.check_length(fed)?;
-        let capacity = fed.next_multiple_of(GROUP);
+        let capacity = longest + sampling.max_new_tokens.saturating_sub(1);
+        config.check_length(capacity)?;
         let (free, _) = parameters.gpu.memory()?;
         let (gpu, dtype) = (&parameters.gpu, parameters.dtype());
         let shape = Shape::of(config, rows, longest);
