@@ -12,7 +12,7 @@ use crate::GenerateError;
 use crate::decode::{Completion, Observer, Options, Progress, Request, Whole};
 
 /// Rows of a step at most, unless the caller chooses.
-const ROWS: usize = 1024;
+const ROWS: usize = 2048;
 /// Steps between two looks of the host.
 const STEPS: usize = 16;
 
@@ -84,6 +84,6 @@ mod tests {
 
     #[test]
     fn texts_are_written_in_rounds_of_equal_size() {
-        assert_eq!([1, 8, 200, 1024, 1100, 2049].map(rows), [8, 8, 200, 1024, 552, 688]);
+        assert_eq!([1, 8, 200, 1100, 2048, 2200, 4097].map(rows), [8, 8, 200, 1104, 2048, 1104, 1368]);
     }
 }

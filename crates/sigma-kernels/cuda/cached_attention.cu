@@ -49,6 +49,8 @@ template <typename T> struct alignas(16) Wide {
 template <typename T> __device__ __forceinline__ Wide<T> wide(const T* x) { return *reinterpret_cast<const Wide<T>*>(x); }
 
 #define ATTENTION_WARPS 4
+// Keys that a lane has under way.
+#define AT_ONCE 4
 
 // The same for heads of whole 16 bytes: one block of ATTENTION_WARPS warps per (row, head) pair, in which `lanes` neighbours (a power of
 // two, with 16 bytes each at least a head) read one token together, so that a warp asks for 512 bytes at a time. The dynamic
@@ -78,15 +80,23 @@ __device__ void attend_to_cache_wide(T* out, T* keys, T* values, const T* qkv, c
     }
     __syncthreads();
     float top = -INFINITY;
-#pragma unroll 4
-    for (unsigned first = 0; first < n; first += groups) {
-        const unsigned token = first + group < n ? first + group : n - 1;
-        const Wide<T> key = wide(keys + (size_t)token * width);
-        float score = 0.0f;
-        for (unsigned j = 0; j < COUNT; ++j) score = fmaf(query[j], to_float(key.x[j]), score);
-        for (unsigned by = lanes / 2; by > 0; by /= 2) score += __shfl_xor_sync(ALL_LANES, score, by);
-        if (threadIdx.x % lanes == 0 && first + group < n) scores[token] = score;
-        top = fmaxf(top, score);
+    for (unsigned first = group; first - group < n; first += AT_ONCE * groups) {
+        // all are asked for before the first is needed; beyond the last token it is the last again
+        Wide<T> asked_for[AT_ONCE];
+#pragma unroll
+        for (unsigned k = 0; k < AT_ONCE; ++k) {
+            const unsigned token = first + k * groups;
+            asked_for[k] = wide(keys + (size_t)(token < n ? token : n - 1) * width);
+        }
+#pragma unroll
+        for (unsigned k = 0; k < AT_ONCE; ++k) {
+            const unsigned token = first + k * groups;
+            float score = 0.0f;
+            for (unsigned j = 0; j < COUNT; ++j) score = fmaf(query[j], to_float(asked_for[k].x[j]), score);
+            for (unsigned by = lanes / 2; by > 0; by /= 2) score += __shfl_xor_sync(ALL_LANES, score, by);
+            if (threadIdx.x % lanes == 0 && token < n) scores[token] = score;
+            top = fmaxf(top, score);
+        }
     }
     top = block_max(top, shared);
     float sum = 0.0f;

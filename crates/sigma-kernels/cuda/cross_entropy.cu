@@ -9,9 +9,11 @@ __device__ void cross_entropy_rows(float* losses, T* gradient, const float* logi
     const size_t row = blockIdx.x;
     logits += row * vocabulary;
     float top = -INFINITY;
+#pragma unroll 4
     for (unsigned i = threadIdx.x; i < vocabulary; i += blockDim.x) top = fmaxf(top, logits[i]);
     top = block_max(top, shared);
     float sum = 0.0f;
+#pragma unroll 4
     for (unsigned i = threadIdx.x; i < vocabulary; i += blockDim.x) sum += expf(logits[i] - top);
     // a NaN logit may hide from the maximum but not from the sum
     const float total = block_sum(sum, shared);
@@ -20,6 +22,7 @@ __device__ void cross_entropy_rows(float* losses, T* gradient, const float* logi
     if (!gradient) return;
     gradient += row * vocabulary;
     const float factor = (float)(*scale / (double)count), norm = factor / total;
+#pragma unroll 4
     for (unsigned i = threadIdx.x; i < vocabulary; i += blockDim.x) {
         const float share = expf(logits[i] - top) * norm;
         gradient[i] = from_float<T>(i == label ? share - factor : share);

@@ -59,11 +59,11 @@ KERNEL(layer_norm_backward, (float* dx, float* moments, const float* dy, const f
     }
 }
 
-// Sums of dy * x_hat and of dy over the rows of one piece, by column: weight_parts and bias_parts are `[pieces, d]`.
+// Sums of dy * x_hat and of dy over the rows of one piece, by column, side by side: `parts` is `[pieces, 2 d]`.
 // A thread per column, a row of blocks per piece; column_sums_finish adds the pieces.
-KERNEL(layer_norm_parameters, (float* weight_parts, float* bias_parts, const float* moments, const float* dy, const float* x,
-                               unsigned rows, unsigned d, unsigned rows_per_piece),
-       (weight_parts, bias_parts, moments, dy, x, rows, d, rows_per_piece)) {
+KERNEL(layer_norm_parameters, (float* parts, const float* moments, const float* dy, const float* x, unsigned rows, unsigned d,
+                               unsigned rows_per_piece),
+       (parts, moments, dy, x, rows, d, rows_per_piece)) {
     const unsigned column = blockIdx.x * blockDim.x + threadIdx.x;
     if (column >= d) return;
     const unsigned first = blockIdx.y * rows_per_piece;
@@ -74,6 +74,7 @@ KERNEL(layer_norm_parameters, (float* weight_parts, float* bias_parts, const flo
         weight += g * (x[(size_t)row * d + column] - moments[2 * (size_t)row]) * moments[2 * (size_t)row + 1];
         bias += g;
     }
-    weight_parts[(size_t)blockIdx.y * d + column] = weight;
-    bias_parts[(size_t)blockIdx.y * d + column] = bias;
+    parts += (size_t)blockIdx.y * 2 * d + column;
+    parts[0] = weight;
+    parts[d] = bias;
 }

@@ -6,6 +6,7 @@ KERNEL(squares, (double* parts, const float* x, unsigned long long n, unsigned p
     const size_t first = (size_t)blockIdx.x * per_block;
     const size_t last = first + per_block < n ? first + per_block : n;
     double sum = 0.0;
+#pragma unroll 4
     for (size_t i = first + threadIdx.x; i < last; i += blockDim.x) sum += (double)x[i] * (double)x[i];
     sum = block_sum(sum, shared);
     if (threadIdx.x == 0) parts[blockIdx.x] = sum;

@@ -15,127 +15,128 @@ static __device__ bool ranks_above(float weight, unsigned id, float bound, unsig
     return weight > bound || (weight == bound && id < bound_id);
 }
 
-// The tokens of a row are cut into one piece per warp. Leaves in pieces[w] the mass of the tokens of piece w that rank above the
-// bound; returns the mass of all, known to every thread.
-static __device__ double mass_above(double* pieces, const float* weights, unsigned vocabulary, unsigned per_piece, float bound,
-                                    unsigned bound_id) {
-    const unsigned warp = threadIdx.x / 32, lane = threadIdx.x % 32, warps = blockDim.x / 32;
-    const unsigned first = warp * per_piece;
-    const unsigned last = first + per_piece < vocabulary ? first + per_piece : vocabulary;
+// A range of tokens, cut into one piece per warp. In every loop below the block's warps take their pieces, a lane every 32nd token: the
+// constant stride lets the compiler have several reads under way.
+struct Pieces {
+    unsigned first, last, each;
+};
+
+static __device__ Pieces cut(unsigned first, unsigned last) {
+    const unsigned warps = blockDim.x / WARP;
+    return {first, last, ((last - first + warps - 1) / warps + WARP - 1) / WARP * WARP};
+}
+
+// Calls f for each token of the calling thread.
+template <typename F> static __device__ __forceinline__ void each_token(Pieces range, const F& f) {
+    const unsigned first = range.first + threadIdx.x / WARP * range.each;
+    const unsigned last = first + range.each < range.last ? first + range.each : range.last;
+#pragma unroll 4
+    for (unsigned i = first + threadIdx.x % WARP; i < last; i += WARP) f(i);
+}
+
+// Leaves in sums[w] the mass of the tokens of piece w; returns that of all, known to every thread.
+template <typename Mass> static __device__ double masses(double* sums, Pieces range, const Mass& mass) {
     double sum = 0.0;
-    for (unsigned i = first + lane; i < last; i += 32) {
-        const float weight = weights[i];
-        if (ranks_above(weight, i, bound, bound_id)) sum += (double)weight;
-    }
+    each_token(range, [&](unsigned i) { sum += mass(i); });
     sum = warp_sum(sum);
     __syncthreads();
-    if (lane == 0) pieces[warp] = sum;
+    if (threadIdx.x % WARP == 0) sums[threadIdx.x / WARP] = sum;
     __syncthreads();
     double total = 0.0;
-    for (unsigned w = 0; w < warps; ++w) total += pieces[w];
+    for (unsigned w = 0; w < blockDim.x / WARP; ++w) total += sums[w];
     return total;
 }
 
-// The token at which the mass of tokens above the bound, added in order of id, exceeds `target`; `vocabulary` if none has mass.
-// `pieces` is what mass_above left for the same bound. Known to every thread.
-static __device__ unsigned locate(const double* pieces, unsigned* found, const float* weights, unsigned vocabulary,
-                                  unsigned per_piece, float bound, unsigned bound_id, double target) {
-    const unsigned lane = threadIdx.x % 32, warps = blockDim.x / 32;
-    if (threadIdx.x < 32) {
-        // rounding can leave the target just beyond the sum: then it is the last piece, and the last token, with any mass
-        unsigned piece = warps;
-        double before = 0.0, sum = 0.0;
-        for (unsigned w = 0; w < warps; ++w) {
-            if (pieces[w] > 0.0) {
+// The token at which the mass, added in order of id, exceeds `target`; `none` if no token has mass. `sums` is what `masses` left for
+// the same range and masses. The piece where it happens is cut again, until it is no wider than a warp. Known to every thread.
+template <typename Mass>
+static __device__ unsigned locate(double* sums, Pieces range, unsigned none, double target, const Mass& mass) {
+    double before = 0.0;
+    while (true) {
+        // rounding can leave the target just beyond the sum: then it is the last piece, and below the last token, with any mass
+        unsigned piece = WARP;
+        double sum = before;
+        for (unsigned w = 0; w < blockDim.x / WARP; ++w) {
+            if (sums[w] > 0.0) {
                 piece = w;
                 before = sum;
             }
-            sum += pieces[w];
+            sum += sums[w];
             if (sum > target) break;
         }
-        unsigned token = vocabulary;
-        if (piece < warps) {
-            const unsigned first = piece * per_piece;
-            const unsigned last = first + per_piece < vocabulary ? first + per_piece : vocabulary;
-            for (unsigned at = first; at < last; at += 32) {
-                const unsigned i = at + lane;
-                const float weight = i < last ? weights[i] : 0.0f;
-                const bool counts = weight > 0.0f && ranks_above(weight, i, bound, bound_id);
-                double sums = counts ? (double)weight : 0.0;
-                for (unsigned by = 1; by < 32; by *= 2) {
-                    const double other = __shfl_up_sync(0xffffffffu, sums, by);
-                    if (lane >= by) sums += other;
-                }
-                const unsigned reached = __ballot_sync(0xffffffffu, counts && before + sums > target);
-                const unsigned live = __ballot_sync(0xffffffffu, counts);
-                if (reached) {
-                    token = at + (unsigned)__ffs((int)reached) - 1;
-                    break;
-                }
-                if (live) token = at + 31 - (unsigned)__clz((int)live);
-                before += __shfl_sync(0xffffffffu, sums, 31);
-            }
-        }
-        if (lane == 0) *found = token;
+        if (piece == WARP) return none;
+        const unsigned first = range.first + piece * range.each;
+        range = cut(first, first + range.each < range.last ? first + range.each : range.last);
+        if (range.last - first <= WARP) break;
+        masses(sums, range, mass);
     }
-    __syncthreads();
-    const unsigned token = *found;
-    __syncthreads();
-    return token;
+    // every warp does the same
+    const unsigned lane = threadIdx.x % WARP, i = range.first + lane;
+    const double own = i < range.last ? mass(i) : 0.0;
+    double running = own;
+    for (unsigned by = 1; by < WARP; by *= 2) {
+        const double other = __shfl_up_sync(ALL_LANES, running, by);
+        if (lane >= by) running += other;
+    }
+    const unsigned reached = __ballot_sync(ALL_LANES, own > 0.0 && before + running > target);
+    const unsigned live = __ballot_sync(ALL_LANES, own > 0.0);
+    if (reached) return range.first + (unsigned)__ffs((int)reached) - 1;
+    return live ? range.first + 31 - (unsigned)__clz((int)live) : none;
 }
 
 // Draws the token that follows the lens[row] + 1 tokens of each running row, appends it to tokens[row, :] at counts[row], and counts one
-// token more in lens, or sets the row's state when it ends. `logits` is overwritten. `eos` is the vocabulary's size where a row never
+// token more in lens, or sets the row's state when it ends. A token's weight is made anew wherever it is needed: that is cheaper than to
+// keep it in memory. `eos` is the vocabulary's size where a row never
 // stops and eos is never drawn: then `suppressed` is eos. Temperature 0 is greedy.
-KERNEL(nucleus, (float* logits, unsigned* tokens, unsigned* counts, unsigned* states, unsigned* next,
+KERNEL(nucleus, (const float* logits, unsigned* tokens, unsigned* counts, unsigned* states, unsigned* next,
                  unsigned long long* drawn, const unsigned* keys, unsigned* lens, unsigned vocabulary, unsigned room,
                  unsigned eos, unsigned suppressed, double temperature, double top_p),
        (logits, tokens, counts, states, next, drawn, keys, lens, vocabulary, room, eos, suppressed, temperature, top_p)) {
-    SHARED(double, pieces, [32]);
+    SHARED(double, sums, [32]);
     SHARED(float, shared, [32]);
-    SHARED(unsigned, found, [1]);
     const unsigned row = blockIdx.x;
     if (states[row] != ROW_RUNNING) return;
-    float* weights = logits + (size_t)row * vocabulary;
-    float top = -INFINITY;
-    float broken = 0.0f;
-    for (unsigned i = threadIdx.x; i < vocabulary; i += blockDim.x) {
-        if (i == suppressed) weights[i] = -INFINITY;
-        const float x = weights[i];
+    logits += (size_t)row * vocabulary;
+    const Pieces all = cut(0, vocabulary);
+    // here and below no read depends on a branch, so that several can be under way
+    const auto logit = [&](unsigned i) {
+        const float x = logits[i];
+        return i == suppressed ? -INFINITY : x;
+    };
+    float top = -INFINITY, broken = 0.0f;
+    each_token(all, [&](unsigned i) {
+        const float x = logit(i);
         if (isnan(x)) broken = 1.0f;
         top = fmaxf(top, x);
-    }
+    });
     top = block_max(top, shared);
     broken = block_max(broken, shared);
     unsigned token = vocabulary;
     if (broken == 0.0f && isfinite(top)) {
-        const unsigned warps = blockDim.x / 32;
-        const unsigned per_piece = ((vocabulary + warps - 1) / warps + 31) / 32 * 32;
-        if (temperature == 0.0) {
-            // the first token at the top: weights are 1 there and 0 elsewhere
-            for (unsigned i = threadIdx.x; i < vocabulary; i += blockDim.x) weights[i] = weights[i] == top ? 1.0f : 0.0f;
-        } else {
-            const double scale = 1.0 / temperature;
-            for (unsigned i = threadIdx.x; i < vocabulary; i += blockDim.x) {
-                weights[i] = expf((float)((double)(weights[i] - top) * scale));
-            }
-        }
-        __syncthreads();
+        const bool greedy = temperature == 0.0;
+        const double scale = greedy ? 0.0 : 1.0 / temperature;
+        // greedy is the first token at the top
+        const auto weight = [&](unsigned i) -> float {
+            const float x = logit(i), drawn_by = expf((float)((double)(x - top) * scale));
+            return greedy ? (x == top ? 1.0f : 0.0f) : drawn_by;
+        };
         float bound = -1.0f;
         unsigned bound_id = 0;
-        const double total = mass_above(pieces, weights, vocabulary, per_piece, bound, bound_id);
+        const auto mass = [&](unsigned i) {
+            const float w = weight(i);
+            return ranks_above(w, i, bound, bound_id) ? (double)w : 0.0;
+        };
+        const double total = masses(sums, all, mass);
         double allowed = total;
         unsigned long long draws = drawn[row];
         while (true) {
-            const double target = temperature == 0.0 ? 0.0 : chacha_uniform(keys + 8 * (size_t)row, draws++) * allowed;
-            token = locate(pieces, found, weights, vocabulary, per_piece, bound, bound_id, target);
-            if (token == vocabulary || top_p >= 1.0 || temperature == 0.0) break;
-            const float weight = weights[token];
-            const double above = mass_above(pieces, weights, vocabulary, per_piece, weight, token);
-            if (above < top_p * total) break;
-            bound = weight;
+            const double target = greedy ? 0.0 : chacha_uniform(keys + 8 * (size_t)row, draws++) * allowed;
+            token = locate(sums, all, vocabulary, target, mass);
+            if (token == vocabulary || top_p >= 1.0 || greedy) break;
+            bound = weight(token);
             bound_id = token;
-            allowed = above;
+            allowed = masses(sums, all, mass);
+            if (allowed < top_p * total) break;
         }
         __syncthreads();
         if (threadIdx.x == 0) drawn[row] = draws;

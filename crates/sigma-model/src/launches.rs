@@ -147,14 +147,11 @@ impl Kernels<'_> {
         let (n, width) = (count(rows), count(d));
         let args = [dx.into(), moments.into(), dy.into(), x.into(), weight.into(), n, width, eps, accumulate];
         self.each_row("layer_norm_backward", rows, 0, &args)?;
-        let pieces = rows.div_ceil(PIECE);
-        let (weight_parts, bias_parts) = (parts.slice(0..pieces * d), parts.slice(pieces * d..2 * pieces * d));
-        let args =
-            [weight_parts.into(), bias_parts.into(), moments.into(), dy.into(), x.into(), n, width, count(PIECE)];
+        let parts = parts.slice(0..rows.div_ceil(PIECE) * 2 * d);
+        let args = [parts.into(), moments.into(), dy.into(), x.into(), n, width, count(PIECE)];
         let grid = (blocks(d, BLOCK), blocks(rows, PIECE as u32));
         self.gpu.launch("layer_norm_parameters", grid, BLOCK, 0, &args)?;
-        self.column_sums_finish(gradient.slice(0..d), weight_parts)?;
-        self.column_sums_finish(gradient.slice(d..2 * d), bias_parts)
+        self.column_sums_finish(gradient, parts)
     }
 
     /// total = the sums of x over its rows, with `total.len()` columns.

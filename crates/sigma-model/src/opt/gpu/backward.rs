@@ -10,7 +10,7 @@ use crate::opt::parameters::Affine;
 use crate::opt::{NORM_EPS, OptConfig};
 
 /// Rows of logits that exist at a time.
-pub(super) const HEAD_ROWS: usize = 512;
+pub(super) const HEAD_ROWS: usize = 1024;
 
 /// Labels of a batch, and the space that gradients flow through on their way back.
 #[derive(Debug)]

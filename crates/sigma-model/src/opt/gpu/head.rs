@@ -28,7 +28,7 @@ pub(in crate::opt) fn logits(
     logits.read(0..logits.len())
 }
 
-/// -log softmax(logits)[label] for each of the rows of `hidden` `[R, width]`. Logits stay on the device, a few hundred rows at a time.
+/// -log softmax(logits)[label] for each of the rows of `hidden` `[R, width]`. Logits stay on the device, of a thousand rows at a time.
 pub(in crate::opt) fn losses(
     parameters: &GpuParameters,
     config: &OptConfig,
