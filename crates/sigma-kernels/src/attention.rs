@@ -76,7 +76,8 @@ fn probabilities(p: &mut [f32], wide: usize, queries: &[f32], keys: &Panels<'_>,
             for (row, i) in p.chunks_exact_mut(wide).zip(rows) {
                 let row = &mut row[..seen];
                 row[i + 1..].fill(f32::NEG_INFINITY);
-                lanes::softmax(row, sizes.scale());
+                lanes::scale(row, sizes.scale());
+                lanes::softmax(row);
             }
         },
     );

@@ -66,7 +66,8 @@ fn attend(out: &mut [f32], qkv: &mut [f32], bias: &[f32], heads: usize, space: &
                 || {
                     for p in p.chunks_exact_mut(wide) {
                         p[t..].fill(f32::NEG_INFINITY);
-                        lanes::softmax(p, 1.0 / (h as f32).sqrt());
+                        lanes::scale(p, 1.0 / (h as f32).sqrt());
+                        lanes::softmax(p);
                     }
                 },
             );

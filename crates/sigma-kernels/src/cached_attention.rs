@@ -163,11 +163,7 @@ impl Query<'_> {
             }
         }
         let scores = &mut scores[..n];
-        let top = lanes::max(scores);
-        let norm = 1.0 / lanes::exp_sum(scores, top);
-        for x in scores.iter_mut() {
-            *x *= norm;
-        }
+        lanes::softmax(scores);
         // four vectors of columns at a time leave registers enough; what does not fill 16 columns comes last
         let whole = h / GROUP * GROUP;
         let mut column = 0;

@@ -90,10 +90,7 @@ fn to_gradient(row: &mut [f32], label: usize, mean: f32) -> f64 {
     let top = lanes::max(row);
     let at_label = f64::from(row[label]);
     let total = lanes::exp_sum(row, top);
-    let scale = mean / total;
-    for x in row.iter_mut() {
-        *x *= scale;
-    }
+    lanes::scale(row, mean / total);
     row[label] -= mean;
     // a NaN logit may hide from `max` but not from the sum
     f64::from(top) + f64::from(total).ln() - at_label

@@ -101,17 +101,20 @@ pub fn exp_sum(a: &mut [f32], shift: f32) -> f32 {
     sum(a)
 }
 
-/// Replaces each element x by exp(scale x) over the sum of these.
+/// `a[i] *= s`.
 #[inline(always)]
-pub fn softmax(a: &mut [f32], scale: f32) {
-    for x in a.iter_mut() {
-        *x *= scale;
+pub fn scale(a: &mut [f32], s: f32) {
+    for x in a {
+        *x *= s;
     }
+}
+
+/// Replaces each element x by exp(x) over the sum of these.
+#[inline(always)]
+pub fn softmax(a: &mut [f32]) {
     let top = max(a);
     let norm = 1.0 / exp_sum(a, top);
-    for x in a {
-        *x *= norm;
-    }
+    scale(a, norm);
 }
 
 /// e^x with a relative error below 1e-7 for x in [-87.3, 88]; 0 below, e^88 above. (Cephes' reduction by ln 2 in two parts

@@ -11,6 +11,8 @@ type Done = Result<(), GpuError>;
 const BLOCK: u32 = 256;
 /// Rows, a warp each, of one block.
 const WARPS: u32 = 4;
+/// Threads of a block that attends for one head: ATTENTION_WARPS of cached_attention.cu.
+const ATTENTION_BLOCK: u32 = 128;
 /// Threads of a block that handles one row of logits.
 const LOGITS_BLOCK: u32 = 512;
 /// Rows whose sums over columns one thread makes.
@@ -249,7 +251,7 @@ impl Kernels<'_> {
             let lanes = count((width / per_lane).next_power_of_two());
             let (blocks, shared) = (blocks(rows * heads, 1), u32::try_from(4 * capacity).unwrap_or(u32::MAX));
             let args = [&buffers[..], &sizes, &[lanes]].concat();
-            return self.gpu.launch(&self.typed("cached_attention_wide"), (blocks, 1), 32 * WARPS, shared, &args);
+            return self.gpu.launch(&self.typed("cached_attention_wide"), (blocks, 1), ATTENTION_BLOCK, shared, &args);
         }
         let args = [&buffers[..], &[count(rows)], &sizes].concat();
         self.each_row(&self.typed("cached_attention"), rows * heads, capacity + width, &args)
