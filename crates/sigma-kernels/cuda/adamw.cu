@@ -8,16 +8,34 @@ __device__ void adamw_step(float* theta, T* copy, const float* gradient, float* 
     const float gradient_scale = factors[0], beta1 = factors[1], beta2 = factors[2], one_minus_beta1 = factors[3];
     const float one_minus_beta2 = factors[4], keep = factors[5], rate = factors[6], root_correction = factors[7];
     const float epsilon = factors[8];
-    const size_t step = (size_t)gridDim.x * blockDim.x;
-    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
-        const float g = gradient[i] * gradient_scale;
-        const float first = beta1 * m[i] + one_minus_beta1 * g;
-        const float second = beta2 * v[i] + one_minus_beta2 * g * g;
-        const float value = keep * theta[i] - rate * first / (sqrtf(second) * root_correction + epsilon);
-        m[i] = first;
-        v[i] = second;
-        theta[i] = value;
-        if (copy) copy[i] = from_float<T>(value);
+    const auto update = [&](float g, float& first, float& second, float& value) {
+        g *= gradient_scale;
+        first = beta1 * first + one_minus_beta1 * g;
+        second = beta2 * second + one_minus_beta2 * g * g;
+        value = keep * value - rate * first / (sqrtf(second) * root_correction + epsilon);
+    };
+    struct alignas(4 * sizeof(T)) Four {
+        T x[4];
+    };
+    const size_t thread = (size_t)blockIdx.x * blockDim.x + threadIdx.x, threads = (size_t)gridDim.x * blockDim.x;
+    // all of them begin where buffers do
+    const size_t fours = n / 4;
+    for (size_t i = thread; i < fours; i += threads) {
+        const Wide<float> g = wide(gradient + 4 * i);
+        Wide<float> first = wide(m + 4 * i), second = wide(v + 4 * i), value = wide(theta + 4 * i);
+        Four rounded;
+        for (unsigned j = 0; j < 4; ++j) {
+            update(g.x[j], first.x[j], second.x[j], value.x[j]);
+            rounded.x[j] = from_float<T>(value.x[j]);
+        }
+        wide_at(m + 4 * i) = first;
+        wide_at(v + 4 * i) = second;
+        wide_at(theta + 4 * i) = value;
+        if (copy) *reinterpret_cast<Four*>(copy + 4 * i) = rounded;
+    }
+    for (size_t i = 4 * fours + thread; i < n; i += threads) {
+        update(gradient[i], m[i], v[i], theta[i]);
+        if (copy) copy[i] = from_float<T>(theta[i]);
     }
 }
 #define ADAMW(T) \

@@ -41,28 +41,34 @@ __device__ void attend_to_cache(T* out, T* keys, T* values, const T* qkv, const 
      unsigned capacity)
 KERNEL_TYPES(cached_attention, attend_to_cache, CACHED_ATTENTION, (out, keys, values, qkv, lens, rows, heads, width, capacity))
 
-// 16 bytes of T, read and written at once.
-template <typename T> struct alignas(16) Wide {
-    static constexpr unsigned COUNT = 16 / sizeof(T);
-    T x[COUNT];
-};
-template <typename T> __device__ __forceinline__ Wide<T> wide(const T* x) { return *reinterpret_cast<const Wide<T>*>(x); }
-
 #define ATTENTION_WARPS 4
-// Keys that a lane has under way.
-#define AT_ONCE 4
+// Tokens that a lane has under way.
+#define TOKENS_AT_ONCE 4
+
+// A softmax over some of the tokens, as far as it has got: the largest score, the sum of exp(score - top), and so weighted sums of values.
+template <unsigned COUNT> struct PartOfSoftmax {
+    float top = -INFINITY, sum = 0.0f, totals[COUNT] = {};
+
+    // Measures everything by `above`, which is no smaller than the top.
+    __device__ __forceinline__ void raise(float above) {
+        const float factor = top == above ? 1.0f : expf(top - above);
+        top = above;
+        sum *= factor;
+        for (unsigned j = 0; j < COUNT; ++j) totals[j] *= factor;
+    }
+};
 
 // The same for heads of whole 16 bytes: one block of ATTENTION_WARPS warps per (row, head) pair, in which `lanes` neighbours (a power of
-// two, with 16 bytes each at least a head) read one token together, so that a warp asks for 512 bytes at a time. The dynamic
-// shared memory holds `capacity` scores.
+// two, with 16 bytes each at least a head) read one token together, so that a warp asks for 512 bytes at a time. Each group of
+// neighbours goes once through its tokens, keys and values together; what the groups found is put together at the end.
 template <typename T>
 __device__ void attend_to_cache_wide(T* out, T* keys, T* values, const T* qkv, const unsigned* lens, unsigned heads,
                                      unsigned width, unsigned capacity, unsigned lanes) {
     constexpr unsigned COUNT = Wide<T>::COUNT;
-    DYNAMIC_SHARED(float, scores);
-    SHARED(float, shared, [32]);
-    SHARED(float, parts, [ATTENTION_WARPS * WARP * COUNT]);
-    const unsigned row = blockIdx.x / heads, head = blockIdx.x % heads, d = heads * width, n = lens[row] + 1;
+    SHARED(float, totals, [ATTENTION_WARPS * WARP * COUNT]);
+    SHARED(float, tops, [ATTENTION_WARPS]);
+    SHARED(float, sums, [ATTENTION_WARPS]);
+    const unsigned row = blockIdx.x / heads, head = blockIdx.x % heads, d = heads * width, last = lens[row];
     const unsigned group = threadIdx.x / lanes, groups = blockDim.x / lanes, mine = threadIdx.x % lanes * COUNT;
     // lanes beyond the head read its beginning again, and count for nothing
     const bool works = mine < width;
@@ -75,49 +81,60 @@ __device__ void attend_to_cache_wide(T* out, T* keys, T* values, const T* qkv, c
     float query[COUNT];
     for (unsigned j = 0; j < COUNT; ++j) query[j] = to_float(asked.x[j]) * scale;
     if (group == 0 && works) {
-        *reinterpret_cast<Wide<T>*>(keys + (size_t)(n - 1) * width) = wide(q + d);
-        *reinterpret_cast<Wide<T>*>(values + (size_t)(n - 1) * width) = wide(q + 2 * d);
+        wide_at(keys + (size_t)last * width) = wide(q + d);
+        wide_at(values + (size_t)last * width) = wide(q + 2 * d);
+    }
+    PartOfSoftmax<COUNT> part;
+    for (unsigned first = group; first - group <= last; first += TOKENS_AT_ONCE * groups) {
+        // all are asked for before the first is needed; from the last token on it is the new one, which may not lie in the cache yet
+        Wide<T> key[TOKENS_AT_ONCE], value[TOKENS_AT_ONCE];
+#pragma unroll
+        for (unsigned k = 0; k < TOKENS_AT_ONCE; ++k) {
+            const unsigned token = first + k * groups;
+            key[k] = wide(token < last ? keys + (size_t)token * width : q + d);
+            value[k] = wide(token < last ? values + (size_t)token * width : q + 2 * d);
+        }
+        float score[TOKENS_AT_ONCE], above = part.top;
+#pragma unroll
+        for (unsigned k = 0; k < TOKENS_AT_ONCE; ++k) {
+            float product = 0.0f;
+            for (unsigned j = 0; j < COUNT; ++j) product = fmaf(query[j], to_float(key[k].x[j]), product);
+            for (unsigned by = lanes / 2; by > 0; by /= 2) product += __shfl_xor_sync(ALL_LANES, product, by);
+            score[k] = first + k * groups <= last ? product : -INFINITY;
+            above = fmaxf(above, score[k]);
+        }
+        part.raise(above);
+#pragma unroll
+        for (unsigned k = 0; k < TOKENS_AT_ONCE; ++k) {
+            const float weight = first + k * groups <= last ? expf(score[k] - above) : 0.0f;
+            part.sum += weight;
+            for (unsigned j = 0; j < COUNT; ++j) part.totals[j] = fmaf(weight, to_float(value[k].x[j]), part.totals[j]);
+        }
+    }
+    for (unsigned by = lanes; by < WARP; by *= 2) {
+        part.raise(fmaxf(part.top, __shfl_xor_sync(ALL_LANES, part.top, by)));
+        part.sum += __shfl_xor_sync(ALL_LANES, part.sum, by);
+        for (unsigned j = 0; j < COUNT; ++j) part.totals[j] += __shfl_xor_sync(ALL_LANES, part.totals[j], by);
+    }
+    const unsigned warp = threadIdx.x / WARP;
+    if (threadIdx.x % WARP < lanes && works) {
+        for (unsigned j = 0; j < COUNT; ++j) totals[warp * width + column + j] = part.totals[j];
+    }
+    if (threadIdx.x % WARP == 0) {
+        tops[warp] = part.top;
+        sums[warp] = part.sum;
     }
     __syncthreads();
-    float top = -INFINITY;
-    for (unsigned first = group; first - group < n; first += AT_ONCE * groups) {
-        // all are asked for before the first is needed; beyond the last token it is the last again
-        Wide<T> asked_for[AT_ONCE];
-#pragma unroll
-        for (unsigned k = 0; k < AT_ONCE; ++k) {
-            const unsigned token = first + k * groups;
-            asked_for[k] = wide(keys + (size_t)(token < n ? token : n - 1) * width);
-        }
-#pragma unroll
-        for (unsigned k = 0; k < AT_ONCE; ++k) {
-            const unsigned token = first + k * groups;
-            float score = 0.0f;
-            for (unsigned j = 0; j < COUNT; ++j) score = fmaf(query[j], to_float(asked_for[k].x[j]), score);
-            for (unsigned by = lanes / 2; by > 0; by /= 2) score += __shfl_xor_sync(ALL_LANES, score, by);
-            if (threadIdx.x % lanes == 0 && token < n) scores[token] = score;
-            top = fmaxf(top, score);
-        }
-    }
-    top = block_max(top, shared);
-    float sum = 0.0f;
-    for (unsigned i = threadIdx.x; i < n; i += blockDim.x) sum += scores[i] = expf(scores[i] - top);
-    const float norm = 1.0f / block_sum(sum, shared);
-    float totals[COUNT] = {};
-#pragma unroll 4
-    for (unsigned token = group; token < n; token += groups) {
-        const Wide<T> value = wide(values + (size_t)token * width);
-        const float weight = scores[token];
-        for (unsigned j = 0; j < COUNT; ++j) totals[j] = fmaf(weight, to_float(value.x[j]), totals[j]);
-    }
-    for (unsigned j = 0; j < COUNT; ++j) {
-        for (unsigned by = lanes; by < WARP; by *= 2) totals[j] += __shfl_xor_sync(ALL_LANES, totals[j], by);
-        if (threadIdx.x % WARP < lanes && works) parts[threadIdx.x / WARP * width + column + j] = totals[j];
-    }
-    __syncthreads();
+    float top = tops[0];
+    for (unsigned w = 1; w < ATTENTION_WARPS; ++w) top = fmaxf(top, tops[w]);
     for (unsigned i = threadIdx.x; i < width; i += blockDim.x) {
-        float total = 0.0f;
-        for (unsigned warp = 0; warp < ATTENTION_WARPS; ++warp) total += parts[warp * width + i];
-        out[(size_t)row * d + head * width + i] = from_float<T>(total * norm);
+        float total = 0.0f, sum = 0.0f;
+        for (unsigned w = 0; w < ATTENTION_WARPS; ++w) {
+            const float factor = tops[w] == top ? 1.0f : expf(tops[w] - top);
+            total += totals[w * width + i] * factor;
+            sum += sums[w] * factor;
+        }
+        out[(size_t)row * d + head * width + i] = from_float<T>(total / sum);
     }
 }
 #define CACHED_ATTENTION_WIDE(T)                                                                                         \

@@ -9,15 +9,11 @@ __device__ __forceinline__ unsigned long long mix(unsigned long long counter) {
     return z ^ (z >> 31);
 }
 
-// What elements 2 pair and 2 pair + 1 are multiplied with: 0, or 1 / (1 - p).
-struct DropoutPair {
-    float first, second;
-};
-
-// Without a key (null) nothing is dropped.
-__device__ __forceinline__ DropoutPair dropout_pair(const unsigned long long* key, double p, unsigned pair) {
-    if (!key) return {1.0f, 1.0f};
-    const float scale = (float)(1.0 / (1.0 - p));
-    const unsigned long long threshold = (unsigned long long)(p * 4294967296.0), bits = mix(*key + pair);
-    return {(bits & 0xFFFFFFFFull) >= threshold ? scale : 0.0f, (bits >> 32) >= threshold ? scale : 0.0f};
+// What an element is multiplied with: 0 where 32 bits of its draw are below `threshold`, and `scale` elsewhere. Without a key (null)
+// nothing is dropped.
+__device__ __forceinline__ float dropout_factor(const unsigned long long* key, unsigned long long threshold, float scale,
+                                                size_t element) {
+    if (!key) return 1.0f;
+    const unsigned long long bits = mix(*key + element / 2);
+    return (element % 2 == 0 ? bits & 0xFFFFFFFFull : bits >> 32) >= threshold ? scale : 0.0f;
 }

@@ -6,8 +6,15 @@ KERNEL(squares, (double* parts, const float* x, unsigned long long n, unsigned p
     const size_t first = (size_t)blockIdx.x * per_block;
     const size_t last = first + per_block < n ? first + per_block : n;
     double sum = 0.0;
+    const auto add = [&](float value) { sum += (double)value * (double)value; };
+    // the piece's whole sixteens of bytes, and what is left of it
+    const size_t fours = is_wide(x + first) ? (last - first) / 4 : 0;
 #pragma unroll 4
-    for (size_t i = first + threadIdx.x; i < last; i += blockDim.x) sum += (double)x[i] * (double)x[i];
+    for (size_t i = threadIdx.x; i < fours; i += blockDim.x) {
+        const Wide<float> four = wide(x + first + 4 * i);
+        for (unsigned j = 0; j < 4; ++j) add(four.x[j]);
+    }
+    for (size_t i = first + 4 * fours + threadIdx.x; i < last; i += blockDim.x) add(x[i]);
     sum = block_sum(sum, shared);
     if (threadIdx.x == 0) parts[blockIdx.x] = sum;
 }

@@ -30,7 +30,7 @@ static __device__ Pieces cut(unsigned first, unsigned last) {
 template <typename F> static __device__ __forceinline__ void each_token(Pieces range, const F& f) {
     const unsigned first = range.first + threadIdx.x / WARP * range.each;
     const unsigned last = first + range.each < range.last ? first + range.each : range.last;
-#pragma unroll 4
+#pragma unroll 8
     for (unsigned i = first + threadIdx.x % WARP; i < last; i += WARP) f(i);
 }
 
@@ -117,7 +117,8 @@ KERNEL(nucleus, (const float* logits, unsigned* tokens, unsigned* counts, unsign
         const double scale = greedy ? 0.0 : 1.0 / temperature;
         // greedy is the first token at the top
         const auto weight = [&](unsigned i) -> float {
-            const float x = logit(i), drawn_by = expf((float)((double)(x - top) * scale));
+            const float x = logit(i), below = x - top;
+            const float drawn_by = expf(scale == 1.0 ? below : (float)((double)below * scale));
             return greedy ? (x == top ? 1.0f : 0.0f) : drawn_by;
         };
         float bound = -1.0f;

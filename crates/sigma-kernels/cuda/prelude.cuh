@@ -58,6 +58,15 @@ template <> __device__ __forceinline__ float from_float<float>(float x) { return
 template <> __device__ __forceinline__ __half from_float<__half>(float x) { return __float2half_rn(x); }
 template <> __device__ __forceinline__ __nv_bfloat16 from_float<__nv_bfloat16>(float x) { return __float2bfloat16_rn(x); }
 
+// 16 bytes of T, read and written at once where an address is a multiple of 16.
+template <typename T> struct alignas(16) Wide {
+    static constexpr unsigned COUNT = 16 / sizeof(T);
+    T x[COUNT];
+};
+template <typename T> __device__ __forceinline__ Wide<T> wide(const T* x) { return *reinterpret_cast<const Wide<T>*>(x); }
+template <typename T> __device__ __forceinline__ Wide<T>& wide_at(T* x) { return *reinterpret_cast<Wide<T>*>(x); }
+__device__ __forceinline__ bool is_wide(const void* x) { return reinterpret_cast<size_t>(x) % 16 == 0; }
+
 #define WARP 32
 #define ALL_LANES 0xFFFFFFFFu
 

@@ -15,8 +15,9 @@ const WARPS: u32 = 4;
 const ATTENTION_BLOCK: u32 = 128;
 /// Threads of a block that handles one row of logits.
 const LOGITS_BLOCK: u32 = 512;
-/// Rows whose sums over columns one thread makes.
-pub(crate) const PIECE: usize = 32;
+/// Threads of a block that sums over the rows of a few columns, and how many these are (column_sums.cu): a power of two.
+const SUMS_BLOCK: u32 = 512;
+const SUMS_BYTES: usize = 32;
 /// Blocks that go through all parameters together.
 const UPDATE_BLOCKS: u32 = 2048;
 
@@ -25,6 +26,26 @@ const UPDATE_BLOCKS: u32 = 2048;
 pub(crate) struct Dropped<'a> {
     pub(crate) key: View<'a>,
     pub(crate) p: f64,
+}
+
+/// A norm over rows: weight, bias, and epsilon.
+pub(crate) type Norm<'a> = (View<'a>, View<'a>, f64);
+
+/// Where a norm's results go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Normed<'a> {
+    /// In the precision of products.
+    pub(crate) n: View<'a>,
+    /// The same in f32.
+    pub(crate) exact: Option<View<'a>>,
+    /// Mean and 1 / deviation of each row, for a backward pass.
+    pub(crate) moments: Option<View<'a>>,
+}
+
+impl<'a> Normed<'a> {
+    pub(crate) fn to(n: View<'a>) -> Self {
+        Self { n, exact: None, moments: None }
+    }
 }
 
 /// Launches on `gpu`, with products in `dtype`.
@@ -45,6 +66,18 @@ fn blocks(n: usize, of: u32) -> u32 {
 
 fn optional(view: Option<View<'_>>) -> Arg<'_> {
     view.map_or(Arg::Null, Arg::View)
+}
+
+/// Key, threshold and scale of a mask as dropout.cu wants them, and as `sigma_kernels::dropout` makes them.
+fn mask(dropped: Option<Dropped<'_>>) -> [Arg<'_>; 3] {
+    let p = dropped.map_or(0.0, |dropped| dropped.p);
+    let threshold = (p * (1u64 << 32) as f64) as u64;
+    [optional(dropped.map(|dropped| dropped.key)), Arg::U64(threshold), Arg::F32((1.0 / (1.0 - p)) as f32)]
+}
+
+/// Threads of a block for a row of `d` numbers, each of which handles four.
+fn row_block(d: usize) -> u32 {
+    blocks(d, 4).next_multiple_of(32).clamp(32, LOGITS_BLOCK)
 }
 
 impl Kernels<'_> {
@@ -120,95 +153,104 @@ impl Kernels<'_> {
         self.each_block("position_backward", time, &args)
     }
 
-    /// `exact` gets the result in f32 too.
-    pub(crate) fn layer_norm(
-        &self,
-        y: View<'_>,
-        exact: Option<View<'_>>,
-        x: View<'_>,
-        (weight, bias, eps): (View<'_>, View<'_>, f64),
-    ) -> Done {
+    pub(crate) fn layer_norm(&self, to: Normed<'_>, x: View<'_>, (weight, bias, eps): Norm<'_>) -> Done {
         let (d, eps) = (weight.len(), Arg::F32(eps as f32));
         let rows = x.len() / d;
-        let args = [y.into(), optional(exact), x.into(), weight.into(), bias.into(), count(rows), count(d), eps];
+        let args = [to.n.into(), optional(to.exact), optional(to.moments), x.into(), weight.into(), bias.into()];
+        let args = [&args[..], &[count(rows), count(d), eps]].concat();
         self.each_row(&self.typed("layer_norm"), rows, 0, &args)
     }
 
-    /// `gradient` is that of weight and bias, which lie side by side; `parts` has room for their sums over pieces of rows, and
-    /// `moments` for two numbers of each row.
+    /// The end of a sub-block and the norm after it: [`Self::residual`], and [`Self::layer_norm`] of what it leaves, which `out` gets
+    /// where somebody asks for it.
+    pub(crate) fn residual_norm(
+        &self,
+        (out, to): (Option<View<'_>>, Normed<'_>),
+        (x, y, bias): (View<'_>, View<'_>, View<'_>),
+        dropped: Option<Dropped<'_>>,
+        (weight, shift, eps): Norm<'_>,
+    ) -> Done {
+        let d = weight.len();
+        let results = [optional(out), to.n.into(), optional(to.exact), optional(to.moments)];
+        let norm = [weight.into(), shift.into(), count(d), Arg::F32(eps as f32)];
+        let args = [&results[..], &[x.into(), y.into(), bias.into()], &mask(dropped), &norm].concat();
+        let (grid, shared) = (blocks(x.len(), 1) / blocks(d, 1), u32::try_from(4 * d).unwrap_or(u32::MAX));
+        self.gpu.launch(&self.typed("residual_norm"), (grid, 1), row_block(d), shared, &args)
+    }
+
+    /// `dx` = (or +=) the gradient of a norm's input `x`, and to `dropped` what of dx goes into the sub-block before, as in
+    /// [`Self::residual_backward`]; `gradient` is that of weight and bias, which lie side by side.
     pub(crate) fn layer_norm_backward(
         &self,
         (dx, accumulate): (View<'_>, bool),
+        (dy, x, moments, weight): (View<'_>, View<'_>, View<'_>, View<'_>),
         gradient: View<'_>,
-        (dy, x, weight, eps): (View<'_>, View<'_>, View<'_>, f64),
-        (parts, moments): (View<'_>, View<'_>),
+        (dropped, how): (View<'_>, Option<Dropped<'_>>),
     ) -> Done {
-        let (d, eps) = (weight.len(), Arg::F32(eps as f32));
+        let d = weight.len();
         let rows = x.len() / d;
         let accumulate = Arg::U32(u32::from(accumulate));
-        let (n, width) = (count(rows), count(d));
-        let args = [dx.into(), moments.into(), dy.into(), x.into(), weight.into(), n, width, eps, accumulate];
-        self.each_row("layer_norm_backward", rows, 0, &args)?;
-        let parts = parts.slice(0..rows.div_ceil(PIECE) * 2 * d);
-        let args = [parts.into(), moments.into(), dy.into(), x.into(), n, width, count(PIECE)];
-        let grid = (blocks(d, BLOCK), blocks(rows, PIECE as u32));
-        self.gpu.launch("layer_norm_parameters", grid, BLOCK, 0, &args)?;
-        self.column_sums_finish(gradient, parts)
+        let args = [dx.into(), dropped.into(), dy.into(), x.into(), moments.into(), weight.into()];
+        let args = [&args[..], &[count(d), accumulate], &mask(how)].concat();
+        self.gpu.launch(&self.typed("layer_norm_backward"), (blocks(rows, 1), 1), row_block(d), 0, &args)?;
+        let args = [gradient.into(), moments.into(), dy.into(), x.into(), count(rows), count(d)];
+        self.each_sum("layer_norm_parameters", d, Dtype::F32, &args)
+    }
+
+    /// A block for as many of `columns` columns of a matrix as are read together.
+    fn each_sum(&self, kernel: &str, columns: usize, dtype: Dtype, args: &[Arg<'_>]) -> Done {
+        let grid = columns.div_ceil(SUMS_BYTES / dtype.size());
+        self.gpu.launch(kernel, (blocks(grid, 1), 1), SUMS_BLOCK, 0, args)
     }
 
     /// total = the sums of x over its rows, with `total.len()` columns.
-    pub(crate) fn column_sums(&self, total: View<'_>, x: View<'_>, parts: View<'_>) -> Done {
+    pub(crate) fn column_sums(&self, total: View<'_>, x: View<'_>) -> Done {
         let columns = total.len();
-        let rows = x.len() / columns;
-        let parts = parts.slice(0..rows.div_ceil(PIECE) * columns);
-        let args = [parts.into(), x.into(), count(rows), count(columns), count(PIECE)];
-        let grid = (blocks(columns, BLOCK), blocks(rows, PIECE as u32));
-        self.gpu.launch(&self.typed("column_sums"), grid, BLOCK, 0, &args)?;
-        self.column_sums_finish(total, parts)
+        let args = [total.into(), x.into(), count(x.len() / columns), count(columns)];
+        self.each_sum(&self.typed("column_sums"), columns, self.dtype, &args)
     }
 
-    fn column_sums_finish(&self, total: View<'_>, parts: View<'_>) -> Done {
-        let columns = total.len();
-        let args = [total.into(), parts.into(), count(parts.len() / columns), count(columns)];
-        self.each("column_sums_finish", columns, &args)
+    /// An element for each of `n`, of which a thread handles 16 bytes in the precision of products.
+    fn each_wide(&self, kernel: &str, n: usize, args: &[Arg<'_>]) -> Done {
+        self.each(&self.typed(kernel), n.div_ceil(16 / self.dtype.size()), args)
     }
 
     pub(crate) fn bias(&self, y: View<'_>, bias: View<'_>) -> Done {
         let args = [y.into(), bias.into(), count(y.len()), count(bias.len())];
-        self.each(&self.typed("bias"), y.len(), &args)
+        self.each_wide("bias", y.len(), &args)
     }
 
     pub(crate) fn bias_gelu(&self, y: View<'_>, bias: View<'_>) -> Done {
         let args = [y.into(), bias.into(), count(y.len()), count(bias.len())];
-        self.each(&self.typed("bias_gelu"), y.len(), &args)
+        self.each_wide("bias_gelu", y.len(), &args)
     }
 
     pub(crate) fn bias_relu(&self, y: View<'_>, bias: View<'_>) -> Done {
         let args = [y.into(), bias.into(), count(y.len()), count(bias.len())];
-        self.each(&self.typed("bias_relu"), y.len(), &args)
+        self.each_wide("bias_relu", y.len(), &args)
     }
 
-    pub(crate) fn relu_backward(&self, dy: View<'_>, y: View<'_>) -> Done {
-        self.each(&self.typed("relu_backward"), y.len(), &[dy.into(), y.into(), count(y.len())])
+    /// dy becomes the gradient of the input of ReLU, whose result is y, and `total` the sums of that over its rows.
+    pub(crate) fn relu_backward(&self, total: View<'_>, dy: View<'_>, y: View<'_>) -> Done {
+        let columns = total.len();
+        let args = [total.into(), dy.into(), y.into(), count(y.len() / columns), count(columns)];
+        self.each_sum(&self.typed("relu_backward"), columns, self.dtype, &args)
     }
 
     pub(crate) fn residual(
         &self,
         out: View<'_>,
-        (x, y): (View<'_>, View<'_>),
-        bias: View<'_>,
+        (x, y, bias): (View<'_>, View<'_>, View<'_>),
         dropped: Option<Dropped<'_>>,
     ) -> Done {
-        let (n, key, p) = (y.len(), optional(dropped.map(|d| d.key)), dropped.map_or(0.0, |d| d.p));
-        let args = [out.into(), x.into(), y.into(), bias.into(), count(n), count(bias.len()), key, Arg::F64(p)];
-        self.each("residual", n.div_ceil(2), &args)
+        let args = [out.into(), x.into(), y.into(), bias.into(), count(y.len()), count(bias.len())];
+        self.each("residual", y.len(), &[&args[..], &mask(dropped)].concat())
     }
 
     /// The gradient of a sub-block's result, in the precision of products, from that of the stream.
     pub(crate) fn residual_backward(&self, dy: View<'_>, ds: View<'_>, dropped: Option<Dropped<'_>>) -> Done {
-        let (n, key, p) = (ds.len(), optional(dropped.map(|d| d.key)), dropped.map_or(0.0, |d| d.p));
-        let args = [dy.into(), ds.into(), count(n), key, Arg::F64(p)];
-        self.each(&self.typed("residual_backward"), n.div_ceil(2), &args)
+        let args = [&[dy.into(), ds.into(), count(ds.len())][..], &mask(dropped)].concat();
+        self.each(&self.typed("residual_backward"), ds.len(), &args)
     }
 
     /// y += x.
@@ -249,9 +291,9 @@ impl Kernels<'_> {
         let per_lane = 16 / self.dtype.size();
         if width.is_multiple_of(per_lane) && width <= 32 * per_lane {
             let lanes = count((width / per_lane).next_power_of_two());
-            let (blocks, shared) = (blocks(rows * heads, 1), u32::try_from(4 * capacity).unwrap_or(u32::MAX));
+            let grid = (blocks(rows * heads, 1), 1);
             let args = [&buffers[..], &sizes, &[lanes]].concat();
-            return self.gpu.launch(&self.typed("cached_attention_wide"), (blocks, 1), ATTENTION_BLOCK, shared, &args);
+            return self.gpu.launch(&self.typed("cached_attention_wide"), grid, ATTENTION_BLOCK, 0, &args);
         }
         let args = [&buffers[..], &[count(rows)], &sizes].concat();
         self.each_row(&self.typed("cached_attention"), rows * heads, capacity + width, &args)

@@ -67,8 +67,8 @@ fn widening_is_exact() {
         let same = |y: f32, x: f32| y == x || y.is_nan() && x.is_nan();
         // the column sums of one row are its numbers
         let widen = |kernel: &str, x: &Buffer| {
-            let args = [(&y).into(), x.into(), 1u32.into(), (n as u32).into(), 1u32.into()];
-            gpu.launch(kernel, blocks(n), THREADS, 0, &args).unwrap();
+            let args = [(&y).into(), x.into(), 1u32.into(), (n as u32).into()];
+            gpu.launch(kernel, ((n / 16) as u32, 1), THREADS, 0, &args).unwrap();
             all(&y)
         };
         let wide = widen("column_sums_f16", &gpu.upload(&halves).unwrap());
@@ -87,8 +87,9 @@ fn dropout_on_a_gpu_drops_the_same_elements() {
             let key_on_gpu = gpu.upload(&[key]).unwrap();
             let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
             let drop = |key: Arg<'_>| {
-                let args = [(&out).into(), (&on_gpu).into(), (n as u32).into(), key, p.into()];
-                gpu.launch("residual_backward_f32", blocks(n.div_ceil(2)), THREADS, 0, &args).unwrap();
+                let mask = [key, Arg::U64((p * 4_294_967_296.0) as u64), Arg::F32((1.0 / (1.0 - p)) as f32)];
+                let args = [&[(&out).into(), (&on_gpu).into(), (n as u32).into()][..], &mask].concat();
+                gpu.launch("residual_backward_f32", blocks(n), THREADS, 0, &args).unwrap();
                 bits(&all(&out))
             };
             assert_eq!(drop(Arg::Null), bits(&x), "without a key");
@@ -264,7 +265,7 @@ fn a_graph_runs_again_on_what_memory_holds_then() {
             .capture(|| {
                 z.clear()?;
                 gpu.launch("cast_f16", (1, 1), 32, 0, &[(&y).into(), (&x).into(), 2u64.into()])?;
-                let args = [z.slice(1..3).into(), (&y).into(), 1u32.into(), 2u32.into(), 1u32.into()];
+                let args = [z.slice(1..3).into(), (&y).into(), 1u32.into(), 2u32.into()];
                 gpu.launch("column_sums_f16", (1, 1), 32, 0, &args)?;
                 z.copy_from(3, x.slice(0..1))
             })

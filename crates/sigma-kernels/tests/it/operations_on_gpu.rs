@@ -41,6 +41,20 @@ pub(crate) fn close(what: &str, ours: &Buffer, expected: &[f32], tolerance: f32)
     assert!(apart < tolerance, "{what}, {}: {apart}", ours.dtype());
 }
 
+/// Key, threshold and scale of a mask, of which the key is in device memory.
+fn masked<'a>(mask: Option<Mask>, key: &'a Buffer) -> [Arg<'a>; 3] {
+    let p = mask.map_or(0.0, |mask| mask.p);
+    let key = if mask.is_some() { key.into() } else { Arg::Null };
+    [key, Arg::U64((p * 4_294_967_296.0) as u64), Arg::F32((1.0 / (1.0 - p)) as f32)]
+}
+
+const MASKS: [Option<Mask>; 3] = [None, Some(Mask { p: 0.1, key: 42 }), Some(Mask { p: 0.9, key: u64::MAX - 3 })];
+
+/// A block for as many columns as 32 bytes hold.
+fn each_sum(gpu: &Gpu, kernel: &str, columns: usize, dtype: Dtype, args: &[Arg<'_>]) {
+    each_block(gpu, kernel, columns.div_ceil(32 / dtype.size()), args);
+}
+
 #[test]
 fn layer_norm_and_its_gradients() {
     for gpu in gpus() {
@@ -49,44 +63,93 @@ fn layer_norm_and_its_gradients() {
             let (weight, shift) = (values(d, 3), values(d, 4));
             let upload = |values: &[f32]| gpu.upload(values).unwrap();
             let (on_x, on_dy, on_weight, on_shift) = (upload(&x), upload(&dy), upload(&weight), upload(&shift));
+            let moments = gpu.alloc(Dtype::F32, 2 * rows).unwrap();
             let mut expected = vec![0f32; rows * d];
             layer_norm::forward(&mut expected, &x, &weight, &shift, 1e-5);
             for (dtype, tolerance) in PRECISIONS {
                 let (y, exact) = (gpu.alloc(dtype, rows * d).unwrap(), gpu.alloc(Dtype::F32, rows * d).unwrap());
-                let args = [(&y).into(), (&exact).into(), (&on_x).into(), (&on_weight).into(), (&on_shift).into()];
+                let args = [&y, &exact, &moments, &on_x, &on_weight, &on_shift].map(Arg::from);
                 let args = [&args[..], &[n(rows), n(d), Arg::F32(1e-5)]].concat();
                 each_row(&gpu, &typed("layer_norm", dtype), rows, 0, &args);
                 close("norm", &y, &expected, tolerance);
                 close("exact norm", &exact, &expected, 1e-5);
             }
-            for accumulate in [false, true] {
+            for (accumulate, mask) in [false, true].into_iter().flat_map(|add| MASKS.map(|mask| (add, mask))) {
                 let start = values(rows * d, 5);
                 let mut dx = start.clone();
                 let (mut dweight, mut dshift) = (vec![0f32; d], vec![0f32; d]);
                 layer_norm::backward((&mut dx, accumulate), &mut dweight, &mut dshift, &dy, &x, &weight, 1e-5);
-                let (on_dx, moments) = (upload(&start), gpu.alloc(Dtype::F32, 2 * rows).unwrap());
-                let args = [(&on_dx).into(), (&moments).into(), (&on_dy).into(), (&on_x).into(), (&on_weight).into()];
-                let args = [&args[..], &[n(rows), n(d), Arg::F32(1e-5), n(usize::from(accumulate))]].concat();
-                each_row(&gpu, "layer_norm_backward", rows, 0, &args);
-                close("dx", &on_dx, &dx, 1e-4);
-                let pieces = rows.div_ceil(16);
-                let parts = gpu.alloc(Dtype::F32, pieces * 2 * d).unwrap();
-                let args = [(&parts).into(), (&moments).into(), (&on_dy).into(), (&on_x).into()];
-                let args = [&args[..], &[n(rows), n(d), n(16)]].concat();
-                let grid = (d.div_ceil(BLOCK as usize) as u32, pieces as u32);
-                gpu.launch("layer_norm_parameters", grid, BLOCK, 0, &args).unwrap();
+                let mut dropped = dx.clone();
+                if let Some(mask) = mask {
+                    mask.apply(&mut dropped);
+                }
+                let key = gpu.upload(&[mask.map_or(0, |mask| mask.key)]).unwrap();
+                for (dtype, tolerance) in PRECISIONS {
+                    let (on_dx, on_dropped) = (upload(&start), gpu.alloc(dtype, rows * d).unwrap());
+                    let args = [&on_dx, &on_dropped, &on_dy, &on_x, &moments, &on_weight].map(Arg::from);
+                    let args = [&args[..], &[n(d), n(usize::from(accumulate))], &masked(mask, &key)].concat();
+                    each_block(&gpu, &typed("layer_norm_backward", dtype), rows, &args);
+                    close("dx", &on_dx, &dx, 1e-4);
+                    close("dropped dx", &on_dropped, &dropped, 1e-4 + tolerance);
+                }
                 let total = gpu.alloc(Dtype::F32, 2 * d).unwrap();
-                each(&gpu, "column_sums_finish", 2 * d, &[(&total).into(), (&parts).into(), n(pieces), n(2 * d)]);
+                let args = [&total, &moments, &on_dy, &on_x].map(Arg::from);
+                let args = [&args[..], &[n(rows), n(d)]].concat();
+                each_sum(&gpu, "layer_norm_parameters", d, Dtype::F32, &args);
                 close("dweight, dbias", &total, &[dweight, dshift].concat(), 1e-4);
             }
         }
     }
 }
 
+/// Widths whose rows begin in the middle of a pair that shares a draw, and one with whole 16 bytes.
+#[test]
+fn a_residual_and_the_norm_after_it_are_those_two_one_after_the_other() {
+    for gpu in gpus() {
+        for (rows, d) in [(1, 7), (13, 21), (5, 640)] {
+            let inputs = [(rows * d, 1), (rows * d, 2), (d, 3), (d, 4), (d, 5)].map(|(len, seed)| values(len, seed));
+            let [x, y, bias, weight, shift] = &inputs;
+            let [on_x, on_y, on_bias, on_weight, on_shift] = &inputs.each_ref().map(|v| gpu.upload(v).unwrap());
+            for (mask, (dtype, tolerance)) in MASKS.into_iter().flat_map(|mask| PRECISIONS.map(|case| (mask, case))) {
+                let (mut sum, mut scratch, mut normed) = (vec![0f32; rows * d], y.clone(), vec![0f32; rows * d]);
+                residual::add(&mut sum, x, &mut scratch, bias, mask);
+                layer_norm::forward(&mut normed, &sum, weight, shift, 1e-5);
+                let key = gpu.upload(&[mask.map_or(0, |mask| mask.key)]).unwrap();
+                let alloc = |dtype, len| gpu.alloc(dtype, len).unwrap();
+                let (out, to, exact) = (alloc(Dtype::F32, rows * d), alloc(dtype, rows * d), alloc(Dtype::F32, rows * d));
+                let moments = alloc(Dtype::F32, 2 * rows);
+                let launch = |[out, exact, moments]: [Arg<'_>; 3], base: &Buffer| {
+                    let args = [out, (&to).into(), exact, moments, base.into(), on_y.into(), on_bias.into()];
+                    let norm = [on_weight.into(), on_shift.into(), n(d), Arg::F32(1e-5)];
+                    let args = [&args[..], &masked(mask, &key), &norm].concat();
+                    gpu.launch(&typed("residual_norm", dtype), (rows as u32, 1), BLOCK, 4 * d as u32, &args).unwrap();
+                };
+                launch([(&out).into(), (&exact).into(), (&moments).into()], on_x);
+                close("sum", &out, &sum, 1e-6);
+                close("norm", &to, &normed, tolerance + 1e-5);
+                close("exact norm", &exact, &normed, 2e-5);
+                for (row, moments) in as_f32(&moments).chunks(2).enumerate() {
+                    let own = sum[row * d..][..d].iter().map(|x| f64::from(*x));
+                    let mean = own.clone().sum::<f64>() / d as f64;
+                    let variance = own.map(|x| (x - mean).powi(2)).sum::<f64>() / d as f64;
+                    let expected = [mean as f32, (1.0 / (variance + 1e-5).sqrt()) as f32];
+                    assert!(difference(moments, &expected) < 1e-5, "{moments:?} {expected:?}");
+                }
+                // in place: with norms after, the normalised states are the stream
+                to.clear().unwrap();
+                out.copy_from(0, on_x.view()).unwrap();
+                launch([Arg::Null, (&out).into(), Arg::Null], &out);
+                close("norm in place", &to, &normed, tolerance + 1e-5);
+                close("exact norm in place", &out, &normed, 2e-5);
+            }
+        }
+    }
+}
+
+/// Rows of whole 16 bytes, and others.
 #[test]
 fn biases_activations_and_column_sums() {
-    for gpu in gpus() {
-        let (rows, d) = (37, 45);
+    for (gpu, (rows, d)) in gpus().into_iter().flat_map(|gpu| [(37, 45), (70, 48), (3, 1)].map(|size| (gpu.clone(), size))) {
         for (dtype, tolerance) in PRECISIONS {
             let (input, x) = rounded(&gpu, &values(rows * d, 1), dtype);
             let shift = values(d, 2);
@@ -95,7 +158,7 @@ fn biases_activations_and_column_sums() {
                 let y = gpu.alloc(dtype, rows * d).unwrap();
                 y.copy_from(0, input.view()).unwrap();
                 let args = [(&y).into(), (&on_shift).into(), n(rows * d), n(d)];
-                each(&gpu, &typed(kernel, dtype), rows * d, &args);
+                each(&gpu, &typed(kernel, dtype), (rows * d).div_ceil(16 / dtype.size()), &args);
                 y
             };
             let mut expected = x.clone();
@@ -117,19 +180,20 @@ fn biases_activations_and_column_sums() {
             relu::forward(&mut expected, &shift);
             let y = apply("bias_relu");
             close("relu", &y, &expected, tolerance);
+            let total = gpu.alloc(Dtype::F32, d).unwrap();
             let (dy, mut dx) = rounded(&gpu, &values(rows * d, 3), dtype);
             relu::backward(&mut dx, &as_f32(&y));
-            each(&gpu, &typed("relu_backward", dtype), rows * d, &[(&dy).into(), (&y).into(), n(rows * d)]);
+            let args = [(&total).into(), (&dy).into(), (&y).into(), n(rows), n(d)];
+            each_sum(&gpu, &typed("relu_backward", dtype), d, dtype, &args);
             close("relu backward", &dy, &dx, 1e-6);
+            let mut sums = vec![0f32; d];
+            linear::add_column_sums(&mut sums, &dx);
+            close("sums of relu backward", &total, &sums, 1e-5);
 
             let mut sums = vec![0f32; d];
             linear::add_column_sums(&mut sums, &x);
-            let pieces = rows.div_ceil(8);
-            let (parts, total) = (gpu.alloc(Dtype::F32, pieces * d).unwrap(), gpu.alloc(Dtype::F32, d).unwrap());
-            let args = [(&parts).into(), (&input).into(), n(rows), n(d), n(8)];
-            let kernel = typed("column_sums", dtype);
-            gpu.launch(&kernel, (d.div_ceil(BLOCK as usize) as u32, pieces as u32), BLOCK, 0, &args).unwrap();
-            each(&gpu, "column_sums_finish", d, &[(&total).into(), (&parts).into(), n(pieces), n(d)]);
+            let args = [(&total).into(), (&input).into(), n(rows), n(d)];
+            each_sum(&gpu, &typed("column_sums", dtype), d, dtype, &args);
             close("column sums", &total, &sums, 1e-5);
         }
     }
@@ -142,15 +206,13 @@ fn residuals_drop_the_cpu_s_elements_on_both_ways() {
         let (rows, d) = (13, 21);
         let (x, y, shift) = (values(rows * d, 1), values(rows * d, 2), values(d, 3));
         let on = [&x, &y, &shift].map(|values| gpu.upload(values).unwrap());
-        for mask in [None, Some(Mask { p: 0.1, key: 42 }), Some(Mask { p: 0.9, key: u64::MAX - 3 })] {
+        for mask in MASKS {
             let (mut expected, mut scratch) = (vec![0f32; rows * d], y.clone());
             residual::add(&mut expected, &x, &mut scratch, &shift, mask);
             let key = gpu.upload(&[mask.map_or(0, |mask| mask.key)]).unwrap();
-            let key = if mask.is_some() { (&key).into() } else { Arg::Null };
-            let p = Arg::F64(mask.map_or(0.0, |mask| mask.p));
             let out = gpu.alloc(Dtype::F32, rows * d).unwrap();
-            let args = [(&out).into(), (&on[0]).into(), (&on[1]).into(), (&on[2]).into(), n(rows * d), n(d), key, p];
-            each(&gpu, "residual", (rows * d).div_ceil(2), &args);
+            let args = [(&out).into(), (&on[0]).into(), (&on[1]).into(), (&on[2]).into(), n(rows * d), n(d)];
+            each(&gpu, "residual", rows * d, &[&args[..], &masked(mask, &key)].concat());
             close("residual", &out, &expected, 1e-6);
             let mut expected = x.clone();
             if let Some(mask) = mask {
@@ -158,8 +220,8 @@ fn residuals_drop_the_cpu_s_elements_on_both_ways() {
             }
             for (dtype, tolerance) in PRECISIONS {
                 let dy = gpu.alloc(dtype, rows * d).unwrap();
-                let args = [(&dy).into(), (&on[0]).into(), n(rows * d), key, p];
-                each(&gpu, &typed("residual_backward", dtype), (rows * d).div_ceil(2), &args);
+                let args = [&[(&dy).into(), (&on[0]).into(), n(rows * d)][..], &masked(mask, &key)].concat();
+                each(&gpu, &typed("residual_backward", dtype), rows * d, &args);
                 close("residual backward", &dy, &expected, tolerance);
             }
         }
@@ -225,8 +287,8 @@ fn embeddings_and_their_gradients() {
 
 #[test]
 fn cross_entropy_and_its_gradient() {
-    for gpu in gpus() {
-        let (rows, d, vocabulary) = (6, 5, 301);
+    for (gpu, vocabulary) in gpus().into_iter().flat_map(|gpu| [301, 4096].map(|size| (gpu.clone(), size))) {
+        let (rows, d) = (6, 5);
         let (hidden, table) = (values(rows * d, 1), values(vocabulary * d, 2));
         let labels: Vec<u32> = (0..rows as u32).map(|i| i * 60).collect();
         let (mut dhidden, mut dtable) = (vec![0f32; rows * d], vec![0f32; vocabulary * d]);
@@ -285,7 +347,7 @@ fn attention_over_a_cache_that_grows_token_by_token() {
                     let lanes = (width / per_lane).next_power_of_two();
                     let args = args(1, &[heads, width, capacity, lanes]);
                     let (kernel, blocks) = (typed("cached_attention_wide", dtype), (rows * heads) as u32);
-                    gpu.launch(&kernel, (blocks, 1), BLOCK, 4 * capacity as u32, &args).unwrap();
+                    gpu.launch(&kernel, (blocks, 1), BLOCK, 0, &args).unwrap();
                     close(&format!("wide: {dtype} {width} step {step}"), &out, &expected, tolerance);
                 }
             }

@@ -83,6 +83,17 @@ impl Layout {
             .then(|| Affine { weight: place("final_layer_norm.weight"), bias: place("final_layer_norm.bias") });
         Self { embed_tokens, embed_positions, projections, layers, final_layer_norm, by_name }
     }
+
+    /// The norm that makes what sub-block k reads (0: attention of layer 0, 1: its feed-forward part, 2: attention of layer 1, ...), or what
+    /// goes into the head where k is the number of sub-blocks. It reads the state k of the stream; `None` where nothing comes between.
+    /// `before`: whether norms come before their sub-blocks, or after them.
+    pub(super) fn norm(&self, k: usize, before: bool) -> Option<&Affine> {
+        let of_sub_block = |j: usize| {
+            let layer = self.layers.get(j / 2)?;
+            Some(if j % 2 == 0 { &layer.self_attn_layer_norm } else { &layer.final_layer_norm })
+        };
+        if before { of_sub_block(k).or(self.final_layer_norm.as_ref()) } else { of_sub_block(k.checked_sub(1)?) }
+    }
 }
 
 /// The parameters of an OPT in CPU memory.

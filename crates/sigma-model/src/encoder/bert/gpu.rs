@@ -7,7 +7,7 @@ use sigma_kernels::gpu::{Buffer, Dtype, Gpu, GpuError, View};
 
 use super::config::{Activation, BertConfig};
 use super::parameters::{Affine, BertParameters, Norm};
-use crate::launches::Kernels;
+use crate::launches::{Kernels, Normed};
 
 /// Tokens of one pass.
 const TOKENS: usize = 32_768;
@@ -109,23 +109,24 @@ impl GpuBert {
         let tables = (Some(self.words.view()), self.positions.view());
         kernels.embed(next.view(), tables, (ids.view(), positions.view(), 0), d)?;
         kernels.bias(next.view(), self.token_type.view())?;
-        kernels.layer_norm(stream.view(), None, next.view(), self.embedding_norm.views(eps))?;
+        let to = Normed::to(stream.view());
+        kernels.layer_norm(to, next.view(), self.embedding_norm.views(eps))?;
         for layer in &self.layers {
             product(&kernels, &qkv, &stream, &layer.qkv, d)?;
             kernels.bias(qkv.view(), layer.qkv.bias.view())?;
             let sizes = (config.num_attention_heads, longest);
             kernels.full_attention(attended.view(), qkv.view(), (begins.view(), ends.view()), sizes)?;
             product(&kernels, &y, &attended, &layer.attention_output, d)?;
-            kernels.residual(next.view(), (stream.view(), y.view()), layer.attention_output.bias.view(), None)?;
-            kernels.layer_norm(stream.view(), None, next.view(), layer.attention_norm.views(eps))?;
+            let what = (stream.view(), y.view(), layer.attention_output.bias.view());
+            kernels.residual_norm((None, to), what, None, layer.attention_norm.views(eps))?;
             product(&kernels, &inner, &stream, &layer.intermediate, d)?;
             match config.activation() {
                 Some(Activation::Relu) => kernels.bias_relu(inner.view(), layer.intermediate.bias.view())?,
                 _ => kernels.bias_gelu(inner.view(), layer.intermediate.bias.view())?,
             }
             product(&kernels, &y, &inner, &layer.output, ffn)?;
-            kernels.residual(next.view(), (stream.view(), y.view()), layer.output.bias.view(), None)?;
-            kernels.layer_norm(stream.view(), None, next.view(), layer.output_norm.views(eps))?;
+            let what = (stream.view(), y.view(), layer.output.bias.view());
+            kernels.residual_norm((None, to), what, None, layer.output_norm.views(eps))?;
         }
         let pooled = gpu.alloc(Dtype::F32, rows.len() * d)?;
         kernels.mean_pool(pooled.view(), stream.view(), starts.view(), d)?;

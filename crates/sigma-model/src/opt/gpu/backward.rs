@@ -4,10 +4,10 @@ use sigma_kernels::gpu::{BatchedOperand, Buffer, Dtype, Gpu, GpuError, View};
 
 use super::Weights;
 use super::forward::{PairedBatch, Role, Sequences};
-use crate::launches::{Dropped, Kernels, PIECE};
+use crate::launches::{Dropped, Kernels};
 use crate::opt::config::POSITION_OFFSET;
 use crate::opt::parameters::Affine;
-use crate::opt::{NORM_EPS, OptConfig};
+use crate::opt::OptConfig;
 
 /// Rows of logits that exist at a time.
 pub(super) const HEAD_ROWS: usize = 1024;
@@ -39,8 +39,6 @@ pub(super) struct Gradients {
     dscores: Buffer,
     /// By the token embeddings before `project_in`.
     dtokens: Option<Buffer>,
-    parts: Buffer,
-    moments: Buffer,
     pairs: Buffer,
 }
 
@@ -49,7 +47,6 @@ impl Gradients {
         let (batch, time) = (sequences.batch, sequences.time);
         let (r, d, ffn, width) = (batch * time, config.hidden_size, config.ffn_dim, config.embedding_width());
         let head_rows = HEAD_ROWS.min(r);
-        let widest = (3 * d).max(ffn).max(2 * d);
         let (dqkv, dattended) = (gpu.alloc(dtype, r * 3 * d)?, gpu.alloc(dtype, r * d)?);
         let dscores = gpu.alloc(dtype, sequences.scores.len())?;
         let paired = PairedBatch::new(config, (batch, time));
@@ -77,8 +74,6 @@ impl Gradients {
             dinner: gpu.alloc(dtype, r * ffn)?,
             dscores,
             dtokens: if width == d { None } else { Some(gpu.alloc(Dtype::F32, r * width)?) },
-            parts: gpu.alloc(Dtype::F32, r.div_ceil(PIECE) * widest)?,
-            moments: gpu.alloc(Dtype::F32, 2 * r)?,
             pairs: gpu.upload(&addresses)?,
         })
     }
@@ -145,53 +140,61 @@ impl Gradients {
         let (layout, d, width) = (weights.layout, config.hidden_size, config.embedding_width());
         let r = self.labels.len();
         let (ds, dn, dy) = (self.ds.view(), self.dn.view(), self.dy.slice(0..r * d));
-        let norm_backward = |dx: (View<'_>, bool), norm: &Affine, dy: View<'_>, x: View<'_>| {
+        let before = config.do_layer_norm_before;
+        // back through the norm that reads state k, and through the dropout of the sub-block before it, to dy
+        let norm_backward = |k: usize, dx: (View<'_>, bool), dnormed: View<'_>, dropped: Option<Dropped<'_>>| {
+            let Some(norm) = layout.norm(k, before) else { return Ok(()) };
             // a norm's bias lies behind its weight
             let gradient = gradients.slice(norm.weight.start..norm.bias.end);
-            let spaces = (self.parts.view(), self.moments.view());
-            kernels.layer_norm_backward(dx, gradient, (dy, x, weights.value(&norm.weight), NORM_EPS), spaces)
+            let weight = weights.value(&norm.weight);
+            let what = (dnormed, sequences.s[k].view(), sequences.moments(k), weight);
+            kernels.layer_norm_backward(dx, what, gradient, (dy, dropped))
         };
         let dlast = match &layout.projections {
             Some((_, project_out)) => {
                 let dprojected = self.dy.slice(0..r * width);
                 kernels.cast(dprojected, self.dhidden.view())?;
                 let gradient = (gradients.slice(project_out.clone()), false);
-                kernels.product_weight(gradient, dprojected, sequences.normed.view(), d)?;
+                kernels.product_weight(gradient, dprojected, sequences.last().view(), d)?;
                 kernels.product_input(dn, dprojected, weights.operand(project_out), d)?;
                 dn
             }
             None => self.dhidden.view(),
         };
-        match &layout.final_layer_norm {
-            Some(norm) => norm_backward((ds, false), norm, dlast, sequences.last(config).view())?,
-            None => self.ds.copy_from(0, dlast)?,
-        }
-        for (j, dropped) in dropped.iter().enumerate().rev() {
-            let layer = &layout.layers[j / 2];
-            let norm = if j % 2 == 0 { &layer.self_attn_layer_norm } else { &layer.final_layer_norm };
-            if !config.do_layer_norm_before {
-                self.dn.copy_from(0, ds)?;
-                norm_backward((ds, false), norm, dn, sequences.s[j + 1].view())?;
+        let last = dropped.len();
+        let above = dropped.last().copied().flatten();
+        if layout.final_layer_norm.is_some() {
+            norm_backward(last, (ds, false), dlast, above)?;
+        } else {
+            self.ds.copy_from(0, dlast)?;
+            if before {
+                kernels.residual_backward(dy, ds, above)?;
             }
-            kernels.residual_backward(dy, ds, *dropped)?;
+        }
+        for (j, own) in dropped.iter().enumerate().rev() {
+            let layer = &layout.layers[j / 2];
+            if !before {
+                self.dn.copy_from(0, ds)?;
+                norm_backward(j + 1, (ds, false), dn, *own)?;
+            }
             let n = sequences.n[j].view();
             if j % 2 == 0 {
                 let dattended = self.dattended.view();
-                self.affine(&kernels, gradients, &layer.out_proj, dy, sequences.attended[j / 2].view(), d)?;
+                affine_backward(&kernels, gradients, &layer.out_proj, dy, sequences.attended[j / 2].view(), d)?;
                 kernels.product_input(dattended, dy, weights.operand(&layer.out_proj.weight), d)?;
                 self.attention(weights, &kernels, config, sequences, j / 2)?;
-                self.affine(&kernels, gradients, &layer.qkv, self.dqkv.view(), n, d)?;
+                affine_backward(&kernels, gradients, &layer.qkv, self.dqkv.view(), n, d)?;
                 kernels.product_input(dn, self.dqkv.view(), weights.operand(&layer.qkv.weight), d)?;
             } else {
                 let (inner, dinner) = (sequences.inner[j / 2].view(), self.dinner.view());
-                self.affine(&kernels, gradients, &layer.fc2, dy, inner, config.ffn_dim)?;
+                affine_backward(&kernels, gradients, &layer.fc2, dy, inner, config.ffn_dim)?;
                 kernels.product_input(dinner, dy, weights.operand(&layer.fc2.weight), config.ffn_dim)?;
-                kernels.relu_backward(dinner, inner)?;
-                self.affine(&kernels, gradients, &layer.fc1, dinner, n, d)?;
+                kernels.relu_backward(gradients.slice(layer.fc1.bias.clone()), dinner, inner)?;
+                kernels.product_weight((gradients.slice(layer.fc1.weight.clone()), false), dinner, n, d)?;
                 kernels.product_input(dn, dinner, weights.operand(&layer.fc1.weight), d)?;
             }
-            if config.do_layer_norm_before {
-                norm_backward((ds, true), norm, dn, sequences.s[j].view())?;
+            if before {
+                norm_backward(j, (ds, true), dn, j.checked_sub(1).and_then(|below| dropped[below]))?;
             } else {
                 kernels.accumulate(ds, dn)?;
             }
@@ -209,20 +212,6 @@ impl Gradients {
         };
         let groups = (self.ids.view(), self.starts.view(), self.order.view(), self.distinct.view());
         kernels.embedding_backward(gradients.slice(layout.embed_tokens.clone()), dtokens, groups, width)
-    }
-
-    /// Gradients of a linear map's weight and bias, for its input `x` `[R, inputs]`.
-    fn affine(
-        &self,
-        kernels: &Kernels<'_>,
-        gradients: &Buffer,
-        affine: &Affine,
-        dy: View<'_>,
-        x: View<'_>,
-        inputs: usize,
-    ) -> Result<(), GpuError> {
-        kernels.product_weight((gradients.slice(affine.weight.clone()), false), dy, x, inputs)?;
-        kernels.column_sums(gradients.slice(affine.bias.clone()), dy, self.parts.view())
     }
 
     /// From the gradient of the attended values to that of queries, keys and values: dV = P^T dO, dP = dO V^T,
@@ -254,4 +243,17 @@ impl Gradients {
         products((t, head, t), operand(ds, stride, false), k, (dq, dtype, 3 * d), scale)?;
         products((t, head, t), operand(ds, stride, true), q, (dk, dtype, 3 * d), scale)
     }
+}
+
+/// Gradients of a linear map's weight and bias, for its input `x` `[R, inputs]`.
+fn affine_backward(
+    kernels: &Kernels<'_>,
+    gradients: &Buffer,
+    affine: &Affine,
+    dy: View<'_>,
+    x: View<'_>,
+    inputs: usize,
+) -> Result<(), GpuError> {
+    kernels.product_weight((gradients.slice(affine.weight.clone()), false), dy, x, inputs)?;
+    kernels.column_sums(gradients.slice(affine.bias.clone()), dy)
 }

@@ -3,6 +3,8 @@
 //! another, and a row that is finished idles until another text takes its place. So all products have one shape, and a row's numbers
 //! do not depend on what the other rows hold. It knows nothing of why texts are written.
 
+use std::ops::Range;
+
 use sigma_kernels::gpu::{Arg, Buffer, Dtype, GpuError};
 
 use super::prompts::{Prompts, Shape};
@@ -10,7 +12,7 @@ use super::recorded::Recorded;
 use super::rows::State;
 use super::{GpuParameters, Weights as Operands};
 use crate::ModelError;
-use crate::launches::Kernels;
+use crate::launches::{Kernels, Normed};
 use crate::opt::config::POSITION_OFFSET;
 use crate::opt::{Opt, OptConfig, Weights};
 
@@ -190,36 +192,34 @@ impl Batch<'_> {
         let (d, heads, layout) = (config.hidden_size, config.num_attention_heads, weights.layout);
         let (stream, normed, y) = (s.stream.view(), s.normed.view(), s.y.view());
         self.embed(&weights, &kernels)?;
-        let pre = config.do_layer_norm_before;
-        if !pre {
-            kernels.cast(normed, stream)?;
+        let before = config.do_layer_norm_before;
+        match layout.norm(0, before) {
+            Some(norm) => kernels.layer_norm(Normed::to(normed), stream, weights.norm(norm))?,
+            None => kernels.cast(normed, stream)?,
         }
-        for (layer, (keys, values)) in layout.layers.iter().zip(&s.caches) {
-            let (attention_norm, norm) =
-                (weights.norm(&layer.self_attn_layer_norm), weights.norm(&layer.final_layer_norm));
-            if pre {
-                kernels.layer_norm(normed, None, stream, attention_norm)?;
+        // with norms after, the normalised states are the stream
+        let (out, exact) = if before { (Some(stream), None) } else { (None, Some(stream)) };
+        let residual = |k: usize, bias: &Range<usize>| match layout.norm(k, before) {
+            Some(norm) => {
+                let to = (out, Normed { n: normed, exact, moments: None });
+                kernels.residual_norm(to, (stream, y, weights.value(bias)), None, weights.norm(norm))
             }
+            None => {
+                kernels.residual(stream, (stream, y, weights.value(bias)), None)?;
+                kernels.cast(normed, stream)
+            }
+        };
+        for (i, (layer, (keys, values))) in layout.layers.iter().zip(&s.caches).enumerate() {
             kernels.product(s.qkv.view(), normed, weights.operand(&layer.qkv.weight), d)?;
             kernels.bias(s.qkv.view(), weights.value(&layer.qkv.bias))?;
             let (cache, new) = ((keys.view(), values.view()), (s.qkv.view(), state.lens.view()));
             kernels.cached_attention(s.attended.view(), cache, new, (heads, self.capacity))?;
             kernels.product(y, s.attended.view(), weights.operand(&layer.out_proj.weight), d)?;
-            kernels.residual(stream, (stream, y), weights.value(&layer.out_proj.bias), None)?;
-            // with norms after, the stream itself is normalised: the kernel reads a row before it writes it
-            let exact = if pre { None } else { Some(stream) };
-            kernels.layer_norm(normed, exact, stream, if pre { norm } else { attention_norm })?;
+            residual(2 * i + 1, &layer.out_proj.bias)?;
             kernels.product(s.inner.view(), normed, weights.operand(&layer.fc1.weight), d)?;
             kernels.bias_relu(s.inner.view(), weights.value(&layer.fc1.bias))?;
             kernels.product(y, s.inner.view(), weights.operand(&layer.fc2.weight), config.ffn_dim)?;
-            kernels.residual(stream, (stream, y), weights.value(&layer.fc2.bias), None)?;
-            if !pre {
-                kernels.layer_norm(normed, Some(stream), stream, norm)?;
-            }
-        }
-        match &layout.final_layer_norm {
-            Some(norm) => kernels.layer_norm(normed, None, stream, weights.norm(norm))?,
-            None => kernels.cast(normed, stream)?,
+            residual(2 * i + 2, &layer.fc2.bias)?;
         }
         let mut hidden = normed;
         if let (Some((_, project_out)), Some(projected)) = (&layout.projections, &s.projected) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sigma_kernels::gpu::{BatchedOperand, Buffer, Dtype, GemmBatched, Gpu, GpuError, View};
 
 use super::{GpuParameters, Weights};
-use crate::launches::{Dropped, Kernels};
+use crate::launches::{Dropped, Kernels, Normed};
 use crate::opt::OptConfig;
 use crate::opt::config::POSITION_OFFSET;
 use crate::padding::pad_right;
@@ -34,9 +34,12 @@ pub(super) struct Sequences {
     pub(super) tokens: Option<Buffer>,
     /// States of the stream, f32 `[R, D]`.
     pub(super) s: Vec<Arc<Buffer>>,
+    /// What the sub-blocks read, and in the end what the final norm makes for the head, in the precision of products.
     pub(super) n: Vec<Arc<Buffer>>,
-    /// n in f32, where norms come after and n is the base of the next state.
-    exact: Vec<Arc<Buffer>>,
+    /// n in f32, where norms come after and n is the base of the next state; otherwise the last of them, if hidden states are wanted.
+    exact: Vec<Option<Arc<Buffer>>>,
+    /// Mean and 1 / deviation of the rows of each state, for a backward pass `[2 L + 1, R, 2]`.
+    moments: Buffer,
     pub(super) qkv: Vec<Arc<Buffer>>,
     /// Attention probabilities `[batch, heads, time, stride]`.
     pub(super) p: Vec<Arc<Buffer>>,
@@ -46,9 +49,6 @@ pub(super) struct Sequences {
     pub(super) y: Buffer,
     /// Scores of one layer, and in the backward pass their gradients, f32.
     pub(super) scores: Buffer,
-    /// Result of the final norm in the precision of products, and in f32 where hidden states are wanted.
-    pub(super) normed: Buffer,
-    pub(super) exact_normed: Option<Buffer>,
     pub(super) projected: Option<Buffer>,
     pub(super) pairs: Pairs,
 }
@@ -155,7 +155,7 @@ impl Sequences {
         let (d, size) = (config.hidden_size, dtype.size());
         let exact = if config.do_layer_norm_before { 3 } else { 4 };
         let squares = config.num_attention_heads * row_stride(time);
-        let operands = 6 * d + config.ffn_dim + 2 * config.embedding_width() + squares;
+        let operands = 5 * d + config.ffn_dim + 2 * config.embedding_width() + squares;
         operands * size + 4 * (exact * d + squares)
     }
 
@@ -179,7 +179,13 @@ impl Sequences {
         let positions: Vec<u32> = (0..r).map(|i| (i % time) as u32).collect();
         let width = config.embedding_width();
         let projected = |len: usize| if width == d { Ok(None) } else { gpu.alloc(dtype, len).map(Some) };
-        let exact = if config.do_layer_norm_before { Vec::new() } else { buffers(2 * layers + 1, Dtype::F32, r * d)? };
+        let states = 2 * layers + 1;
+        let mut exact = vec![None; states];
+        if !config.do_layer_norm_before {
+            exact = buffers(states, Dtype::F32, r * d)?.into_iter().map(Some).collect();
+        } else if !keep {
+            exact[states - 1] = Some(Arc::new(gpu.alloc(Dtype::F32, r * d)?));
+        }
         let (qkv, attended) = (buffers(layers, dtype, r * 3 * d)?, buffers(layers, dtype, r * d)?);
         let (p, scores) = (buffers(layers, dtype, squares)?, gpu.alloc(Dtype::F32, squares)?);
         let parts = SequencesOf { qkv: &qkv, attended: &attended, p: &p, scores: &scores };
@@ -191,17 +197,16 @@ impl Sequences {
             ids: gpu.alloc(Dtype::U32, r)?,
             positions: gpu.upload(&positions)?,
             tokens: projected(r * width)?,
-            s: buffers(2 * layers + 1, Dtype::F32, r * d)?,
-            n: buffers(2 * layers + 1, dtype, r * d)?,
+            s: buffers(states, Dtype::F32, r * d)?,
+            n: buffers(states, dtype, r * d)?,
             exact,
+            moments: gpu.alloc(Dtype::F32, states * 2 * r)?,
             qkv,
             p,
             attended,
             inner: buffers(layers, dtype, r * config.ffn_dim)?,
             y: gpu.alloc(Dtype::F32, r * d)?,
             scores,
-            normed: gpu.alloc(dtype, r * d)?,
-            exact_normed: if keep { None } else { Some(gpu.alloc(Dtype::F32, r * d)?) },
             projected: projected(r * width)?,
             pairs,
         })
@@ -245,17 +250,13 @@ impl Sequences {
             }
             _ => kernels.embed(self.s[0].view(), (Some(table), positions), ids, d)?,
         }
-        if !config.do_layer_norm_before {
-            kernels.cast(self.n[0].view(), self.s[0].view())?;
-            self.exact[0].copy_from(0, self.s[0].view())?;
+        let before = config.do_layer_norm_before;
+        match layout.norm(0, before) {
+            Some(norm) => kernels.layer_norm(self.normed(0), self.s[0].view(), weights.norm(norm))?,
+            None => self.as_it_is(&kernels, 0)?,
         }
         for (j, dropped) in dropped.iter().enumerate() {
             let layer = &layout.layers[j / 2];
-            let norm = if j % 2 == 0 { &layer.self_attn_layer_norm } else { &layer.final_layer_norm };
-            let norm = weights.norm(norm);
-            if config.do_layer_norm_before {
-                kernels.layer_norm(self.n[j].view(), None, self.s[j].view(), norm)?;
-            }
             let (y, n) = (self.y.view(), self.n[j].view());
             let bias = if j % 2 == 0 {
                 let qkv = self.qkv[j / 2].view();
@@ -272,41 +273,57 @@ impl Sequences {
                 kernels.product(y, inner, weights.operand(&layer.fc2.weight), config.ffn_dim)?;
                 &layer.fc2.bias
             };
-            let base = if config.do_layer_norm_before { &self.s[j] } else { &self.exact[j] };
-            kernels.residual(self.s[j + 1].view(), (base.view(), y), weights.value(bias), *dropped)?;
-            if !config.do_layer_norm_before {
-                let (n, exact) = (self.n[j + 1].view(), self.exact[j + 1].view());
-                kernels.layer_norm(n, Some(exact), self.s[j + 1].view(), norm)?;
-            }
-        }
-        let last = self.last(config).view();
-        match &layout.final_layer_norm {
-            Some(norm) => {
-                let exact = self.exact_normed.as_ref().map(Buffer::view);
-                kernels.layer_norm(self.normed.view(), exact, last, weights.norm(norm))?;
-            }
-            None => {
-                kernels.cast(self.normed.view(), last)?;
-                if let Some(exact) = &self.exact_normed {
-                    exact.copy_from(0, last)?;
+            let base = match &self.exact[j] {
+                Some(exact) if !before => exact,
+                _ => &self.s[j],
+            };
+            let (out, what) = (self.s[j + 1].view(), (base.view(), y, weights.value(bias)));
+            match layout.norm(j + 1, before) {
+                Some(norm) => {
+                    let to = (Some(out), self.normed(j + 1));
+                    kernels.residual_norm(to, what, *dropped, weights.norm(norm))?;
+                }
+                None => {
+                    kernels.residual(out, what, *dropped)?;
+                    self.as_it_is(&kernels, j + 1)?;
                 }
             }
         }
         if let (Some((_, project_out)), Some(projected)) = (&layout.projections, &self.projected) {
-            kernels.product(projected.view(), self.normed.view(), weights.operand(project_out), d)?;
+            kernels.product(projected.view(), self.last().view(), weights.operand(project_out), d)?;
         }
         Ok(())
     }
 
-    /// What the final norm reads, or the head where there is none.
-    pub(super) fn last(&self, config: &OptConfig) -> &Buffer {
-        let last = 2 * config.num_hidden_layers;
-        if config.do_layer_norm_before { &self.s[last] } else { &self.exact[last] }
+    /// Where the norm that reads state k puts its results.
+    fn normed(&self, k: usize) -> Normed<'_> {
+        Normed {
+            n: self.n[k].view(),
+            exact: self.exact[k].as_ref().map(|exact| exact.view()),
+            moments: Some(self.moments(k)),
+        }
+    }
+
+    /// State k of the stream in place of what a norm would make of it.
+    fn as_it_is(&self, kernels: &Kernels<'_>, k: usize) -> Result<(), GpuError> {
+        kernels.cast(self.n[k].view(), self.s[k].view())?;
+        self.exact[k].as_ref().map_or(Ok(()), |exact| exact.copy_from(0, self.s[k].view()))
+    }
+
+    /// Mean and 1 / deviation of the rows of state k.
+    pub(super) fn moments(&self, k: usize) -> View<'_> {
+        let each = 2 * self.batch * self.time;
+        self.moments.slice(k * each..(k + 1) * each)
+    }
+
+    /// The last hidden states, in the precision of products.
+    pub(super) fn last(&self) -> &Buffer {
+        &self.n[self.n.len() - 1]
     }
 
     /// What goes into the head, in the precision of products.
     pub(super) fn hidden(&self) -> &Buffer {
-        self.projected.as_ref().unwrap_or(&self.normed)
+        self.projected.as_ref().unwrap_or(self.last())
     }
 
     fn attend(
@@ -352,11 +369,11 @@ pub(in crate::opt) fn hidden_states(
         let sequences = Sequences::new(&parameters.gpu, config, parameters.dtype(), (lens.len(), time), false)?;
         sequences.ids.write(0, &ids)?;
         sequences.forward(&weights, config, &vec![None; 2 * config.num_hidden_layers], |_, _| Ok(()))?;
-        let states = match (&weights.layout.projections, &sequences.exact_normed) {
+        let states = match (&weights.layout.projections, sequences.exact.last().and_then(Option::as_ref)) {
             (Some((_, project_out)), _) => {
                 let projected = parameters.gpu.alloc(Dtype::F32, ids.len() * width)?;
                 let weight = weights.operand(project_out);
-                weights.kernels().product(projected.view(), sequences.normed.view(), weight, d)?;
+                weights.kernels().product(projected.view(), sequences.last().view(), weight, d)?;
                 projected.read(0..ids.len() * width)?
             }
             (None, Some(exact)) => exact.read(0..ids.len() * width)?,
