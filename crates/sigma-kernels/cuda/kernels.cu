@@ -20,3 +20,4 @@
 #include "pooling.cu"
 #include "residual.cu"
 #include "residual_norm.cu"
+#include "short_attention.cu"

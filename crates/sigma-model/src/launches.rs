@@ -13,6 +13,9 @@ const BLOCK: u32 = 256;
 const WARPS: u32 = 4;
 /// Threads of a block that attends for one head: ATTENTION_WARPS of cached_attention.cu.
 const ATTENTION_BLOCK: u32 = 128;
+/// What short_attention.cu takes at most, tokens and numbers of a head; and the numbers of one of its matrices in shared memory.
+const SHORT: usize = 64;
+const SHORT_MATRIX: u32 = 64 * 68;
 /// Threads of a block that handles one row of logits.
 const LOGITS_BLOCK: u32 = 512;
 /// Threads of a block that sums over the rows of a few columns, and how many these are (column_sums.cu): a power of two.
@@ -274,6 +277,38 @@ impl Kernels<'_> {
         let rows = p.len() / stride;
         let args = [ds.into(), p.into(), dp.into(), count(rows), count(time), count(stride)];
         self.each_row(&self.typed("causal_softmax_backward"), rows, 0, &args)
+    }
+
+    /// Whether [`Self::short_attention`] can do it: what its shared memory and the reads of 16 bytes allow.
+    pub(crate) fn is_short(&self, time: usize, width: usize) -> bool {
+        time <= SHORT && width <= SHORT && width.is_multiple_of(16 / self.dtype.size())
+    }
+
+    /// Causal attention of sequences of `time` tokens: out `[R, D]` from the queries, keys and values in qkv `[R, 3 D]`.
+    pub(crate) fn short_attention(
+        &self,
+        out: View<'_>,
+        qkv: View<'_>,
+        (time, heads, width): (usize, usize, usize),
+    ) -> Done {
+        let args = [out.into(), qkv.into(), count(heads), count(time), count(width)];
+        self.each_pair("short_attention", out.len() / time / width, 3, &args)
+    }
+
+    pub(crate) fn short_attention_backward(
+        &self,
+        dqkv: View<'_>,
+        (dout, qkv): (View<'_>, View<'_>),
+        (time, heads, width): (usize, usize, usize),
+    ) -> Done {
+        let args = [dqkv.into(), dout.into(), qkv.into(), count(heads), count(time), count(width)];
+        self.each_pair("short_attention_backward", dout.len() / time / width, 5, &args)
+    }
+
+    /// A block for each of `pairs` of a sequence and a head, with so many matrices in shared memory.
+    fn each_pair(&self, kernel: &str, pairs: usize, matrices: u32, args: &[Arg<'_>]) -> Done {
+        let shared = 4 * matrices * SHORT_MATRIX;
+        self.gpu.launch(&self.typed(kernel), (blocks(pairs, 1), 1), BLOCK, shared, args)
     }
 
     /// Attention of one new token per row; `keys` and `values` hold `capacity` tokens of each.

@@ -2,6 +2,7 @@
 //! not depend on batch or threads.
 #![allow(clippy::unwrap_used)]
 
+mod attention_on_gpu;
 mod emulator;
 mod gpu;
 mod invariance;

@@ -1,7 +1,6 @@
 //! Each operation of the models in CUDA against the CPU's, at sizes that fill neither warps nor blocks, in every precision; on the
 //! emulator, and on the CUDA device that `SIGMA_EXP_GPU` names.
 
-use sigma_kernels::cached_attention::Cache;
 use sigma_kernels::dropout::Mask;
 use sigma_kernels::gpu::{Arg, Buffer, Dtype, Gpu};
 use sigma_kernels::linear::Factors;
@@ -11,7 +10,7 @@ use crate::gpu::{as_f32, gpus, rounded};
 use crate::{difference, values};
 
 pub(crate) const BLOCK: u32 = 128;
-const PRECISIONS: [(Dtype, f32); 3] = [(Dtype::F32, 1e-5), (Dtype::F16, 2e-3), (Dtype::Bf16, 1.6e-2)];
+pub(crate) const PRECISIONS: [(Dtype, f32); 3] = [(Dtype::F32, 1e-5), (Dtype::F16, 2e-3), (Dtype::Bf16, 1.6e-2)];
 
 pub(crate) fn n(count: usize) -> Arg<'static> {
     Arg::U32(count as u32)
@@ -23,7 +22,7 @@ fn each(gpu: &Gpu, kernel: &str, threads: usize, args: &[Arg<'_>]) {
 }
 
 /// A warp for each of `rows`, with `floats` of shared memory.
-fn each_row(gpu: &Gpu, kernel: &str, rows: usize, floats: usize, args: &[Arg<'_>]) {
+pub(crate) fn each_row(gpu: &Gpu, kernel: &str, rows: usize, floats: usize, args: &[Arg<'_>]) {
     let warps = BLOCK / 32;
     gpu.launch(kernel, (rows.div_ceil(warps as usize) as u32, 1), BLOCK, 4 * warps * floats as u32, args).unwrap();
 }
@@ -32,7 +31,7 @@ pub(crate) fn each_block(gpu: &Gpu, kernel: &str, blocks: usize, args: &[Arg<'_>
     gpu.launch(kernel, (blocks as u32, 1), BLOCK, 0, args).unwrap();
 }
 
-fn typed(kernel: &str, dtype: Dtype) -> String {
+pub(crate) fn typed(kernel: &str, dtype: Dtype) -> String {
     format!("{kernel}_{}", dtype.suffix())
 }
 
@@ -116,7 +115,8 @@ fn a_residual_and_the_norm_after_it_are_those_two_one_after_the_other() {
                 layer_norm::forward(&mut normed, &sum, weight, shift, 1e-5);
                 let key = gpu.upload(&[mask.map_or(0, |mask| mask.key)]).unwrap();
                 let alloc = |dtype, len| gpu.alloc(dtype, len).unwrap();
-                let (out, to, exact) = (alloc(Dtype::F32, rows * d), alloc(dtype, rows * d), alloc(Dtype::F32, rows * d));
+                let (out, to, exact) =
+                    (alloc(Dtype::F32, rows * d), alloc(dtype, rows * d), alloc(Dtype::F32, rows * d));
                 let moments = alloc(Dtype::F32, 2 * rows);
                 let launch = |[out, exact, moments]: [Arg<'_>; 3], base: &Buffer| {
                     let args = [out, (&to).into(), exact, moments, base.into(), on_y.into(), on_bias.into()];
@@ -149,7 +149,9 @@ fn a_residual_and_the_norm_after_it_are_those_two_one_after_the_other() {
 /// Rows of whole 16 bytes, and others.
 #[test]
 fn biases_activations_and_column_sums() {
-    for (gpu, (rows, d)) in gpus().into_iter().flat_map(|gpu| [(37, 45), (70, 48), (3, 1)].map(|size| (gpu.clone(), size))) {
+    for (gpu, (rows, d)) in
+        gpus().into_iter().flat_map(|gpu| [(37, 45), (70, 48), (3, 1)].map(|size| (gpu.clone(), size)))
+    {
         for (dtype, tolerance) in PRECISIONS {
             let (input, x) = rounded(&gpu, &values(rows * d, 1), dtype);
             let shift = values(d, 2);
@@ -313,120 +315,6 @@ fn cross_entropy_and_its_gradient() {
             let mut by_hidden = vec![0f32; rows * d];
             linear::backward_input(&mut by_hidden, &as_f32(&gradient), &table, d, Factors::F32);
             assert!(difference(&by_hidden, &dhidden) < tolerance, "{dtype}");
-        }
-    }
-}
-
-/// 70 tokens: more than a warp has lanes, and more than twice what a block reads at once.
-#[test]
-fn attention_over_a_cache_that_grows_token_by_token() {
-    for gpu in gpus() {
-        let (rows, heads, capacity) = (3, 2, 71);
-        for ((dtype, tolerance), width) in PRECISIONS.into_iter().flat_map(|case| [5, 12, 64, 80].map(|w| (case, w))) {
-            let (d, per_lane) = (heads * width, 16 / dtype.size());
-            let mut cache = Cache::new(rows, capacity, heads, d);
-            let space = || gpu.alloc(dtype, rows * capacity * d).unwrap();
-            let caches = [[space(), space()], [space(), space()]];
-            let out = gpu.alloc(dtype, rows * d).unwrap();
-            for step in 0..70 {
-                let (qkv, values_of_step) = rounded(&gpu, &values(rows * 3 * d, 100 + step as u64), dtype);
-                let lens = gpu.upload(&vec![step as u32; rows]).unwrap();
-                let mut expected = vec![0f32; rows * d];
-                cache.attend(&mut expected, &values_of_step, &vec![1; rows]);
-                let args = |cache: usize, sizes: &[usize]| -> Vec<Arg<'_>> {
-                    let [keys, values] = &caches[cache];
-                    let buffers = [&out, keys, values, &qkv, &lens].map(Arg::from);
-                    buffers.into_iter().chain(sizes.iter().map(|size| n(*size))).collect()
-                };
-                let sizes = [rows, heads, width, capacity];
-                let kernel = typed("cached_attention", dtype);
-                each_row(&gpu, &kernel, rows * heads, capacity + width, &args(0, &sizes));
-                close(&format!("{dtype} {width} step {step}"), &out, &expected, tolerance);
-                if width % per_lane == 0 {
-                    out.clear().unwrap();
-                    let lanes = (width / per_lane).next_power_of_two();
-                    let args = args(1, &[heads, width, capacity, lanes]);
-                    let (kernel, blocks) = (typed("cached_attention_wide", dtype), (rows * heads) as u32);
-                    gpu.launch(&kernel, (blocks, 1), BLOCK, 0, &args).unwrap();
-                    close(&format!("wide: {dtype} {width} step {step}"), &out, &expected, tolerance);
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn attention_of_whole_texts_and_their_means() {
-    for gpu in gpus() {
-        let (heads, width, lens) = (3, 10, [5usize, 1, 40]);
-        let (d, tokens) = (heads * width, lens.iter().sum::<usize>());
-        let (qkv, x) = rounded(&gpu, &values(tokens * 3 * d, 1), Dtype::F32);
-        let (mut begins, mut ends, mut starts) = (Vec::new(), Vec::new(), vec![0u32]);
-        let mut expected = vec![0f32; tokens * d];
-        let mut begin = 0;
-        for len in lens {
-            for query in begin..begin + len {
-                for head in 0..heads {
-                    let part = |token: usize, kind: usize| &x[token * 3 * d + kind * d + head * width..][..width];
-                    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
-                    let score = |key| (dot(part(query, 0), part(key, 1)) / (width as f64).sqrt()).exp();
-                    let total: f64 = (begin..begin + len).map(score).sum();
-                    for key in begin..begin + len {
-                        for (out, v) in expected[query * d + head * width..].iter_mut().zip(part(key, 2)) {
-                            *out += (score(key) / total) as f32 * v;
-                        }
-                    }
-                }
-                begins.push(begin as u32);
-                ends.push((begin + len) as u32);
-            }
-            begin += len;
-            starts.push(begin as u32);
-        }
-        let out = gpu.alloc(Dtype::F32, tokens * d).unwrap();
-        let lists = [&begins, &ends, &starts].map(|list| gpu.upload(list).unwrap());
-        let args = [(&out).into(), (&qkv).into(), (&lists[0]).into(), (&lists[1]).into()];
-        let args = [&args[..], &[n(tokens), n(heads), n(width), n(40)]].concat();
-        each_row(&gpu, "full_attention_f32", tokens * heads, 40, &args);
-        close("attention", &out, &expected, 1e-5);
-
-        let pooled = gpu.alloc(Dtype::F32, lens.len() * d).unwrap();
-        let args = [(&pooled).into(), (&out).into(), (&lists[2]).into(), n(d)];
-        each_block(&gpu, "mean_pool", lens.len(), &args);
-        let mean = |text: usize, column: usize| {
-            let rows = starts[text] as usize..starts[text + 1] as usize;
-            rows.clone().map(|row| expected[row * d + column]).sum::<f32>() / rows.len() as f32
-        };
-        let means: Vec<f32> = (0..lens.len() * d).map(|i| mean(i / d, i % d)).collect();
-        close("means", &pooled, &means, 1e-5);
-    }
-}
-
-#[test]
-fn causal_softmax_and_its_gradient_over_padded_rows() {
-    for gpu in gpus() {
-        let (pairs, time, stride) = (3, 13, 16);
-        let rows = pairs * time;
-        let (scores, dp) = (values(rows * stride, 1), values(rows * stride, 2));
-        let on = [&scores, &dp].map(|values| gpu.upload(values).unwrap());
-        for (dtype, tolerance) in PRECISIONS {
-            let (p, ds) = (gpu.alloc(dtype, rows * stride).unwrap(), gpu.alloc(dtype, rows * stride).unwrap());
-            let sizes = [n(rows), n(time), n(stride)];
-            let args = [&[(&p).into(), (&on[0]).into()], &sizes[..]].concat();
-            each_row(&gpu, &typed("causal_softmax", dtype), rows, 0, &args);
-            let args = [&[(&ds).into(), (&p).into(), (&on[1]).into()], &sizes[..]].concat();
-            each_row(&gpu, &typed("causal_softmax_backward", dtype), rows, 0, &args);
-            let (p, ds) = (as_f32(&p), as_f32(&ds));
-            for row in 0..rows {
-                let (seen, at) = (row % time + 1, row * stride);
-                let total: f64 = scores[at..][..seen].iter().map(|x| f64::from(*x).exp()).sum();
-                let share = |i: usize| if i < seen { (f64::from(scores[at + i]).exp() / total) as f32 } else { 0.0 };
-                let shares: Vec<f32> = (0..time).map(share).collect();
-                assert!(difference(&p[at..][..time], &shares) < tolerance, "{dtype} row {row}");
-                let inner: f32 = shares.iter().zip(&dp[at..]).map(|(p, g)| p * g).sum();
-                let expected: Vec<f32> = shares.iter().zip(&dp[at..]).map(|(p, g)| p * (g - inner)).collect();
-                assert!(difference(&ds[at..][..time], &expected) < tolerance, "{dtype} row {row}");
-            }
         }
     }
 }

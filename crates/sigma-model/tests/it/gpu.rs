@@ -7,7 +7,7 @@ use sigma_data::seeds::{Seeds, Stage};
 use sigma_kernels::linear::Factors;
 use sigma_kernels::loss_scale::LossScale;
 use sigma_model::opt::{Dropout, Found, RowState, Sampling, Slot};
-use sigma_model::{Device, ModelError, Opt};
+use sigma_model::{Device, ModelError, Opt, OptConfig};
 
 use crate::{emulated, ids, model, relative, tensors};
 
@@ -28,18 +28,27 @@ fn dropout<R>(run: impl FnOnce(Option<Dropout<'_>>) -> R) -> R {
     run(Some(Dropout { p: 0.1, stream: &mut stream }))
 }
 
+/// A model of the same shape with fresh weights and room for `positions` tokens.
+fn fresh(name: &str, positions: usize) -> Opt {
+    let config = OptConfig { max_position_embeddings: positions, init_std: 0.1, ..model(name).config().clone() };
+    Opt::init(config, &Seeds::new(42, "test"))
+}
+
+/// Sequences whose attention is one kernel, and some that are too long for it.
 #[test]
 fn gradients_with_dropout_are_those_of_the_cpu_under_the_same_masks() {
-    for name in ["opt_tiny", "opt_post_norm"] {
-        let (inputs, labels) = batch(3, 11);
-        let mut host = model(name).host_training(Factors::F32).unwrap();
+    let [short, post_norm] = ["opt_tiny", "opt_post_norm"].map(|name| (name, model(name), 11));
+    let [long, long_post_norm] = ["opt_tiny", "opt_post_norm"].map(|name| (name, fresh(name, 80), 70));
+    for (name, model, time) in [short, post_norm, long, long_post_norm] {
+        let (inputs, labels) = batch(3, time);
+        let mut host = model.host_training(Factors::F32).unwrap();
         let host_loss = dropout(|dropout| host.loss_and_gradients(&inputs, &labels, 3, dropout)).unwrap();
         let expected: BTreeMap<String, Vec<f32>> =
             host.named_gradients().map(|(name, gradient)| (name.to_string(), gradient.to_vec())).collect();
         for (compute, loss_tolerance, tolerance) in
             [(DType::F32, 1e-5, 1e-5), (DType::F16, 1e-3, 2e-2), (DType::BF16, 1e-2, 0.15)]
         {
-            let mut gpu = model(name).to_device(&emulated()).unwrap().gpu_training(compute).unwrap().unwrap();
+            let mut gpu = model.to_device(&emulated()).unwrap().gpu_training(compute).unwrap().unwrap();
             gpu.begin_at(&LossScale::from_parts(8.0, 0, false), 0).unwrap();
             // the first step is launched kernel by kernel, the second is recorded and the third replayed
             for step in 0..3 {
@@ -55,11 +64,11 @@ fn gradients_with_dropout_are_those_of_the_cpu_under_the_same_masks() {
                     apart += gradient.iter().zip(expected).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
                     if compute == DType::F32 && !parameter.ends_with("k_proj.bias") {
                         let difference = relative(&gradient, expected);
-                        assert!(difference < 1e-4, "{name} {parameter}, step {step}: {difference}");
+                        assert!(difference < 1e-4, "{name} {time} {parameter}, step {step}: {difference}");
                     }
                 }
                 let apart = (apart / exact).sqrt();
-                assert!(apart < tolerance, "{name} {compute:?}, step {step}: {apart}");
+                assert!(apart < tolerance, "{name} {time} {compute:?}, step {step}: {apart}");
                 assert!((scaled_norm / 8.0 / norm.sqrt() - 1.0).abs() < 1e-6);
             }
         }

@@ -1,13 +1,14 @@
 //! The backward pass that belongs to [`Sequences::forward`]: head and loss first, then the layers from the last to the first.
 
-use sigma_kernels::gpu::{BatchedOperand, Buffer, Dtype, Gpu, GpuError, View};
+use sigma_kernels::gpu::{Buffer, Dtype, Gpu, GpuError, View};
 
 use super::Weights;
-use super::forward::{PairedBatch, Role, Sequences};
+use super::attention::AttentionGradients;
+use super::forward::Sequences;
 use crate::launches::{Dropped, Kernels};
+use crate::opt::OptConfig;
 use crate::opt::config::POSITION_OFFSET;
 use crate::opt::parameters::Affine;
-use crate::opt::OptConfig;
 
 /// Rows of logits that exist at a time.
 pub(super) const HEAD_ROWS: usize = 1024;
@@ -35,11 +36,9 @@ pub(super) struct Gradients {
     dattended: Buffer,
     dqkv: Buffer,
     dinner: Buffer,
-    /// By the scores before the softmax, in the precision of products.
-    dscores: Buffer,
     /// By the token embeddings before `project_in`.
     dtokens: Option<Buffer>,
-    pairs: Buffer,
+    attention: AttentionGradients,
 }
 
 impl Gradients {
@@ -48,14 +47,7 @@ impl Gradients {
         let (r, d, ffn, width) = (batch * time, config.hidden_size, config.ffn_dim, config.embedding_width());
         let head_rows = HEAD_ROWS.min(r);
         let (dqkv, dattended) = (gpu.alloc(dtype, r * 3 * d)?, gpu.alloc(dtype, r * d)?);
-        let dscores = gpu.alloc(dtype, sequences.scores.len())?;
-        let paired = PairedBatch::new(config, (batch, time));
-        let mut addresses = Vec::new();
-        for from in [0, d, 2 * d] {
-            addresses.extend(paired.columns(&dqkv, 3 * d, from));
-        }
-        addresses.extend(paired.columns(&dattended, d, 0));
-        addresses.extend(paired.squares(&dscores));
+        let attention = sequences.attention.gradients(gpu, &dqkv, &dattended)?;
         Ok(Self {
             labels: gpu.alloc(Dtype::U32, r)?,
             ids: gpu.alloc(Dtype::U32, r)?,
@@ -72,9 +64,8 @@ impl Gradients {
             dattended,
             dqkv,
             dinner: gpu.alloc(dtype, r * ffn)?,
-            dscores,
             dtokens: if width == d { None } else { Some(gpu.alloc(Dtype::F32, r * width)?) },
-            pairs: gpu.upload(&addresses)?,
+            attention,
         })
     }
 
@@ -182,9 +173,10 @@ impl Gradients {
                 let dattended = self.dattended.view();
                 affine_backward(&kernels, gradients, &layer.out_proj, dy, sequences.attended[j / 2].view(), d)?;
                 kernels.product_input(dattended, dy, weights.operand(&layer.out_proj.weight), d)?;
-                self.attention(weights, &kernels, config, sequences, j / 2)?;
-                affine_backward(&kernels, gradients, &layer.qkv, self.dqkv.view(), n, d)?;
-                kernels.product_input(dn, self.dqkv.view(), weights.operand(&layer.qkv.weight), d)?;
+                let (dqkv, qkv) = (self.dqkv.view(), sequences.qkv[j / 2].view());
+                sequences.attention.backward(&kernels, &self.attention, dqkv, (dattended, qkv), j / 2)?;
+                affine_backward(&kernels, gradients, &layer.qkv, dqkv, n, d)?;
+                kernels.product_input(dn, dqkv, weights.operand(&layer.qkv.weight), d)?;
             } else {
                 let (inner, dinner) = (sequences.inner[j / 2].view(), self.dinner.view());
                 affine_backward(&kernels, gradients, &layer.fc2, dy, inner, config.ffn_dim)?;
@@ -212,36 +204,6 @@ impl Gradients {
         };
         let groups = (self.ids.view(), self.starts.view(), self.order.view(), self.distinct.view());
         kernels.embedding_backward(gradients.slice(layout.embed_tokens.clone()), dtokens, groups, width)
-    }
-
-    /// From the gradient of the attended values to that of queries, keys and values: dV = P^T dO, dP = dO V^T,
-    /// dS = P * (dP - rowsum(P * dP)), dQ = dS K / sqrt(h), dK = dS^T Q / sqrt(h).
-    fn attention(
-        &self,
-        weights: &Weights<'_>,
-        kernels: &Kernels<'_>,
-        config: &OptConfig,
-        sequences: &Sequences,
-        layer: usize,
-    ) -> Result<(), GpuError> {
-        let (d, t, stride, dtype) = (config.hidden_size, sequences.time, sequences.stride, kernels.dtype);
-        let head = d / config.num_attention_heads;
-        let scale = 1.0 / (head as f32).sqrt();
-        let count = sequences.pairs.count();
-        let list = |number: usize| self.pairs.slice(number * count..(number + 1) * count);
-        let (dq, dk, dv, dout, ds) = (list(0), list(1), list(2), list(3), list(4));
-        let operand = |addresses, stride, transposed| BatchedOperand { addresses, dtype, stride, transposed };
-        let kept = |role: Role| sequences.pairs.of(role);
-        let products = |dims, a, b, c, scale| sequences.batched(weights, dims, a, b, c, scale);
-        let (p, dout_rows) = (operand(kept(Role::Probabilities(layer)), stride, true), operand(dout, d, false));
-        products((t, head, t), p, dout_rows, (dv, dtype, 3 * d), 1.0)?;
-        let v = operand(kept(Role::Value(layer)), 3 * d, true);
-        products((t, t, head), dout_rows, v, (kept(Role::Scores), Dtype::F32, stride), 1.0)?;
-        let what = (sequences.p[layer].view(), sequences.scores.view());
-        kernels.causal_softmax_backward(self.dscores.view(), what, (t, stride))?;
-        let (k, q) = (operand(kept(Role::Key(layer)), 3 * d, false), operand(kept(Role::Query(layer)), 3 * d, false));
-        products((t, head, t), operand(ds, stride, false), k, (dq, dtype, 3 * d), scale)?;
-        products((t, head, t), operand(ds, stride, true), q, (dk, dtype, 3 * d), scale)
     }
 }
 

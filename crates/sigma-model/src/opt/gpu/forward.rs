@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use sigma_kernels::gpu::{BatchedOperand, Buffer, Dtype, GemmBatched, Gpu, GpuError, View};
+use sigma_kernels::gpu::{Buffer, Dtype, Gpu, GpuError, View};
 
+use super::attention::Attention;
 use super::{GpuParameters, Weights};
 use crate::launches::{Dropped, Kernels, Normed};
 use crate::opt::OptConfig;
@@ -14,19 +15,12 @@ use crate::padding::pad_right;
 /// Tokens of one pass where nothing is kept for a backward pass.
 const TOKENS: usize = 16_384;
 
-/// Elements from one row of scores to the next.
-fn row_stride(time: usize) -> usize {
-    time.next_multiple_of(8)
-}
-
 /// Everything that a pass over `batch` sequences of `time` tokens computes in. Where nothing is kept for a backward pass, all
 /// layers share the same buffers.
 #[derive(Debug)]
 pub(super) struct Sequences {
     pub(super) batch: usize,
     pub(super) time: usize,
-    /// From one row of a pair's scores to the next: products of half precision want every matrix to begin at 16 bytes.
-    pub(super) stride: usize,
     /// Token ids `[R]`.
     pub(super) ids: Buffer,
     positions: Buffer,
@@ -41,112 +35,12 @@ pub(super) struct Sequences {
     /// Mean and 1 / deviation of the rows of each state, for a backward pass `[2 L + 1, R, 2]`.
     moments: Buffer,
     pub(super) qkv: Vec<Arc<Buffer>>,
-    /// Attention probabilities `[batch, heads, time, stride]`.
-    pub(super) p: Vec<Arc<Buffer>>,
     pub(super) attended: Vec<Arc<Buffer>>,
     pub(super) inner: Vec<Arc<Buffer>>,
     /// A sub-block's result before the bias, f32.
     pub(super) y: Buffer,
-    /// Scores of one layer, and in the backward pass their gradients, f32.
-    pub(super) scores: Buffer,
     pub(super) projected: Option<Buffer>,
-    pub(super) pairs: Pairs,
-}
-
-/// How the matrices of (sequence, head) pairs lie in the buffers of a batch.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PairedBatch {
-    batch: usize,
-    time: usize,
-    heads: usize,
-    /// Width of a head.
-    head: usize,
-}
-
-impl PairedBatch {
-    pub(super) fn new(config: &OptConfig, (batch, time): (usize, usize)) -> Self {
-        let heads = config.num_attention_heads;
-        Self { batch, time, heads, head: config.hidden_size / heads }
-    }
-
-    fn pairs(self) -> usize {
-        self.batch * self.heads
-    }
-
-    /// Where each pair's columns begin in rows `stride` apart, of which the first head's begin at `from`.
-    pub(super) fn columns(self, buffer: &Buffer, stride: usize, from: usize) -> impl Iterator<Item = u64> {
-        let (address, bytes) = (buffer.view().address(), buffer.dtype().size());
-        let at = move |pair: usize| pair / self.heads * self.time * stride + from + pair % self.heads * self.head;
-        (0..self.pairs()).map(move |pair| address + (at(pair) * bytes) as u64)
-    }
-
-    /// Where each pair's square of scores begins.
-    pub(super) fn squares(self, buffer: &Buffer) -> impl Iterator<Item = u64> {
-        let (address, bytes) = (buffer.view().address(), buffer.dtype().size());
-        let square = self.time * row_stride(self.time) * bytes;
-        (0..self.pairs()).map(move |pair| address + (pair * square) as u64)
-    }
-}
-
-/// Where the matrices of each (sequence, head) pair begin: addresses in device memory, one list for each role.
-#[derive(Debug)]
-pub(super) struct Pairs {
-    addresses: Buffer,
-    count: usize,
-    /// Lists of each layer: queries, keys, values, results.
-    layers: usize,
-}
-
-/// Role of a list of addresses.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Role {
-    Query(usize),
-    Key(usize),
-    Value(usize),
-    Attended(usize),
-    Probabilities(usize),
-    Scores,
-}
-
-impl Pairs {
-    const PER_LAYER: usize = 5;
-
-    fn new(gpu: &Gpu, batch: PairedBatch, width: usize, sequences: &SequencesOf<'_>) -> Result<Self, GpuError> {
-        let mut all = Vec::new();
-        for ((qkv, attended), p) in sequences.qkv.iter().zip(sequences.attended).zip(sequences.p) {
-            for from in [0, width, 2 * width] {
-                all.extend(batch.columns(qkv, 3 * width, from));
-            }
-            all.extend(batch.columns(attended, width, 0));
-            all.extend(batch.squares(p));
-        }
-        all.extend(batch.squares(sequences.scores));
-        Ok(Self { addresses: gpu.upload(&all)?, count: batch.pairs(), layers: sequences.qkv.len() })
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.count
-    }
-
-    pub(super) fn of(&self, role: Role) -> View<'_> {
-        let list = match role {
-            Role::Query(layer) => layer * Self::PER_LAYER,
-            Role::Key(layer) => layer * Self::PER_LAYER + 1,
-            Role::Value(layer) => layer * Self::PER_LAYER + 2,
-            Role::Attended(layer) => layer * Self::PER_LAYER + 3,
-            Role::Probabilities(layer) => layer * Self::PER_LAYER + 4,
-            Role::Scores => self.layers * Self::PER_LAYER,
-        };
-        self.addresses.slice(list * self.count..(list + 1) * self.count)
-    }
-}
-
-/// The buffers whose parts [`Pairs`] lists.
-struct SequencesOf<'a> {
-    qkv: &'a [Arc<Buffer>],
-    attended: &'a [Arc<Buffer>],
-    p: &'a [Arc<Buffer>],
-    scores: &'a Buffer,
+    pub(super) attention: Attention,
 }
 
 impl Sequences {
@@ -154,9 +48,8 @@ impl Sequences {
     pub(super) fn bytes_per_token(config: &OptConfig, dtype: Dtype, time: usize) -> usize {
         let (d, size) = (config.hidden_size, dtype.size());
         let exact = if config.do_layer_norm_before { 3 } else { 4 };
-        let squares = config.num_attention_heads * row_stride(time);
-        let operands = 5 * d + config.ffn_dim + 2 * config.embedding_width() + squares;
-        operands * size + 4 * (exact * d + squares)
+        let operands = 5 * d + config.ffn_dim + 2 * config.embedding_width();
+        operands * size + 4 * exact * d + Attention::bytes_per_token(config, dtype, time)
     }
 
     /// `keep`: for a backward pass; otherwise the last hidden states are made in f32.
@@ -168,7 +61,6 @@ impl Sequences {
         keep: bool,
     ) -> Result<Self, GpuError> {
         let (r, d, layers) = (batch * time, config.hidden_size, config.num_hidden_layers);
-        let squares = batch * config.num_attention_heads * time * row_stride(time);
         let buffers = |count: usize, dtype: Dtype, len: usize| -> Result<Vec<Arc<Buffer>>, GpuError> {
             if keep {
                 return (0..count).map(|_| Ok(Arc::new(gpu.alloc(dtype, len)?))).collect();
@@ -187,13 +79,11 @@ impl Sequences {
             exact[states - 1] = Some(Arc::new(gpu.alloc(Dtype::F32, r * d)?));
         }
         let (qkv, attended) = (buffers(layers, dtype, r * 3 * d)?, buffers(layers, dtype, r * d)?);
-        let (p, scores) = (buffers(layers, dtype, squares)?, gpu.alloc(Dtype::F32, squares)?);
-        let parts = SequencesOf { qkv: &qkv, attended: &attended, p: &p, scores: &scores };
-        let pairs = Pairs::new(gpu, PairedBatch::new(config, (batch, time)), d, &parts)?;
+        let kernels = Kernels { gpu, dtype };
+        let attention = Attention::new(&kernels, config, (batch, time), (&qkv, &attended), keep)?;
         Ok(Self {
             batch,
             time,
-            stride: row_stride(time),
             ids: gpu.alloc(Dtype::U32, r)?,
             positions: gpu.upload(&positions)?,
             tokens: projected(r * width)?,
@@ -202,29 +92,12 @@ impl Sequences {
             exact,
             moments: gpu.alloc(Dtype::F32, states * 2 * r)?,
             qkv,
-            p,
             attended,
             inner: buffers(layers, dtype, r * config.ffn_dim)?,
             y: gpu.alloc(Dtype::F32, r * d)?,
-            scores,
             projected: projected(r * width)?,
-            pairs,
+            attention,
         })
-    }
-
-    /// `count` products of each pair's matrices; see [`GemmBatched`] for the arguments.
-    pub(super) fn batched(
-        &self,
-        weights: &Weights<'_>,
-        (m, n, k): (usize, usize, usize),
-        a: BatchedOperand<'_>,
-        b: BatchedOperand<'_>,
-        (c, c_dtype, c_stride): (View<'_>, Dtype, usize),
-        scale: f32,
-    ) -> Result<(), GpuError> {
-        let count = self.pairs.count();
-        let accumulate = false;
-        weights.gpu.gemm_batched(&GemmBatched { count, m, n, k, a, b, c, c_dtype, c_stride, scale, accumulate })
     }
 
     /// Runs the token ids through all layers. `dropped[j]` is the dropout of sub-block j; `attending` may take the queries, keys and
@@ -263,8 +136,9 @@ impl Sequences {
                 kernels.product(qkv, n, weights.operand(&layer.qkv.weight), d)?;
                 kernels.bias(qkv, weights.value(&layer.qkv.bias))?;
                 attending(j / 2, qkv)?;
-                self.attend(weights, &kernels, config, j / 2)?;
-                kernels.product(y, self.attended[j / 2].view(), weights.operand(&layer.out_proj.weight), d)?;
+                let attended = self.attended[j / 2].view();
+                self.attention.forward(&kernels, attended, qkv, j / 2)?;
+                kernels.product(y, attended, weights.operand(&layer.out_proj.weight), d)?;
                 &layer.out_proj.bias
             } else {
                 let inner = self.inner[j / 2].view();
@@ -324,29 +198,6 @@ impl Sequences {
     /// What goes into the head, in the precision of products.
     pub(super) fn hidden(&self) -> &Buffer {
         self.projected.as_ref().unwrap_or(self.last())
-    }
-
-    fn attend(
-        &self,
-        weights: &Weights<'_>,
-        kernels: &Kernels<'_>,
-        config: &OptConfig,
-        layer: usize,
-    ) -> Result<(), GpuError> {
-        let (d, t, stride, dtype) = (config.hidden_size, self.time, self.stride, kernels.dtype);
-        let head = d / config.num_attention_heads;
-        let scale = 1.0 / (head as f32).sqrt();
-        let operand = |role: Role, stride: usize, transposed: bool| BatchedOperand {
-            addresses: self.pairs.of(role),
-            dtype,
-            stride,
-            transposed,
-        };
-        let (q, k) = (operand(Role::Query(layer), 3 * d, false), operand(Role::Key(layer), 3 * d, true));
-        self.batched(weights, (t, t, head), q, k, (self.pairs.of(Role::Scores), Dtype::F32, stride), scale)?;
-        kernels.causal_softmax(self.p[layer].view(), self.scores.view(), (t, stride))?;
-        let (p, v) = (operand(Role::Probabilities(layer), stride, false), operand(Role::Value(layer), 3 * d, false));
-        self.batched(weights, (t, head, t), p, v, (self.pairs.of(Role::Attended(layer)), dtype, d), 1.0)
     }
 }
 

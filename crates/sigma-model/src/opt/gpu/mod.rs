@@ -4,6 +4,7 @@
 //!
 //! Legend: R tokens of all rows of a batch, D hidden size, F feed-forward size, V vocabulary, L layers.
 
+mod attention;
 mod backward;
 mod decoding;
 mod forward;
