@@ -43,7 +43,7 @@ KERNEL_TYPES(cached_attention, attend_to_cache, CACHED_ATTENTION, (out, keys, va
 
 #define ATTENTION_WARPS 4
 // Tokens that a lane has under way.
-#define TOKENS_AT_ONCE 4
+#define TOKENS_AT_ONCE 2
 
 // A softmax over some of the tokens, as far as it has got: the largest score, the sum of exp(score - top), and so weighted sums of values.
 template <unsigned COUNT> struct PartOfSoftmax {

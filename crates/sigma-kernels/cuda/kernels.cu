@@ -12,7 +12,6 @@
 #include "column_sums.cu"
 #include "cross_entropy.cu"
 #include "embedding.cu"
-#include "full_attention.cu"
 #include "layer_norm.cu"
 #include "norm.cu"
 #include "nucleus.cu"
@@ -21,3 +20,6 @@
 #include "residual.cu"
 #include "residual_norm.cu"
 #include "short_attention.cu"
+#include "short_attention_half.cu"
+
+#include "full_attention.cu"

@@ -64,27 +64,25 @@ KERNEL_TYPES(layer_norm_backward, layer_norm_gradient, LAYER_NORM_BACKWARD,
 // Gradients of weight and bias, which lie side by side: the sums over the rows of dy * x_hat, and of dy. The launch is that of `column_sums`.
 KERNEL(layer_norm_parameters, (float* gradient, const float* moments, const float* dy, const float* x, unsigned rows, unsigned d),
        (gradient, moments, dy, x, rows, d)) {
-    SHARED(float, shared, [MAX_BLOCK]);
-    constexpr unsigned WIDTH = sum_columns<float>();
-    const unsigned column = blockIdx.x * WIDTH + threadIdx.x % WIDTH, from = column < d ? column : d - 1;
+    SHARED(float, shared, SUM_SPACE(float));
+    const SumPlace<float> place(d, is_wide(dy) && is_wide(x));
     struct Read {
-        float dy, x, mean, rstd;
+        Wide<float> dy, x;
+        float mean, rstd;
     };
-    float weight = 0.0f, bias = 0.0f;
-    each_row_of_column<8>(
-        rows, WIDTH,
+    constexpr unsigned COUNT = Wide<float>::COUNT;
+    float weight[COUNT] = {}, bias[COUNT] = {};
+    place.each_row(
+        rows,
         [&](unsigned row) {
-            const size_t at = (size_t)row * d + from;
-            return Read{dy[at], x[at], moments[2 * (size_t)row], moments[2 * (size_t)row + 1]};
+            return Read{place.read(dy, row), place.read(x, row), moments[2 * (size_t)row], moments[2 * (size_t)row + 1]};
         },
         [&](unsigned, const Read& read) {
-            weight += read.dy * (read.x - read.mean) * read.rstd;
-            bias += read.dy;
+            for (unsigned j = 0; j < COUNT; ++j) {
+                weight[j] += read.dy.x[j] * (read.x.x[j] - read.mean) * read.rstd;
+                bias[j] += read.dy.x[j];
+            }
         });
-    weight = sum_by_column(weight, WIDTH, shared);
-    bias = sum_by_column(bias, WIDTH, shared);
-    if (threadIdx.x < WIDTH && column < d) {
-        gradient[column] = weight;
-        gradient[d + column] = bias;
-    }
+    place.finish(gradient, weight, shared);
+    place.finish(gradient + d, bias, shared);
 }

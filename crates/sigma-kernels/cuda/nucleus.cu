@@ -84,23 +84,27 @@ static __device__ unsigned locate(double* sums, Pieces range, unsigned none, dou
     return live ? range.first + 31 - (unsigned)__clz((int)live) : none;
 }
 
-// Draws the token that follows the lens[row] + 1 tokens of each running row, appends it to tokens[row, :] at counts[row], and counts one
-// token more in lens, or sets the row's state when it ends. A token's weight is made anew wherever it is needed: that is cheaper than to
-// keep it in memory. `eos` is the vocabulary's size where a row never
-// stops and eos is never drawn: then `suppressed` is eos. Temperature 0 is greedy.
-KERNEL(nucleus, (const float* logits, unsigned* tokens, unsigned* counts, unsigned* states, unsigned* next,
-                 unsigned long long* drawn, const unsigned* keys, unsigned* lens, unsigned vocabulary, unsigned room,
-                 unsigned eos, unsigned suppressed, double temperature, double top_p),
-       (logits, tokens, counts, states, next, drawn, keys, lens, vocabulary, room, eos, suppressed, temperature, top_p)) {
+// Copies a row of logits, of which many reads are under way.
+static __device__ __forceinline__ void hold(float* to, const float* from, unsigned n) {
+    const unsigned fours = is_wide(from) ? n / 4 : 0;
+#pragma unroll 8
+    for (unsigned i = threadIdx.x; i < fours; i += blockDim.x) wide_at(to + 4 * i) = wide(from + 4 * i);
+    for (unsigned i = 4 * fours + threadIdx.x; i < n; i += blockDim.x) to[i] = from[i];
+    __syncthreads();
+}
+
+// A draw from the nucleus of one row's logits, known to every thread: the token, or `vocabulary` where no token has mass. `drawn` counts
+// the numbers that the stream of `key` has given. HELD: `row` lies in shared memory and becomes the tokens' weights; otherwise a weight is
+// made anew wherever it is needed.
+template <bool HELD>
+static __device__ unsigned draw(float* row, unsigned long long* drawn, const unsigned* key, unsigned vocabulary, unsigned suppressed,
+                                double temperature, double top_p) {
     SHARED(double, sums, [32]);
     SHARED(float, shared, [32]);
-    const unsigned row = blockIdx.x;
-    if (states[row] != ROW_RUNNING) return;
-    logits += (size_t)row * vocabulary;
     const Pieces all = cut(0, vocabulary);
     // here and below no read depends on a branch, so that several can be under way
     const auto logit = [&](unsigned i) {
-        const float x = logits[i];
+        const float x = row[i];
         return i == suppressed ? -INFINITY : x;
     };
     float top = -INFINITY, broken = 0.0f;
@@ -111,36 +115,62 @@ KERNEL(nucleus, (const float* logits, unsigned* tokens, unsigned* counts, unsign
     });
     top = block_max(top, shared);
     broken = block_max(broken, shared);
-    unsigned token = vocabulary;
-    if (broken == 0.0f && isfinite(top)) {
-        const bool greedy = temperature == 0.0;
-        const double scale = greedy ? 0.0 : 1.0 / temperature;
-        // greedy is the first token at the top
-        const auto weight = [&](unsigned i) -> float {
-            const float x = logit(i), below = x - top;
-            const float drawn_by = expf(scale == 1.0 ? below : (float)((double)below * scale));
-            return greedy ? (x == top ? 1.0f : 0.0f) : drawn_by;
-        };
-        float bound = -1.0f;
-        unsigned bound_id = 0;
-        const auto mass = [&](unsigned i) {
-            const float w = weight(i);
-            return ranks_above(w, i, bound, bound_id) ? (double)w : 0.0;
-        };
-        const double total = masses(sums, all, mass);
-        double allowed = total;
-        unsigned long long draws = drawn[row];
-        while (true) {
-            const double target = greedy ? 0.0 : chacha_uniform(keys + 8 * (size_t)row, draws++) * allowed;
-            token = locate(sums, all, vocabulary, target, mass);
-            if (token == vocabulary || top_p >= 1.0 || greedy) break;
-            bound = weight(token);
-            bound_id = token;
-            allowed = masses(sums, all, mass);
-            if (allowed < top_p * total) break;
-        }
-        __syncthreads();
-        if (threadIdx.x == 0) drawn[row] = draws;
+    if (broken != 0.0f || !isfinite(top)) return vocabulary;
+    const bool greedy = temperature == 0.0;
+    const double scale = greedy ? 0.0 : 1.0 / temperature;
+    // greedy is the first token at the top
+    const auto weigh = [&](unsigned i) -> float {
+        const float x = logit(i), below = x - top;
+        const float drawn_by = expf(scale == 1.0 ? below : (float)((double)below * scale));
+        return greedy ? (x == top ? 1.0f : 0.0f) : drawn_by;
+    };
+    const auto weight = [&](unsigned i) { return HELD ? row[i] : weigh(i); };
+    const double total = masses(sums, all, [&](unsigned i) {
+        const float w = weigh(i);
+        if (HELD) row[i] = w;
+        return (double)w;
+    });
+    float bound = -1.0f;
+    unsigned bound_id = 0, token;
+    const auto mass = [&](unsigned i) {
+        const float w = weight(i);
+        return ranks_above(w, i, bound, bound_id) ? (double)w : 0.0;
+    };
+    double allowed = total;
+    unsigned long long draws = *drawn;
+    while (true) {
+        const double target = greedy ? 0.0 : chacha_uniform(key, draws++) * allowed;
+        token = locate(sums, all, vocabulary, target, mass);
+        if (token == vocabulary || top_p >= 1.0 || greedy) break;
+        bound = weight(token);
+        bound_id = token;
+        allowed = masses(sums, all, mass);
+        if (allowed < top_p * total) break;
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) *drawn = draws;
+    return token;
+}
+
+// Draws the token that follows the lens[row] + 1 tokens of each running row, appends it to tokens[row, :] at counts[row], and counts one
+// token more in lens, or sets the row's state when it ends. `eos` is the vocabulary's size where a row never stops and eos is never
+// drawn: then `suppressed` is eos. Temperature 0 is greedy. With `held` the dynamic shared memory has room for a row of logits.
+#define NUCLEUS                                                                                                                   \
+    (float* logits, unsigned* tokens, unsigned* counts, unsigned* states, unsigned* next, unsigned long long* drawn,              \
+     const unsigned* keys, unsigned* lens, unsigned vocabulary, unsigned room, unsigned eos, unsigned suppressed,                 \
+     double temperature, double top_p, unsigned held)
+static __device__ __forceinline__ void draw_next NUCLEUS {
+    DYNAMIC_SHARED(float, memory);
+    const unsigned row = blockIdx.x;
+    if (states[row] != ROW_RUNNING) return;
+    logits += (size_t)row * vocabulary;
+    const unsigned* key = keys + 8 * (size_t)row;
+    unsigned token;
+    if (held != 0) {
+        hold(memory, logits, vocabulary);
+        token = draw<true>(memory, drawn + row, key, vocabulary, suppressed, temperature, top_p);
+    } else {
+        token = draw<false>(logits, drawn + row, key, vocabulary, suppressed, temperature, top_p);
     }
     if (threadIdx.x != 0) return;
     if (token == vocabulary) {
@@ -157,4 +187,8 @@ KERNEL(nucleus, (const float* logits, unsigned* tokens, unsigned* counts, unsign
             lens[row] += 1;
         }
     }
+}
+KERNEL(nucleus, NUCLEUS,
+       (logits, tokens, counts, states, next, drawn, keys, lens, vocabulary, room, eos, suppressed, temperature, top_p, held)) {
+    draw_next(logits, tokens, counts, states, next, drawn, keys, lens, vocabulary, room, eos, suppressed, temperature, top_p, held);
 }

@@ -35,11 +35,12 @@
 #else
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <mma.h>
 
 #define KERNEL(name, parameters, arguments) extern "C" __global__ void __launch_bounds__(MAX_BLOCK) name parameters
 #define SHARED(type, name, dimensions) __shared__ type name dimensions
 #define DYNAMIC_SHARED(type, name)                              \
-    extern __shared__ __align__(16) unsigned char dynamic_shared[]; \
+    extern __shared__ __align__(128) unsigned char dynamic_shared[]; \
     type* const name = reinterpret_cast<type*>(dynamic_shared)
 #endif
 

@@ -1,6 +1,6 @@
 // Causal attention of whole sequences of up to 64 tokens by heads of up to 64 numbers, forward and backward, without anything in memory
 // between queries and results. One block of 256 threads per (sequence, head) pair: 16 x 16 threads, each of which makes 4 x 4 numbers
-// of every product, in f32. Longer sequences go through batched products and attention.cu.
+// of every product. In f32; short_attention_half.cu is for half precision. Longer sequences go through batched products and attention.cu.
 //
 // In shared memory all matrices are `[64, SHORT_STRIDE]`, zero beyond the sequence's end. What lies above the diagonal of the scores
 // is skipped 16 x 16 numbers at a time.
@@ -50,7 +50,8 @@ static __device__ __forceinline__ void short_store(T* to, const float (&c)[4][4]
     }
 }
 
-// c[i][j] = the product of row y + 16 i of a and row x + 16 j of b, where j <= i.
+// c[i][j] = the product of row y + 16 i of a and row x + 16 j of b; if CAUSAL only where j <= i.
+template <bool CAUSAL = true>
 static __device__ __forceinline__ void short_scores(float (&c)[4][4], const float* a, const float* b, unsigned width) {
     const ShortPlace at = short_place();
     for (unsigned k = 0; k < width; k += 4) {
@@ -63,7 +64,7 @@ static __device__ __forceinline__ void short_scores(float (&c)[4][4], const floa
 #pragma unroll
         for (unsigned i = 0; i < 4; ++i) {
 #pragma unroll
-            for (unsigned j = 0; j <= i; ++j) {
+            for (unsigned j = 0; j <= (CAUSAL ? i : 3); ++j) {
 #pragma unroll
                 for (unsigned n = 0; n < 4; ++n) c[i][j] = fmaf(left[i].x[n], right[j].x[n], c[i][j]);
             }
@@ -98,17 +99,18 @@ static __device__ __forceinline__ void short_softmax(float (&c)[4][4], float sca
     }
 }
 
-// Puts the thread's numbers below the diagonal's blocks into a matrix.
-static __device__ __forceinline__ void short_keep(float* to, const float (&c)[4][4]) {
+// Puts the thread's scores into a matrix.
+template <bool CAUSAL = true> static __device__ __forceinline__ void short_keep(float* to, const float (&c)[4][4]) {
     const ShortPlace at = short_place();
 #pragma unroll
     for (unsigned i = 0; i < 4; ++i) {
 #pragma unroll
-        for (unsigned j = 0; j <= i; ++j) to[(at.y + 16 * i) * SHORT_STRIDE + at.x + 16 * j] = c[i][j];
+        for (unsigned j = 0; j <= (CAUSAL ? i : 3); ++j) to[(at.y + 16 * i) * SHORT_STRIDE + at.x + 16 * j] = c[i][j];
     }
 }
 
-// c[i][j] = row y + 16 i of the weights, below the diagonal's blocks, times column 4 x + j of b.
+// c[i][j] += row y + 16 i of the weights, if CAUSAL up to the diagonal's block, times column 4 x + j of b.
+template <bool CAUSAL = true>
 static __device__ __forceinline__ void short_weighted(float (&c)[4][4], const float* weights, const float* b) {
     const ShortPlace at = short_place();
 #pragma unroll
@@ -118,7 +120,7 @@ static __device__ __forceinline__ void short_weighted(float (&c)[4][4], const fl
 #pragma unroll
             for (unsigned n = 0; n < 4; ++n) right[n] = wide(b + (k + n) * SHORT_STRIDE + 4 * at.x);
 #pragma unroll
-            for (unsigned i = block; i < 4; ++i) {
+            for (unsigned i = CAUSAL ? block : 0; i < 4; ++i) {
                 const Wide<float> left = wide(weights + (at.y + 16 * i) * SHORT_STRIDE + k);
 #pragma unroll
                 for (unsigned n = 0; n < 4; ++n) {
@@ -130,7 +132,7 @@ static __device__ __forceinline__ void short_weighted(float (&c)[4][4], const fl
     }
 }
 
-// c[i][j] = column 4 y + i of the weights, below the diagonal's blocks, times column 4 x + j of b.
+// c[i][j] += column 4 y + i of the weights, below the diagonal's blocks, times column 4 x + j of b.
 static __device__ __forceinline__ void short_weighted_transposed(float (&c)[4][4], const float* weights, const float* b) {
     const ShortPlace at = short_place();
 #pragma unroll 4
@@ -169,7 +171,9 @@ __device__ void attend_shortly(T* out, const T* qkv, unsigned heads, unsigned ti
     short_store(out, attended, 1.0f, time, width, d, [&](unsigned i) { return y + 16 * i; });
 }
 #define SHORT_ATTENTION(T) (T* out, const T* qkv, unsigned heads, unsigned time, unsigned width)
-KERNEL_TYPES(short_attention, attend_shortly, SHORT_ATTENTION, (out, qkv, heads, time, width))
+KERNEL(short_attention_f32, SHORT_ATTENTION(float), (out, qkv, heads, time, width)) {
+    attend_shortly(out, qkv, heads, time, width);
+}
 
 // dqkv from qkv and the gradient dout of the results. With P the softmax and O = P V: dV = P^T dO, dP = dO V^T,
 // dS = P * (dP - rowsum(P * dP)), dQ = dS K / sqrt(width), dK = dS^T Q / sqrt(width). The dynamic shared memory holds 5 matrices.
@@ -219,4 +223,6 @@ __device__ void attend_shortly_backward(T* dqkv, const T* dout, const T* qkv, un
     short_store(dqkv + 2 * d, dv, 1.0f, time, width, 3 * d, together);
 }
 #define SHORT_ATTENTION_BACKWARD(T) (T* dqkv, const T* dout, const T* qkv, unsigned heads, unsigned time, unsigned width)
-KERNEL_TYPES(short_attention_backward, attend_shortly_backward, SHORT_ATTENTION_BACKWARD, (dqkv, dout, qkv, heads, time, width))
+KERNEL(short_attention_backward_f32, SHORT_ATTENTION_BACKWARD(float), (dqkv, dout, qkv, heads, time, width)) {
+    attend_shortly_backward(dqkv, dout, qkv, heads, time, width);
+}

@@ -3,7 +3,7 @@
 
 mod update;
 
-use sigma_kernels::gpu::{Arg, Dtype, Gemm, Gpu, GpuError, Operand, View};
+use sigma_kernels::gpu::{Arg, Buffer, Dtype, Gemm, Gpu, GpuError, Operand, View};
 
 type Done = Result<(), GpuError>;
 
@@ -13,14 +13,16 @@ const BLOCK: u32 = 256;
 const WARPS: u32 = 4;
 /// Threads of a block that attends for one head: ATTENTION_WARPS of cached_attention.cu.
 const ATTENTION_BLOCK: u32 = 128;
-/// What short_attention.cu takes at most, tokens and numbers of a head; and the numbers of one of its matrices in shared memory.
+/// What short_attention.cu takes at most, tokens and numbers of a head; and the bytes of its matrices in shared memory: of f32, and of
+/// factors in half precision (short_attention_half.cu).
 const SHORT: usize = 64;
-const SHORT_MATRIX: u32 = 64 * 68;
+const SHORT_MATRIX: u32 = 64 * 68 * 4;
+const TILE_MATRIX: u32 = 64 * 72 * 2;
 /// Threads of a block that handles one row of logits.
 const LOGITS_BLOCK: u32 = 512;
-/// Threads of a block that sums over the rows of a few columns, and how many these are (column_sums.cu): a power of two.
+/// Threads of a block that sums over the rows of a few columns, and the bytes of these in a row (column_sums.cu).
 const SUMS_BLOCK: u32 = 512;
-const SUMS_BYTES: usize = 32;
+const SUMS_BYTES: usize = 64;
 /// Blocks that go through all parameters together.
 const UPDATE_BLOCKS: u32 = 2048;
 
@@ -33,6 +35,32 @@ pub(crate) struct Dropped<'a> {
 
 /// A norm over rows: weight, bias, and epsilon.
 pub(crate) type Norm<'a> = (View<'a>, View<'a>, f64);
+
+/// Texts whose tokens lie one after another, for attention.
+#[derive(Debug)]
+pub(crate) struct Texts {
+    /// Of each token, where its text begins and ends.
+    begins: Buffer,
+    ends: Buffer,
+    longest: usize,
+    /// Of each tile of up to 64 tokens of one text: its first, and where the text begins and ends.
+    tiles: Buffer,
+}
+
+impl Texts {
+    pub(crate) fn new(gpu: &Gpu, lens: impl Iterator<Item = usize>) -> Result<Self, GpuError> {
+        let (mut begins, mut ends, mut tiles, mut longest) = (Vec::<u32>::new(), Vec::new(), Vec::new(), 0);
+        for len in lens {
+            let begin = begins.len() as u32;
+            let end = begin + len as u32;
+            begins.extend((0..len).map(|_| begin));
+            ends.extend((0..len).map(|_| end));
+            tiles.extend((begin..end).step_by(SHORT).flat_map(|first| [first, begin, end]));
+            longest = longest.max(len);
+        }
+        Ok(Self { begins: gpu.upload(&begins)?, ends: gpu.upload(&ends)?, longest, tiles: gpu.upload(&tiles)? })
+    }
+}
 
 /// Where a norm's results go.
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +133,7 @@ impl Kernels<'_> {
     }
 
     /// A block for each of `n` rows of logits.
-    pub(crate) fn each_row_of_logits(&self, kernel: &str, n: usize, args: &[Arg<'_>]) -> Done {
+    fn each_row_of_logits(&self, kernel: &str, n: usize, args: &[Arg<'_>]) -> Done {
         self.gpu.launch(kernel, (blocks(n, 1), 1), LOGITS_BLOCK, 0, args)
     }
 
@@ -279,6 +307,18 @@ impl Kernels<'_> {
         self.each_row(&self.typed("causal_softmax_backward"), rows, 0, &args)
     }
 
+    /// One draw for each row of logits: see nucleus.cu, whose buffers these are, in its order. `tokens` are the sizes of the vocabulary and of
+    /// a row's new tokens, and the ids of eos and of a token that is never drawn.
+    pub(crate) fn nucleus(&self, buffers: [&Buffer; 8], tokens: [u32; 4], (temperature, top_p): (f64, f64)) -> Done {
+        // beside the row, some hundred bytes for what the block's threads tell each other
+        let row = tokens[0].saturating_mul(4);
+        let held = row.saturating_add(1024) <= self.gpu.most_shared_bytes();
+        let how = [Arg::F64(temperature), Arg::F64(top_p), Arg::U32(u32::from(held))];
+        let args = [&buffers.map(Arg::from)[..], &tokens.map(Arg::U32), &how].concat();
+        let grid = (blocks(buffers[0].len() / tokens[0] as usize, 1), 1);
+        self.gpu.launch("nucleus", grid, LOGITS_BLOCK, if held { row } else { 0 }, &args)
+    }
+
     /// Whether [`Self::short_attention`] can do it: what its shared memory and the reads of 16 bytes allow.
     pub(crate) fn is_short(&self, time: usize, width: usize) -> bool {
         time <= SHORT && width <= SHORT && width.is_multiple_of(16 / self.dtype.size())
@@ -292,7 +332,7 @@ impl Kernels<'_> {
         (time, heads, width): (usize, usize, usize),
     ) -> Done {
         let args = [out.into(), qkv.into(), count(heads), count(time), count(width)];
-        self.each_pair("short_attention", out.len() / time / width, 3, &args)
+        self.each_pair("short_attention", out.len() / time / width, (3, 3), &args)
     }
 
     pub(crate) fn short_attention_backward(
@@ -302,13 +342,16 @@ impl Kernels<'_> {
         (time, heads, width): (usize, usize, usize),
     ) -> Done {
         let args = [dqkv.into(), dout.into(), qkv.into(), count(heads), count(time), count(width)];
-        self.each_pair("short_attention_backward", dout.len() / time / width, 5, &args)
+        self.each_pair("short_attention_backward", dout.len() / time / width, (5, 6), &args)
     }
 
-    /// A block for each of `pairs` of a sequence and a head, with so many matrices in shared memory.
-    fn each_pair(&self, kernel: &str, pairs: usize, matrices: u32, args: &[Arg<'_>]) -> Done {
-        let shared = 4 * matrices * SHORT_MATRIX;
-        self.gpu.launch(&self.typed(kernel), (blocks(pairs, 1), 1), BLOCK, shared, args)
+    /// A block for each of `pairs` of a sequence and a head, with so many matrices in shared memory in f32, or of factors beside one of f32.
+    fn each_pair(&self, kernel: &str, pairs: usize, (exact, halves): (u32, u32), args: &[Arg<'_>]) -> Done {
+        let (block, shared) = match self.dtype {
+            Dtype::F16 | Dtype::Bf16 => (BLOCK / 2, SHORT_MATRIX + halves * TILE_MATRIX),
+            _ => (BLOCK, exact * SHORT_MATRIX),
+        };
+        self.gpu.launch(&self.typed(kernel), (blocks(pairs, 1), 1), block, shared, args)
     }
 
     /// Attention of one new token per row; `keys` and `values` hold `capacity` tokens of each.
@@ -349,19 +392,19 @@ impl Kernels<'_> {
         self.each_block(&self.typed("fill_cache"), tokens, &[&args[..], &sizes[..]].concat())
     }
 
-    /// Attention in which every token of a text sees every other; the text of token i are the tokens begins[i] .. ends[i].
-    pub(crate) fn full_attention(
-        &self,
-        out: View<'_>,
-        qkv: View<'_>,
-        (begins, ends): (View<'_>, View<'_>),
-        (heads, longest): (usize, usize),
-    ) -> Done {
-        let tokens = begins.len();
-        let width = count(out.len() / tokens / heads);
-        let (n, heads_arg, most) = (count(tokens), count(heads), count(longest));
-        let args = [out.into(), qkv.into(), begins.into(), ends.into(), n, heads_arg, width, most];
-        self.each_row(&self.typed("full_attention"), tokens * heads, longest, &args)
+    /// Attention in which every token of a text sees every other, in f32.
+    pub(crate) fn full_attention(&self, out: View<'_>, qkv: View<'_>, texts: &Texts, heads: usize) -> Done {
+        let tokens = texts.begins.len();
+        let width = out.len() / tokens / heads;
+        if self.is_short(1, width) {
+            let args = [out.into(), qkv.into(), (&texts.tiles).into(), count(heads), count(width)];
+            let grid = (blocks(texts.tiles.len(), 3), blocks(heads, 1));
+            return self.gpu.launch("full_attention_tiled", grid, BLOCK, 3 * SHORT_MATRIX, &args);
+        }
+        let (n, most) = (count(tokens), count(texts.longest));
+        let args = [out.into(), qkv.into(), (&texts.begins).into(), (&texts.ends).into()];
+        let args = [&args[..], &[n, count(heads), count(width), most]].concat();
+        self.each_row(&self.typed("full_attention"), tokens * heads, texts.longest, &args)
     }
 
     /// The mean of the states of each text, which begin at starts[i] and end at starts[i + 1].

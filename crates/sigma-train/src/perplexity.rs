@@ -6,8 +6,9 @@ use sigma_model::Opt;
 
 use crate::TrainError;
 
-/// So many tokens are given to the model at once.
+/// So many tokens are given to the model at once: on the CPU, where their logits are all made together, and on a GPU.
 const TOKENS_AT_ONCE: usize = 1024;
+const TOKENS_ON_GPU: usize = 16_384;
 
 /// A text whose tokens from `scored` on are predicted from everything before them; the first token is never scored.
 #[derive(Debug, Clone)]
@@ -26,13 +27,14 @@ pub fn perplexity(
     texts: &[Scored],
     mut observe: impl FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Option<f64>, TrainError> {
+    let at_once = if model.device().is_gpu() { TOKENS_ON_GPU } else { TOKENS_AT_ONCE };
     let (mut sum, mut count) = (0.0, 0usize);
     let mut done = 0;
     while done < texts.len() {
         // at least one text, and no more than fit
         let mut end = done + 1;
         let mut tokens = texts[done].tokens.len();
-        while end < texts.len() && tokens + texts[end].tokens.len() <= TOKENS_AT_ONCE {
+        while end < texts.len() && tokens + texts[end].tokens.len() <= at_once {
             tokens += texts[end].tokens.len();
             end += 1;
         }

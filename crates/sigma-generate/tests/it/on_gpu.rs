@@ -89,7 +89,13 @@ fn logits(kind: usize, vocabulary: usize, stream: &mut Stream) -> Vec<f32> {
 }
 
 /// One draw per row by the kernel: the token, or nothing where there is no distribution, and how many numbers each stream gave.
-fn draw_on_gpu(rows: &[Vec<f32>], keys: &[[u8; 32]], temperature: f64, top_p: f64) -> Vec<(Option<u32>, u64)> {
+/// `held`: the rows pass through shared memory.
+fn draw_on_gpu(
+    rows: &[Vec<f32>],
+    keys: &[[u8; 32]],
+    (temperature, top_p): (f64, f64),
+    held: bool,
+) -> Vec<(Option<u32>, u64)> {
     let gpu = Gpu::emulated();
     let (n, vocabulary) = (rows.len(), rows[0].len());
     let zeros = || gpu.alloc(Dtype::U32, n).unwrap();
@@ -103,7 +109,8 @@ fn draw_on_gpu(rows: &[Vec<f32>], keys: &[[u8; 32]], temperature: f64, top_p: f6
     args.extend(buffers.map(Arg::from));
     let none = vocabulary as u32;
     args.extend([Arg::U32(none), Arg::U32(1), Arg::U32(none), Arg::U32(none), Arg::F64(temperature), Arg::F64(top_p)]);
-    gpu.launch("nucleus", (n as u32, 1), 512, 0, &args).unwrap();
+    args.push(Arg::U32(u32::from(held)));
+    gpu.launch("nucleus", (n as u32, 1), 512, if held { 4 * none } else { 0 }, &args).unwrap();
     let (tokens, states) = (tokens.read::<u32>(0..n).unwrap(), states.read::<u32>(0..n).unwrap());
     let drawn = drawn.read::<u64>(0..n).unwrap();
     (0..n).map(|row| ((states[row] == 2).then_some(tokens[row]), drawn[row])).collect()
@@ -119,7 +126,11 @@ fn the_kernel_draws_what_the_cpu_draws_from_any_logits() {
             let keys: Vec<[u8; 32]> =
                 (0..rows.len()).map(|row| seeds.key(Stage::Evaluation, None, &format!("{row}"))).collect();
             let nucleus = Nucleus::new("test", temperature, top_p).unwrap();
-            for (row, (found, drawn)) in draw_on_gpu(&rows, &keys, temperature, top_p).into_iter().enumerate() {
+            let draws = draw_on_gpu(&rows, &keys, (temperature, top_p), false);
+            if vocabulary < 10_000 {
+                assert_eq!(draw_on_gpu(&rows, &keys, (temperature, top_p), true), draws, "{vocabulary} tokens, held");
+            }
+            for (row, (found, drawn)) in draws.into_iter().enumerate() {
                 let mut stream = Stream::from_key(keys[row]);
                 let expected = nucleus.draw(&mut rows[row].clone(), &mut stream);
                 assert_eq!(found, expected, "{vocabulary} tokens, row {row}, temperature {temperature}, p {top_p}");

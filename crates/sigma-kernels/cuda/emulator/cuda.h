@@ -7,12 +7,15 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "half.h"
 
 #include "block.h"
 
 #include "registry.h"
+
+#include "wmma.h"
 
 #define __device__
 #define __host__

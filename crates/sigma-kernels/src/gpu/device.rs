@@ -10,6 +10,8 @@ pub(super) trait Device: Debug + Send + Sync {
     fn name(&self) -> String;
     fn index(&self) -> usize;
     fn is_emulated(&self) -> bool;
+    /// Bytes of dynamic shared memory that a block can ask for.
+    fn most_shared_bytes(&self) -> u32;
     /// Zeroed memory; `bytes` > 0.
     fn alloc(&self, bytes: usize) -> Result<u64, GpuError>;
     /// Never fails: what goes wrong is reported by what comes next.

@@ -114,6 +114,11 @@ impl Gpu {
         self.shared.device.index()
     }
 
+    /// Bytes of shared memory that a block can ask for in a launch; what its kernel declares itself is part of them.
+    pub fn most_shared_bytes(&self) -> u32 {
+        self.shared.device.most_shared_bytes()
+    }
+
     /// Memory for `len` elements, all zero.
     pub fn alloc(&self, dtype: Dtype, len: usize) -> Result<Buffer, GpuError> {
         self.not_recording("an allocation")?;

@@ -46,13 +46,14 @@ fn attention_over_a_cache_that_grows_token_by_token() {
     }
 }
 
+/// Texts of less than a tile of 64 tokens, of a tile, and of more, and heads that are read 16 bytes at a time, and others.
 #[test]
 fn attention_of_whole_texts_and_their_means() {
-    for gpu in gpus() {
-        let (heads, width, lens) = (3, 10, [5usize, 1, 40]);
+    for (gpu, width) in gpus().into_iter().flat_map(|gpu| [10, 12, 64].map(|width| (gpu.clone(), width))) {
+        let (heads, lens) = (3, [5usize, 1, 64, 140]);
         let (d, tokens) = (heads * width, lens.iter().sum::<usize>());
         let (qkv, x) = rounded(&gpu, &values(tokens * 3 * d, 1), Dtype::F32);
-        let (mut begins, mut ends, mut starts) = (Vec::new(), Vec::new(), vec![0u32]);
+        let (mut begins, mut ends, mut starts, mut tiles) = (Vec::new(), Vec::new(), vec![0u32], Vec::new());
         let mut expected = vec![0f32; tokens * d];
         let mut begin = 0;
         for len in lens {
@@ -61,25 +62,36 @@ fn attention_of_whole_texts_and_their_means() {
                     let part = |token: usize, kind: usize| &x[token * 3 * d + kind * d + head * width..][..width];
                     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
                     let score = |key| (dot(part(query, 0), part(key, 1)) / (width as f64).sqrt()).exp();
-                    let total: f64 = (begin..begin + len).map(score).sum();
-                    for key in begin..begin + len {
+                    let scores: Vec<f64> = (begin..begin + len).map(score).collect();
+                    let total: f64 = scores.iter().sum();
+                    for (key, score) in (begin..).zip(&scores) {
                         for (out, v) in expected[query * d + head * width..].iter_mut().zip(part(key, 2)) {
-                            *out += (score(key) / total) as f32 * v;
+                            *out += (score / total) as f32 * v;
                         }
                     }
                 }
                 begins.push(begin as u32);
                 ends.push((begin + len) as u32);
             }
+            let text = [begin as u32, (begin + len) as u32];
+            tiles.extend((text[0]..text[1]).step_by(64).flat_map(|first| [first, text[0], text[1]]));
             begin += len;
             starts.push(begin as u32);
         }
         let out = gpu.alloc(Dtype::F32, tokens * d).unwrap();
         let lists = [&begins, &ends, &starts].map(|list| gpu.upload(list).unwrap());
         let args = [(&out).into(), (&qkv).into(), (&lists[0]).into(), (&lists[1]).into()];
-        let args = [&args[..], &[n(tokens), n(heads), n(width), n(40)]].concat();
-        each_row(&gpu, "full_attention_f32", tokens * heads, 40, &args);
+        let args = [&args[..], &[n(tokens), n(heads), n(width), n(140)]].concat();
+        each_row(&gpu, "full_attention_f32", tokens * heads, 140, &args);
         close("attention", &out, &expected, 1e-5);
+        if width % 4 == 0 {
+            out.clear().unwrap();
+            let on_tiles = gpu.upload(&tiles).unwrap();
+            let args = [(&out).into(), (&qkv).into(), (&on_tiles).into(), n(heads), n(width)];
+            let grid = ((tiles.len() / 3) as u32, heads as u32);
+            gpu.launch("full_attention_tiled", grid, 256, 3 * 4 * 64 * 68, &args).unwrap();
+            close("tiled attention", &out, &expected, 1e-5);
+        }
 
         let pooled = gpu.alloc(Dtype::F32, lens.len() * d).unwrap();
         let args = [(&pooled).into(), (&out).into(), (&lists[2]).into(), n(d)];
@@ -178,13 +190,17 @@ fn attention_of_short_sequences_and_its_gradients() {
             }
             let (out, dqkv) = (gpu.alloc(dtype, rows * d).unwrap(), gpu.alloc(dtype, rows * 3 * d).unwrap());
             let sizes = [n(heads), n(time), n(width)];
-            let launch = |kernel: &str, matrices: u32, buffers: &[Arg<'_>]| {
-                let (grid, shared) = (((sequences * heads) as u32, 1), 4 * matrices * 64 * 68);
-                gpu.launch(&typed(kernel, dtype), grid, 256, shared, &[buffers, &sizes].concat()).unwrap();
+            let launch = |kernel: &str, (exact, halves): (u32, u32), buffers: &[Arg<'_>]| {
+                let (block, shared) = match dtype {
+                    Dtype::F32 => (256, exact * 4 * 64 * 68),
+                    _ => (128, 4 * 64 * 68 + halves * 2 * 64 * 72),
+                };
+                let grid = ((sequences * heads) as u32, 1);
+                gpu.launch(&typed(kernel, dtype), grid, block, shared, &[buffers, &sizes].concat()).unwrap();
             };
-            launch("short_attention", 3, &[(&out).into(), (&on_qkv).into()]);
+            launch("short_attention", (3, 3), &[(&out).into(), (&on_qkv).into()]);
             close(&format!("{time} tokens, {width} wide"), &out, &expected, tolerance);
-            launch("short_attention_backward", 5, &[(&dqkv).into(), (&on_dout).into(), (&on_qkv).into()]);
+            launch("short_attention_backward", (5, 6), &[(&dqkv).into(), (&on_dout).into(), (&on_qkv).into()]);
             close(&format!("gradients, {time} tokens, {width} wide"), &dqkv, &dexpected, 2.0 * tolerance);
         }
     }

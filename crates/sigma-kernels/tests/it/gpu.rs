@@ -68,7 +68,7 @@ fn widening_is_exact() {
         // the column sums of one row are its numbers
         let widen = |kernel: &str, x: &Buffer| {
             let args = [(&y).into(), x.into(), 1u32.into(), (n as u32).into()];
-            gpu.launch(kernel, ((n / 16) as u32, 1), THREADS, 0, &args).unwrap();
+            gpu.launch(kernel, ((n / 32) as u32, 1), THREADS, 0, &args).unwrap();
             all(&y)
         };
         let wide = widen("column_sums_f16", &gpu.upload(&halves).unwrap());

@@ -49,9 +49,9 @@ fn masked<'a>(mask: Option<Mask>, key: &'a Buffer) -> [Arg<'a>; 3] {
 
 const MASKS: [Option<Mask>; 3] = [None, Some(Mask { p: 0.1, key: 42 }), Some(Mask { p: 0.9, key: u64::MAX - 3 })];
 
-/// A block for as many columns as 32 bytes hold.
+/// A block for as many columns as 64 bytes hold.
 fn each_sum(gpu: &Gpu, kernel: &str, columns: usize, dtype: Dtype, args: &[Arg<'_>]) {
-    each_block(gpu, kernel, columns.div_ceil(32 / dtype.size()), args);
+    each_block(gpu, kernel, columns.div_ceil(64 / dtype.size()), args);
 }
 
 #[test]

@@ -162,6 +162,15 @@ impl OptConfig {
         if needed > max { Err(ModelError::TooLong { needed, max }) } else { Ok(()) }
     }
 
+    /// Refuses rows that the model can not take.
+    pub(crate) fn check_rows(&self, rows: &[&[u32]]) -> Result<(), ModelError> {
+        for row in rows {
+            self.check_ids(row)?;
+            self.check_length(row.len())?;
+        }
+        Ok(())
+    }
+
     /// Time steps of a batch of `rows` training sequences, whose inputs and labels are `[rows * time]`.
     pub(crate) fn check_batch(&self, inputs: &[u32], labels: &[u32], rows: usize) -> Result<usize, ModelError> {
         self.check_ids(inputs)?;

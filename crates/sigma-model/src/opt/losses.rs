@@ -13,8 +13,9 @@ impl Opt {
     pub fn losses(&self, rows: &[&[u32]], labels: &[u32]) -> Result<Vec<f64>, ModelError> {
         assert_eq!(labels.len(), rows.iter().map(|row| row.len()).sum::<usize>());
         self.config.check_ids(labels)?;
+        self.config.check_rows(rows)?;
         if let Weights::Gpu(parameters) = &self.weights {
-            let losses = gpu::losses(parameters, &self.config, &self.hidden_states(rows)?, labels)?;
+            let losses = gpu::losses(parameters, &self.config, rows, labels)?;
             return Ok(losses.into_iter().map(f64::from).collect());
         }
         let logits = self.logits(rows)?;

@@ -240,10 +240,7 @@ impl Opt {
 
     /// The same, with the products on all threads or on the calling one.
     pub(crate) fn hidden_states_on(&self, rows: &[&[u32]], threads: Threads) -> Result<Vec<f32>, ModelError> {
-        for row in rows {
-            self.config.check_ids(row)?;
-            self.config.check_length(row.len())?;
-        }
+        self.config.check_rows(rows)?;
         match &self.weights {
             Weights::Host { parameters, packed } => {
                 let model = Inference { parameters, packed: packed.as_deref() };

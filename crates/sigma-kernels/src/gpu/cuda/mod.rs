@@ -30,6 +30,7 @@ struct CudaDevice {
     stream: Arc<CudaStream>,
     context: Arc<CudaContext>,
     name: String,
+    most_shared_bytes: u32,
 }
 
 // SAFETY: the driver may be called from every thread once the context is bound, which every function here does; cuBLAS's
@@ -96,8 +97,11 @@ impl CudaDevice {
         let kernels = Kernels::load(context.clone())?;
         let blas = Blas::new(stream.clone())?;
         let name = context.name().map_err(failed("asking for the device's name"))?;
+        let most = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
+        let most = context.attribute(most).map_err(failed("asking for the device's shared memory"))?;
+        let most_shared_bytes = u32::try_from(most).unwrap_or(0);
         let name = format!("{name}, driver for CUDA {}, cuBLAS {}", driver_version(driver), blas.version()?);
-        Ok(Self { kernels, blas: Mutex::new(blas), freed: Mutex::new(None), pool, stream, context, name })
+        Ok(Self { kernels, blas: Mutex::new(blas), freed: Mutex::new(None), pool, stream, context, name, most_shared_bytes })
     }
 
     fn bind(&self) -> Result<(), GpuError> {
@@ -166,6 +170,10 @@ impl Device for CudaDevice {
 
     fn is_emulated(&self) -> bool {
         false
+    }
+
+    fn most_shared_bytes(&self) -> u32 {
+        self.most_shared_bytes
     }
 
     fn alloc(&self, bytes: usize) -> Result<u64, GpuError> {

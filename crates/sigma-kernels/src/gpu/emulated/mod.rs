@@ -156,6 +156,10 @@ impl Device for EmulatedDevice {
         true
     }
 
+    fn most_shared_bytes(&self) -> u32 {
+        kernels::MOST_SHARED_BYTES
+    }
+
     fn index(&self) -> usize {
         0
     }

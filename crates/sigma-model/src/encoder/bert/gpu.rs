@@ -7,7 +7,7 @@ use sigma_kernels::gpu::{Buffer, Dtype, Gpu, GpuError, View};
 
 use super::config::{Activation, BertConfig};
 use super::parameters::{Affine, BertParameters, Norm};
-use crate::launches::{Kernels, Normed};
+use crate::launches::{Kernels, Normed, Texts};
 
 /// Tokens of one pass.
 const TOKENS: usize = 32_768;
@@ -79,29 +79,26 @@ impl GpuBert {
         let longest = rows.iter().map(|row| row.len()).max().unwrap_or(0).max(1);
         let mut all = Vec::with_capacity(rows.len() * config.hidden_size);
         for rows in rows.chunks((TOKENS / longest).max(1)) {
-            all.extend(self.some(config, rows, longest)?);
+            all.extend(self.some(config, rows)?);
         }
         Ok(all)
     }
 
-    fn some(&self, config: &BertConfig, rows: &[&[u32]], longest: usize) -> Result<Vec<f32>, GpuError> {
+    fn some(&self, config: &BertConfig, rows: &[&[u32]]) -> Result<Vec<f32>, GpuError> {
         let (d, ffn, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
         let Self { gpu, .. } = self;
         let kernels = Kernels { gpu, dtype: Dtype::F32 };
-        let (mut positions, mut begins, mut ends, mut starts) = (Vec::new(), Vec::new(), Vec::new(), vec![0u32]);
+        let (mut positions, mut starts) = (Vec::new(), vec![0u32]);
         for row in rows {
-            let (begin, len) = (positions.len() as u32, row.len() as u32);
-            positions.extend(0..len);
-            begins.extend((0..len).map(|_| begin));
-            ends.extend((0..len).map(|_| begin + len));
-            starts.push(begin + len);
+            positions.extend(0..row.len() as u32);
+            starts.push(positions.len() as u32);
         }
         let r = positions.len();
         if r == 0 {
             return Ok(vec![0.0; rows.len() * d]);
         }
         let (ids, positions) = (gpu.upload(&rows.concat())?, gpu.upload(&positions)?);
-        let (begins, ends, starts) = (gpu.upload(&begins)?, gpu.upload(&ends)?, gpu.upload(&starts)?);
+        let (starts, texts) = (gpu.upload(&starts)?, Texts::new(gpu, rows.iter().map(|row| row.len()))?);
         let space = |width: usize| gpu.alloc(Dtype::F32, r * width);
         let (stream, next, y) = (space(d)?, space(d)?, space(d)?);
         let (qkv, attended, inner) = (space(3 * d)?, space(d)?, space(ffn)?);
@@ -114,8 +111,7 @@ impl GpuBert {
         for layer in &self.layers {
             product(&kernels, &qkv, &stream, &layer.qkv, d)?;
             kernels.bias(qkv.view(), layer.qkv.bias.view())?;
-            let sizes = (config.num_attention_heads, longest);
-            kernels.full_attention(attended.view(), qkv.view(), (begins.view(), ends.view()), sizes)?;
+            kernels.full_attention(attended.view(), qkv.view(), &texts, config.num_attention_heads)?;
             product(&kernels, &y, &attended, &layer.attention_output, d)?;
             let what = (stream.view(), y.view(), layer.attention_output.bias.view());
             kernels.residual_norm((None, to), what, None, layer.attention_norm.views(eps))?;

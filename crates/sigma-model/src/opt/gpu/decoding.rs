@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use sigma_kernels::gpu::{Arg, Buffer, Dtype, GpuError};
+use sigma_kernels::gpu::{Buffer, Dtype, GpuError};
 
 use super::prompts::{Prompts, Shape};
 use super::recorded::Recorded;
@@ -253,23 +253,9 @@ impl Batch<'_> {
         let none = vocabulary;
         let (eos, suppressed) =
             if sampling.stop_at_eos { (config.eos_token_id, none) } else { (none, config.eos_token_id) };
-        let args = [
-            self.space.logits.view().into(),
-            written.into(),
-            counts.into(),
-            states.into(),
-            next.into(),
-            drawn.into(),
-            keys.into(),
-            lens.into(),
-            Arg::U32(vocabulary),
-            Arg::U32(sampling.max_new_tokens as u32),
-            Arg::U32(eos),
-            Arg::U32(suppressed),
-            Arg::F64(sampling.temperature),
-            Arg::F64(sampling.top_p),
-        ];
-        kernels.each_row_of_logits("nucleus", self.rows, &args)
+        let buffers = [&self.space.logits, written, counts, states, next, drawn, keys, lens];
+        let tokens = [vocabulary, sampling.max_new_tokens as u32, eos, suppressed];
+        kernels.nucleus(buffers, tokens, (sampling.temperature, sampling.top_p))
     }
 }
 

@@ -201,15 +201,15 @@ impl Sequences {
     }
 }
 
-/// Last hidden states `[sum of lengths, width]` of whole rows, one after another. Shorter rows of a pass are filled up on the
-/// right, which causal attention never looks at.
-pub(in crate::opt) fn hidden_states(
+/// Runs `rows` through all layers in passes of similar size, and hands over each with the lengths of its rows. Shorter rows of a pass are
+/// filled up on the right, which causal attention never looks at.
+pub(super) fn passes(
     parameters: &GpuParameters,
     config: &OptConfig,
     rows: &[&[u32]],
-) -> Result<Vec<f32>, GpuError> {
-    let (weights, width, d) = (parameters.weights(), config.embedding_width(), config.hidden_size);
-    let mut all = Vec::new();
+    mut then: impl FnMut(&Sequences, &[usize]) -> Result<(), GpuError>,
+) -> Result<(), GpuError> {
+    let weights = parameters.weights();
     let longest = rows.iter().map(|row| row.len()).max().unwrap_or(0).max(1);
     for rows in rows.chunks((TOKENS / longest).max(1)) {
         let (ids, lens) = pad_right(rows, config.pad_token_id);
@@ -220,19 +220,35 @@ pub(in crate::opt) fn hidden_states(
         let sequences = Sequences::new(&parameters.gpu, config, parameters.dtype(), (lens.len(), time), false)?;
         sequences.ids.write(0, &ids)?;
         sequences.forward(&weights, config, &vec![None; 2 * config.num_hidden_layers], |_, _| Ok(()))?;
+        then(&sequences, &lens)?;
+    }
+    Ok(())
+}
+
+/// Last hidden states `[sum of lengths, width]` of whole rows, one after another.
+pub(in crate::opt) fn hidden_states(
+    parameters: &GpuParameters,
+    config: &OptConfig,
+    rows: &[&[u32]],
+) -> Result<Vec<f32>, GpuError> {
+    let (weights, width, d) = (parameters.weights(), config.embedding_width(), config.hidden_size);
+    let mut all = Vec::new();
+    passes(parameters, config, rows, |sequences, lens| {
+        let len = sequences.batch * sequences.time * width;
         let states = match (&weights.layout.projections, sequences.exact.last().and_then(Option::as_ref)) {
             (Some((_, project_out)), _) => {
-                let projected = parameters.gpu.alloc(Dtype::F32, ids.len() * width)?;
+                let projected = parameters.gpu.alloc(Dtype::F32, len)?;
                 let weight = weights.operand(project_out);
                 weights.kernels().product(projected.view(), sequences.last().view(), weight, d)?;
-                projected.read(0..ids.len() * width)?
+                projected.read(0..len)?
             }
-            (None, Some(exact)) => exact.read(0..ids.len() * width)?,
+            (None, Some(exact)) => exact.read(0..len)?,
             (None, None) => Vec::new(),
         };
         for (row, len) in lens.iter().enumerate() {
-            all.extend_from_slice(&states[row * time * width..][..len * width]);
+            all.extend_from_slice(&states[row * sequences.time * width..][..len * width]);
         }
-    }
+        Ok(())
+    })?;
     Ok(all)
 }
