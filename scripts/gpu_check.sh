@@ -7,6 +7,7 @@
 # grows line by line, logs/ with the whole output of each step, and runs/. Each step has a time limit, and all together LIMIT seconds
 # (570 by default): what does not end in time is said to, and the next step begins.
 # TESTS=PATH also runs the kernels' own tests (target/release/deps/it-*, of cargo test -p sigma-kernels --features cuda --no-run).
+# SIZES ("125m tiny") and ROUNDS (2) say what is timed beside transformers, and how often.
 # DEVICE=cpu tries the script itself where there is no GPU.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -89,7 +90,7 @@ if [ "$device" = cuda ]; then
   # logits, loss, gradients, steps of training and draws, in every precision, against the CPU
   check "sigma-exp selftest" 150 "$program" selftest --device "$device"
   shown "$log"
-  [ -n "${TESTS:-}" ] && check "the kernels' own tests" 90 env SIGMA_EXP_GPU=0 "$TESTS" gpu
+  [ -n "${TESTS:-}" ] && check "the kernels' own tests" 90 env SIGMA_EXP_GPU=0 RUST_TEST_THREADS=1 "$TESTS" gpu
 else
   say "- not run: sigma-exp selftest, which compares a GPU with the CPU"
 fi
@@ -132,23 +133,32 @@ print(a.shape, abs(a - b).max())
 sys.exit(not (a.shape == b.shape and abs(a - b).max() < 1e-4))" "$1"' _ "$out/runs" "${embed[@]}"
   if [ "$device" = cuda ]; then
     say ""
-    say "## Two generations of OPT-125M's shape (random weights), f16"
-    check "they run: 1,100 contexts, 5 epochs, the whole prompt bank" 120 "$program" run configs/fin_s2.yaml --out "$out/runs/125m" --fresh \
-      --device cuda --set generations=2 --set "model.source=$out/shape/model" --set "encoder.source=$encoder" --set evaluation.noise_replicates=0
-    [ -e "$out/runs/125m/timings.csv" ] && shown "$out/runs/125m/timings.csv"
+    say "## Generations of OPT-125M's shape (random weights), f16: 1,100 contexts, 5 epochs, the whole prompt bank"
+    fin=("$program" run configs/fin_s2.yaml --fresh --device cuda --set "model.source=$out/shape/model" --set "encoder.source=$encoder"
+      --set evaluation.noise_replicates=0)
+    begun=$(date +%s.%N)
+    check "one generation" 60 "${fin[@]}" --out "$out/runs/one" --set generations=1
+    one=$(date +%s.%N)
+    check "six generations" 90 "${fin[@]}" --out "$out/runs/six" --set generations=6
+    six=$(date +%s.%N)
+    if [ -e "$out/runs/six/timings.csv" ]; then
+      cut -d, -f1,5-8,10 "$out/runs/six/timings.csv" > "$out/logs/timings.csv"
+      shown "$out/logs/timings.csv"
+      say "A generation more takes $(python3 -c "print(round((($six - $one) - ($one - $begun)) / 5, 2))") s (six less one, by the clock on the wall)."
+    fi
   fi
   say ""
   say "## Beside transformers"
-  for size in $([ "$device" = cuda ] && echo 125m) tiny; do
-    for job in training generation encoder; do
-      limited 120 python3 scripts/bench/peer.py --size "$size" --device "$device" --jobs "$job" --rounds ${ROUNDS:-2} --program "$program"
-      code=$?
-      if [ $code = 0 ]; then grep -v '^$' "$log" | tail -n 5 | tee -a "$report"; else
-        failed=$((failed + 1))
-        say "- **no figures** of $job with $size (exit code $code)"
-        tail -n 5 "$log" | tee -a "$report"
-      fi
-    done
+  for size in ${SIZES:-$([ "$device" = cuda ] && echo 125m) tiny}; do
+    # what was timed is shown even where the rest did not end
+    limited 240 python3 -u scripts/bench/peer.py --size "$size" --device "$device" --rounds ${ROUNDS:-2} --program "$program"
+    code=$?
+    grep -E '^\| |; medians|; torch' "$log" | awk '!shown[$0]++' | sed "s/^/$size: /" | tee -a "$report"
+    [ $code = 0 ] || {
+      failed=$((failed + 1))
+      say "- **no end** of the comparison with $size (exit code $code)"
+      tail -n 5 "$log" | tee -a "$report"
+    }
   done
 fi
 

@@ -20,14 +20,19 @@ use crate::run_folder::{Draft, RunFolder};
 pub struct Made<'scope> {
     pub generation: u32,
     pub draft: Draft,
-    /// The thread that brings the weights to the disk, while they are already in use.
-    pub writing: Option<ScopedJoinHandle<'scope, Result<()>>>,
     pub starting: Option<(String, String)>,
-    pub weights: String,
+    pub weights: Weights<'scope>,
     pub blocks_hash: Option<String>,
     pub mixture: MixtureRecord,
     pub training: Option<TrainingRecord>,
     pub regeneration: Option<RegenerationRecord>,
+}
+
+/// The hash of a generation's weights.
+pub enum Weights<'scope> {
+    Known(String),
+    /// The thread that brings the weights to the disk while they are already in use, and returns it.
+    Writing(ScopedJoinHandle<'scope, Result<String>>),
 }
 
 /// The records of all complete generations, in order; the thread that measures adds to them.
@@ -55,18 +60,22 @@ impl Records {
     }
 }
 
-/// The result of work in another thread, if there is any.
+/// The result of work in another thread.
+fn join<R>(working: ScopedJoinHandle<'_, Result<R>>) -> Result<R> {
+    working.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked; this is a defect in sigma-exp")))
+}
+
+/// The same, if there is any.
 pub fn wait(working: Option<ScopedJoinHandle<'_, Result<()>>>) -> Result<()> {
-    match working.map(ScopedJoinHandle::join) {
-        Some(Ok(result)) => result,
-        Some(Err(_)) => Err(anyhow!("a thread panicked; this is a defect in sigma-exp")),
-        None => Ok(()),
-    }
+    working.map_or(Ok(()), join)
 }
 
 /// Writes the record. With it the generation appears.
 pub fn complete(run: RunContext<'_>, records: &Records, made: Made<'_>, evaluation: Evaluation) -> Result<()> {
-    wait(made.writing)?;
+    let weights = match made.weights {
+        Weights::Known(hash) => hash,
+        Weights::Writing(thread) => join(thread)?,
+    };
     let RunContext { experiment, assets, folder, .. } = run;
     let Evaluation { evaluation, embedding, measured, noise, perplexity } = evaluation;
     let mut inputs = BTreeMap::from([
@@ -90,7 +99,7 @@ pub fn complete(run: RunContext<'_>, records: &Records, made: Made<'_>, evaluati
         setting: experiment.setting,
         starting_weights,
         starting_from: starting_from.unwrap_or_else(|| "base".to_string()),
-        weights: made.weights,
+        weights,
         inputs,
         files: made.draft.files()?,
         mixture: made.mixture,

@@ -3,9 +3,9 @@
 //! What is measured of generation t does not feed generation t + 1, so where there is room the measuring of t runs beside
 //! the making of t + 1: on a second device all of it, on one GPU the CPU's part. The numbers are the same.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -14,13 +14,14 @@ use sigma_data::blocks::Block;
 use sigma_data::hash::{hash_blocks, hash_bytes};
 use sigma_data::jsonl;
 use sigma_data::seeds::Seeds;
+use sigma_model::opt::Settled;
 use sigma_model::{Device, Opt};
-use sigma_report::record::MixtureRecord;
+use sigma_report::record::{MixtureRecord, TrainingRecord};
 use sigma_report::{Record, Setting};
 
 use crate::assets::Assets;
 use crate::base_evaluation::{self, SharedEvaluation};
-use crate::completion::{Made, Records, complete, wait};
+use crate::completion::{Made, Records, Weights, complete, wait};
 use crate::evaluation::{self, Means, inference_dtype};
 use crate::mixture::{Mixture, RealText, mix};
 use crate::run_folder::{self, Draft, MODEL, RunFolder};
@@ -43,16 +44,35 @@ pub struct RunContext<'a> {
 }
 
 /// A checkpoint of the recursion: where it comes from, its weights and their hash.
-#[derive(Clone)]
 struct Checkpoint {
     name: String,
     model: Opt,
-    hash: String,
+    hash: Hash,
+}
+
+enum Hash {
+    Known(String),
+    /// Another thread is making it.
+    Coming(Receiver<String>),
 }
 
 impl Checkpoint {
     fn base(assets: &Assets) -> Self {
-        Self { name: "base".to_string(), model: assets.base.model.clone(), hash: assets.base.hash.clone() }
+        let hash = Hash::Known(assets.base.hash.clone());
+        Self { name: "base".to_string(), model: assets.base.model.clone(), hash }
+    }
+
+    /// The hash of the weights, when it is there.
+    fn hash(&mut self) -> Result<String> {
+        let hash = match &self.hash {
+            Hash::Known(hash) => hash.clone(),
+            // the thread ended before; why is what it returns
+            Hash::Coming(hash) => {
+                hash.recv().with_context(|| format!("the weights of {} were not written", self.name))?
+            }
+        };
+        self.hash = Hash::Known(hash.clone());
+        Ok(hash)
     }
 }
 
@@ -62,9 +82,8 @@ pub fn run(run: RunContext<'_>, records: Vec<Record>) -> Result<Vec<Record>> {
     let seeds = Seeds::new(experiment.seed, &experiment.domain);
     let second_device = experiment.evaluation_device.as_deref();
     let second_device = second_device.filter(|text| *text != experiment.device && !device::is(run.device, text));
-    let base = Checkpoint::base(run.assets);
     let last = records.last().map(|record| record.generation);
-    let mut checkpoint = resume(run, last, &base)?;
+    let mut checkpoint = resume(run, last)?;
     // generation 0 can be missing alone: nothing that follows rests on the evaluation of the base
     let next = last.map_or(1, |last| last + 1).max(1);
     let missing_base = records.first().is_none_or(|first| first.generation > 0).then_some(0);
@@ -79,14 +98,15 @@ pub fn run(run: RunContext<'_>, records: Vec<Record>) -> Result<Vec<Record>> {
             }
             let of_generation = || format!("generation {generation}");
             let (made, of) = if generation == 0 {
-                (evaluation_of_base(run, &base)?, &base)
+                (evaluation_of_base(run)?, &run.assets.base.model)
             } else {
-                let made = make(scope, run, &seeds, &checkpoint, generation, &mut pools).with_context(of_generation);
+                let made =
+                    make(scope, run, &seeds, &mut checkpoint, generation, &mut pools).with_context(of_generation);
                 // what it rests on may still be in the making of its record
                 wait(measuring.take())?;
                 let (trained, made) = made.inspect_err(|error| records.note_trouble(folder, generation, error))?;
                 checkpoint = trained;
-                (made, &checkpoint)
+                (made, &checkpoint.model)
             };
             measuring = evaluate(scope, run, &records, &seeds, of, made, second_device)
                 .with_context(of_generation)
@@ -100,13 +120,13 @@ pub fn run(run: RunContext<'_>, records: Vec<Record>) -> Result<Vec<Record>> {
 }
 
 /// The checkpoint that the next generation begins from: the base, or the weights of the `last` complete one.
-fn resume(run: RunContext<'_>, last: Option<u32>, base: &Checkpoint) -> Result<Checkpoint> {
+fn resume(run: RunContext<'_>, last: Option<u32>) -> Result<Checkpoint> {
     let Some(last) = last.filter(|last| (1..run.experiment.generations).contains(last)) else {
-        return Ok(base.clone());
+        return Ok(Checkpoint::base(run.assets));
     };
     let model = Opt::load(&run.folder.model(last), run.device)
         .with_context(|| format!("going on needs the weights of generation {last}"))?;
-    let hash = model.hash()?;
+    let hash = Hash::Known(model.hash()?);
     Ok(Checkpoint { name: sigma_report::generation_dir_name(last), model, hash })
 }
 
@@ -145,17 +165,13 @@ fn savepoint_key(generation: u32, writer: &str, start: &str) -> String {
 }
 
 /// Generation 0: the base checkpoint itself.
-fn evaluation_of_base<'scope>(run: RunContext<'_>, checkpoint: &Checkpoint) -> Result<Made<'scope>> {
+fn evaluation_of_base<'scope>(run: RunContext<'_>) -> Result<Made<'scope>> {
+    let hash = &run.assets.base.hash;
     Ok(Made {
         generation: 0,
-        draft: run.folder.begin(
-            0,
-            &savepoint_key(0, &checkpoint.hash, &checkpoint.hash),
-            save_every(run.experiment),
-        )?,
-        writing: None,
+        draft: run.folder.begin(0, &savepoint_key(0, hash, hash), save_every(run.experiment))?,
         starting: None,
-        weights: checkpoint.hash.clone(),
+        weights: Weights::Known(hash.clone()),
         blocks_hash: None,
         mixture: mixture_record(run.experiment, &Mixture { blocks: Vec::new(), real: 0 }),
         training: None,
@@ -168,17 +184,18 @@ fn make<'scope, 'run: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     run: RunContext<'run>,
     seeds: &Seeds,
-    previous: &Checkpoint,
+    previous: &mut Checkpoint,
     generation: u32,
     pools: &mut Vec<Vec<Block>>,
 ) -> Result<(Checkpoint, Made<'scope>)> {
     let RunContext { experiment, assets, folder, device, .. } = run;
     let n = assets.corpus.contexts.len();
+    let writer_hash = previous.hash()?;
     let start = match experiment.setting {
-        Setting::S1 => (&assets.base.model, "base".to_string(), &assets.base.hash),
-        Setting::S2 => (&previous.model, previous.name.clone(), &previous.hash),
+        Setting::S1 => (&assets.base.model, "base".to_string(), assets.base.hash.clone()),
+        Setting::S2 => (&previous.model, previous.name.clone(), writer_hash.clone()),
     };
-    let key = savepoint_key(generation, &previous.hash, start.2);
+    let key = savepoint_key(generation, &writer_hash, &start.2);
     let mut draft = folder.begin(generation, &key, save_every(experiment))?;
 
     let regeneration = if experiment.mixture.real_blocks(n) < n {
@@ -211,8 +228,10 @@ fn make<'scope, 'run: 'scope>(
         used.clear();
     }
 
-    let (model, hash, training, writing) = match trained_before(run, &draft) {
-        Some((model, trained)) => (model, trained.weights, trained.record, None),
+    let (model, training, hash, weights) = match trained_before(run, &draft) {
+        Some((model, trained)) => {
+            (model, trained.record, Hash::Known(trained.weights.clone()), Weights::Known(trained.weights))
+        }
         None => {
             let save = Some(&mut draft.save);
             let (model, curve, record) =
@@ -220,21 +239,16 @@ fn make<'scope, 'run: 'scope>(
             let path = draft.file(CURVE);
             fs::write(&path, stage::curve_csv(&curve))
                 .with_context(|| format!("{} can not be written", path.display()))?;
-            // what is written is on the host, so that the thread does not need the device
-            let written = model.to_device(&Device::Cpu)?;
-            let hash = written.hash()?;
-            let trained = Trained { weights: hash.clone(), files: BTreeMap::new(), record: record.clone() };
-            let writing = write_weights(scope, assets, &draft, written, trained)?;
-            (model, hash, record, Some(writing))
+            let (hash, writing) = write_weights(scope, assets, &draft, model.settle()?, record.clone())?;
+            (model, record, Hash::Coming(hash), Weights::Writing(writing))
         }
     };
 
     let made = Made {
         generation,
         draft,
-        writing,
-        starting: Some((start.1, start.2.clone())),
-        weights: hash.clone(),
+        starting: Some((start.1, start.2)),
+        weights,
         blocks_hash: Some(hash_blocks(&mixture.blocks)),
         mixture: mixture_record(experiment, &mixture),
         training: Some(training),
@@ -243,19 +257,24 @@ fn make<'scope, 'run: 'scope>(
     Ok((Checkpoint { name: sigma_report::generation_dir_name(generation), model, hash }, made))
 }
 
-/// Brings the weights to the disk in a thread of their own, and says so in the savepoint when they are there.
+/// Brings the weights to the disk in a thread of their own, which tells their hash first, and says so in the savepoint when they are there.
 fn write_weights<'scope, 'run: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     assets: &'run Assets,
     draft: &Draft,
-    model: Opt,
-    trained: Trained,
-) -> Result<ScopedJoinHandle<'scope, Result<()>>> {
+    weights: Settled,
+    record: TrainingRecord,
+) -> Result<(Receiver<String>, ScopedJoinHandle<'scope, Result<String>>)> {
     let (folder, saved, savepoint) = (draft.path().to_path_buf(), draft.model()?, draft.save.of_weights());
     // of what else is in the folder, this is finished by now
     let before: Vec<PathBuf> =
         [SYNTHETIC, CURVE].map(|name| draft.file(name)).into_iter().filter(|p| p.exists()).collect();
-    Ok(scope.spawn(move || {
+    let (tell, hash) = mpsc::channel();
+    let writing = scope.spawn(move || {
+        let model = weights.to_cpu()?;
+        let hash = model.hash()?;
+        // after the last generation nobody listens
+        let _ = tell.send(hash.clone());
         model.save(&saved)?;
         assets.base.tokenizer.save(&saved)?;
         whole_folder::flush(&saved)?;
@@ -267,8 +286,10 @@ fn write_weights<'scope, 'run: 'scope>(
         for path in &before {
             files.extend(run_folder::entry(path, "")?);
         }
-        savepoint.save(Trained { files, ..trained })
-    }))
+        savepoint.save(Trained { weights: hash.clone(), files, record })?;
+        Ok(hash)
+    });
+    Ok((hash, writing))
 }
 
 /// The weights that an earlier process trained for this draft, if they are there as it left them.
@@ -317,7 +338,7 @@ fn evaluate<'scope, 'run: 'scope>(
     run: RunContext<'run>,
     records: &'run Records,
     seeds: &Seeds,
-    checkpoint: &Checkpoint,
+    model: &Opt,
     mut made: Made<'scope>,
     second_device: Option<&'run str>,
 ) -> Result<Option<ScopedJoinHandle<'scope, Result<()>>>> {
@@ -328,7 +349,7 @@ fn evaluate<'scope, 'run: 'scope>(
         let evaluation = match shared.take(&made.draft) {
             Some(evaluation) => evaluation,
             None => {
-                let answered = evaluation::answer(means, &checkpoint.model, &mut made.draft, 0)?;
+                let answered = evaluation::answer(means, model, &mut made.draft, 0)?;
                 let evaluation = evaluation::measure(experiment, &made.draft, &answered)?;
                 shared.put(&made.draft, &evaluation)?;
                 evaluation
@@ -339,7 +360,7 @@ fn evaluate<'scope, 'run: 'scope>(
     }
     if let Some(name) = second_device {
         // from one GPU to another by way of the CPU
-        let model = checkpoint.model.to_device(&Device::Cpu)?;
+        let model = model.to_device(&Device::Cpu)?;
         let seeds = seeds.clone();
         let generation = made.generation;
         let evaluate = move || {
@@ -356,7 +377,7 @@ fn evaluate<'scope, 'run: 'scope>(
             noted.with_context(|| format!("generation {generation}"))
         })));
     }
-    let answered = evaluation::answer(means, &checkpoint.model, &mut made.draft, made.generation)?;
+    let answered = evaluation::answer(means, model, &mut made.draft, made.generation)?;
     let finish = move || {
         let evaluation = evaluation::measure(experiment, &made.draft, &answered)?;
         complete(run, records, made, evaluation)

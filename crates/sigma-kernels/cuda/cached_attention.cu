@@ -41,7 +41,8 @@ __device__ void attend_to_cache(T* out, T* keys, T* values, const T* qkv, const 
      unsigned capacity)
 KERNEL_TYPES(cached_attention, attend_to_cache, CACHED_ATTENTION, (out, keys, values, qkv, lens, rows, heads, width, capacity))
 
-#define ATTENTION_WARPS 4
+// More of them make a block's end longer without bringing in more of memory.
+#define ATTENTION_WARPS 1
 // Tokens that a lane has under way.
 #define TOKENS_AT_ONCE 2
 

@@ -12,7 +12,7 @@ const BLOCK: u32 = 256;
 /// Rows, a warp each, of one block.
 const WARPS: u32 = 4;
 /// Threads of a block that attends for one head: ATTENTION_WARPS of cached_attention.cu.
-const ATTENTION_BLOCK: u32 = 128;
+const ATTENTION_BLOCK: u32 = 32;
 /// What short_attention.cu takes at most, tokens and numbers of a head; and the bytes of its matrices in shared memory: of f32, and of
 /// factors in half precision (short_attention_half.cu).
 const SHORT: usize = 64;
@@ -24,7 +24,7 @@ const LOGITS_BLOCK: u32 = 512;
 const SUMS_BLOCK: u32 = 512;
 const SUMS_BYTES: usize = 64;
 /// Blocks that go through all parameters together.
-const UPDATE_BLOCKS: u32 = 2048;
+const UPDATE_BLOCKS: u32 = 16_384;
 
 /// Dropout of one sub-block: where its key stands in device memory, and the probability.
 #[derive(Debug, Clone, Copy)]

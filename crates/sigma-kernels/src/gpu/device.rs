@@ -18,6 +18,9 @@ pub(super) trait Device: Debug + Send + Sync {
     fn free(&self, address: u64);
     fn write(&self, address: u64, bytes: &[u8]) -> Result<(), GpuError>;
     fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), GpuError>;
+    /// The same of memory that is written no more and whose writing is over, beside whatever other threads have the device do, a recording
+    /// included.
+    fn read_settled(&self, address: u64, bytes: &mut [u8]) -> Result<(), GpuError>;
     fn clear(&self, address: u64, bytes: usize) -> Result<(), GpuError>;
     fn copy(&self, to: u64, from: u64, bytes: usize) -> Result<(), GpuError>;
     fn launch(&self, launch: &Launch<'_>) -> Result<(), GpuError>;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::{Gpu, GpuError};
 
@@ -87,6 +88,25 @@ fn bytes_mut<T: Element>(values: &mut [T]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) }
 }
 
+/// A buffer that nobody writes any more: it can be read beside the work of other threads.
+#[derive(Debug)]
+pub struct Settled {
+    buffer: Arc<Buffer>,
+}
+
+impl Settled {
+    /// All elements.
+    pub fn read<T: Element>(&self) -> Result<Vec<T>, GpuError> {
+        let buffer = &self.buffer;
+        assert!(T::DTYPE == buffer.dtype, "a read of {} from a buffer of {}", T::DTYPE, buffer.dtype);
+        let mut values = vec![T::ZERO; buffer.len];
+        if !values.is_empty() {
+            buffer.gpu.shared.device.read_settled(buffer.address, bytes_mut(&mut values))?;
+        }
+        Ok(values)
+    }
+}
+
 /// Device memory of its own, freed when dropped, after the work that was given to the GPU before.
 pub struct Buffer {
     gpu: Gpu,
@@ -143,6 +163,12 @@ impl Buffer {
             self.gpu.shared.device.read(source.address, bytes_mut(&mut values))?;
         }
         Ok(values)
+    }
+
+    /// Waits until all work before is done, after which nobody may write to this buffer any more.
+    pub fn settle(self: &Arc<Self>) -> Result<Settled, GpuError> {
+        self.gpu.synchronize()?;
+        Ok(Settled { buffer: self.clone() })
     }
 
     /// Makes every element zero.

@@ -21,7 +21,7 @@ use std::thread::{self, ThreadId};
 
 pub use error::GpuError;
 pub use gemm::{BatchedOperand, Gemm, GemmBatched, Operand};
-pub use memory::{Buffer, Dtype, Element, View};
+pub use memory::{Buffer, Dtype, Element, Settled, View};
 
 use device::{Device, Replay};
 

@@ -5,7 +5,7 @@ use sigma_kernels::cached_attention::Cache;
 use sigma_kernels::gpu::{Arg, Dtype};
 
 use crate::gpu::{as_f32, gpus, rounded};
-use crate::operations_on_gpu::{BLOCK, PRECISIONS, close, each_block, each_row, n, typed};
+use crate::operations_on_gpu::{PRECISIONS, close, each_block, each_row, n, typed};
 use crate::{difference, values};
 
 /// 70 tokens: more than a warp has lanes, and more than twice what a block reads at once.
@@ -38,7 +38,7 @@ fn attention_over_a_cache_that_grows_token_by_token() {
                     let lanes = (width / per_lane).next_power_of_two();
                     let args = args(1, &[heads, width, capacity, lanes]);
                     let (kernel, blocks) = (typed("cached_attention_wide", dtype), (rows * heads) as u32);
-                    gpu.launch(&kernel, (blocks, 1), BLOCK, 0, &args).unwrap();
+                    gpu.launch(&kernel, (blocks, 1), 32, 0, &args).unwrap();
                     close(&format!("wide: {dtype} {width} step {step}"), &out, &expected, tolerance);
                 }
             }

@@ -1,5 +1,8 @@
 //! The CUDA kernels, compiled as C++ and run by the emulator, against the functions of the CPU; and the same on the CUDA device
-//! whose number `SIGMA_EXP_GPU` holds, if it is set in a build with that feature.
+//! whose number `SIGMA_EXP_GPU` holds, if it is set in a build with that feature; then one test at a time (RUST_TEST_THREADS=1), since a GPU
+//! that is closed waits for the whole device, which breaks another's recording.
+
+use std::sync::Arc;
 
 use half::{bf16, f16};
 use sigma_kernels::dropout::Mask;
@@ -276,6 +279,25 @@ fn a_graph_runs_again_on_what_memory_holds_then() {
         x.write(0, &[7f32, 8.0]).unwrap();
         graph.launch().unwrap();
         assert_eq!(all(&z), [0.0, 7.0, 8.0, 7.0]);
+    }
+}
+
+#[test]
+fn what_is_settled_is_read_by_another_thread_even_while_a_graph_is_recorded() {
+    for gpu in gpus() {
+        let numbers = values(100_000, 1);
+        let (x, y) = (Arc::new(gpu.upload(&numbers).unwrap()), gpu.alloc(Dtype::F32, 1).unwrap());
+        let settled = x.settle().unwrap();
+        let read = || settled.read::<f32>().unwrap() == numbers;
+        let graph = gpu
+            .capture(|| {
+                y.clear()?;
+                assert!(std::thread::scope(|s| s.spawn(read).join().unwrap()));
+                y.copy_from(0, x.slice(7..8))
+            })
+            .unwrap();
+        graph.launch().unwrap();
+        assert_eq!(all(&y), [numbers[7]]);
     }
 }
 

@@ -10,6 +10,7 @@ mod gpu;
 mod host;
 mod losses;
 mod parameters;
+mod settled;
 mod tape;
 
 use std::borrow::Cow;
@@ -27,6 +28,7 @@ use gpu::GpuParameters;
 pub use gpu::{Found, GpuDecoder, GpuTraining, RowState, Sampling, Slot};
 pub use host::HostTraining;
 use host::{Inference, PackedParameters};
+pub use settled::Settled;
 pub use tape::Tape;
 
 use crate::padding::pad_right;

@@ -28,6 +28,8 @@ struct CudaDevice {
     freed: Mutex<Option<Vec<u64>>>,
     pool: Option<sys::CUmemoryPool>,
     stream: Arc<CudaStream>,
+    /// For what is read beside the work on the other.
+    reads: Arc<CudaStream>,
     context: Arc<CudaContext>,
     name: String,
     most_shared_bytes: u32,
@@ -93,6 +95,7 @@ impl CudaDevice {
         // SAFETY: everything goes onto one stream
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().map_err(failed("making a stream"))?;
+        let reads = context.new_stream().map_err(failed("making a stream"))?;
         let pool = if context.has_async_alloc() { Some(keeping_pool(&context)?) } else { None };
         let kernels = Kernels::load(context.clone())?;
         let blas = Blas::new(stream.clone())?;
@@ -101,7 +104,17 @@ impl CudaDevice {
         let most = context.attribute(most).map_err(failed("asking for the device's shared memory"))?;
         let most_shared_bytes = u32::try_from(most).unwrap_or(0);
         let name = format!("{name}, driver for CUDA {}, cuBLAS {}", driver_version(driver), blas.version()?);
-        Ok(Self { kernels, blas: Mutex::new(blas), freed: Mutex::new(None), pool, stream, context, name, most_shared_bytes })
+        Ok(Self {
+            kernels,
+            blas: Mutex::new(blas),
+            freed: Mutex::new(None),
+            pool,
+            stream,
+            reads,
+            context,
+            name,
+            most_shared_bytes,
+        })
     }
 
     fn bind(&self) -> Result<(), GpuError> {
@@ -216,6 +229,13 @@ impl Device for CudaDevice {
         self.synchronize()
     }
 
+    fn read_settled(&self, address: u64, bytes: &mut [u8]) -> Result<(), GpuError> {
+        self.bind()?;
+        // SAFETY: inside a live buffer, which nobody writes any more; the host's bytes are there until the copy has ended
+        unsafe { result::memcpy_dtoh_async(bytes, address, self.reads.cu_stream()) }.map_err(failed("a read"))?;
+        self.reads.synchronize().map_err(failed("a read"))
+    }
+
     fn clear(&self, address: u64, bytes: usize) -> Result<(), GpuError> {
         self.bind()?;
         // SAFETY: inside a live buffer
@@ -246,16 +266,22 @@ impl Device for CudaDevice {
     fn begin_capture(&self) -> Result<(), GpuError> {
         // thread-local: what other threads do on other streams meanwhile is no error here
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        // another thread that frees memory meanwhile waits until it is known where to
+        let mut freed = lock(&self.freed);
         self.stream.begin_capture(mode).map_err(failed("the start of a recording"))?;
-        *lock(&self.freed) = Some(Vec::new());
+        *freed = Some(Vec::new());
         Ok(())
     }
 
     fn end_capture(&self) -> Result<Box<dyn Replay>, GpuError> {
-        let graph = self.stream.end_capture(sys::CUgraphInstantiate_flags(0));
-        for address in lock(&self.freed).take().unwrap_or_default() {
-            self.free_now(address);
-        }
+        let graph = {
+            let mut freed = lock(&self.freed);
+            let graph = self.stream.end_capture(sys::CUgraphInstantiate_flags(0));
+            for address in freed.take().unwrap_or_default() {
+                self.free_now(address);
+            }
+            graph
+        };
         match graph.map_err(failed("the recording"))? {
             Some(graph) => Ok(Box::new(RecordedGraph { graph: Mutex::new(graph) })),
             None => Err(GpuError::Driver { what: "the recording", text: "the driver gave no graph".to_owned() }),

@@ -190,6 +190,10 @@ impl Device for EmulatedDevice {
         Ok(())
     }
 
+    fn read_settled(&self, address: u64, bytes: &mut [u8]) -> Result<(), GpuError> {
+        self.read(address, bytes)
+    }
+
     fn clear(&self, address: u64, bytes: usize) -> Result<(), GpuError> {
         self.state.submit(Operation::Clear { address, bytes })
     }

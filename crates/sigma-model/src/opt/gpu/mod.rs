@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::DType;
-use sigma_kernels::gpu::{Buffer, Dtype, Gpu, GpuError, View};
+use sigma_kernels::gpu::{Buffer, Dtype, Gpu, GpuError, Settled, View};
 
 pub use decoding::{GpuDecoder, RowState, Sampling, Slot};
 pub(super) use forward::hidden_states;
@@ -55,6 +55,11 @@ impl GpuParameters {
         Ok(Self { gpu: gpu.clone(), layout: parameters.layout.clone(), values, operands: None })
     }
 
+    /// Waits for the device; from then on another thread can read the parameters, which nobody changes any more.
+    pub(super) fn settle(&self) -> Result<SettledParameters, GpuError> {
+        Ok(SettledParameters { layout: self.layout.clone(), values: self.values.settle()? })
+    }
+
     pub(super) fn download(&self) -> Result<Parameters, GpuError> {
         Ok(Parameters { layout: self.layout.clone(), values: self.values.read(0..self.values.len())? })
     }
@@ -79,6 +84,19 @@ impl GpuParameters {
     fn weights(&self) -> Weights<'_> {
         let operands = self.operands.as_ref().unwrap_or(&self.values);
         Weights { gpu: &self.gpu, layout: &self.layout, values: &self.values, operands }
+    }
+}
+
+/// Parameters on a GPU that can be read beside the work of other threads.
+#[derive(Debug)]
+pub(in crate::opt) struct SettledParameters {
+    layout: Arc<Layout>,
+    values: Settled,
+}
+
+impl SettledParameters {
+    pub(super) fn download(&self) -> Result<Parameters, GpuError> {
+        Ok(Parameters { layout: self.layout.clone(), values: self.values.read()? })
     }
 }
 
