@@ -1,6 +1,7 @@
 // Attention of one new token per row over the keys and values of its own row, forward only, and how the keys and values of whole
-// prompts get there. A row keeps both as `[heads, capacity, width]`.
+// prompts get there. A row keeps both as `[heads, capacity, width]`. Rows that are not running are left as they are.
 
+#include "rows.cuh"
 #include "scores.cuh"
 
 // Appends the key and value of the row's new token at position lens[row], and writes softmax(q k^T / sqrt(width)) v over the
@@ -8,11 +9,11 @@
 // For any width: one warp per (row, head) pair, a lane per key. The dynamic shared memory holds `capacity` scores and `width` query
 // numbers for each warp.
 template <typename T>
-__device__ void attend_to_cache(T* out, T* keys, T* values, const T* qkv, const unsigned* lens, unsigned rows, unsigned heads,
-                                unsigned width, unsigned capacity) {
+__device__ void attend_to_cache(T* out, T* keys, T* values, const T* qkv, const unsigned* lens, const unsigned* states,
+                                unsigned rows, unsigned heads, unsigned width, unsigned capacity) {
     DYNAMIC_SHARED(float, shared);
     const unsigned pair = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
-    if (pair >= rows * heads) return;
+    if (pair >= rows * heads || states[pair / heads] != ROW_RUNNING) return;
     float* scores = shared + (threadIdx.x / 32) * (capacity + width);
     float* query = scores + capacity;
     const unsigned row = pair / heads, head = pair % heads, d = heads * width;
@@ -37,9 +38,10 @@ __device__ void attend_to_cache(T* out, T* keys, T* values, const T* qkv, const 
     attend_by_scores(out + (size_t)row * d + head * width, scores, len + 1, warp_max(top), values, width, width);
 }
 #define CACHED_ATTENTION(T)                                                                                             \
-    (T* out, T* keys, T* values, const T* qkv, const unsigned* lens, unsigned rows, unsigned heads, unsigned width, \
-     unsigned capacity)
-KERNEL_TYPES(cached_attention, attend_to_cache, CACHED_ATTENTION, (out, keys, values, qkv, lens, rows, heads, width, capacity))
+    (T* out, T* keys, T* values, const T* qkv, const unsigned* lens, const unsigned* states, unsigned rows, unsigned heads, \
+     unsigned width, unsigned capacity)
+KERNEL_TYPES(cached_attention, attend_to_cache, CACHED_ATTENTION,
+             (out, keys, values, qkv, lens, states, rows, heads, width, capacity))
 
 // More of them make a block's end longer without bringing in more of memory.
 #define ATTENTION_WARPS 1
@@ -63,13 +65,14 @@ template <unsigned COUNT> struct PartOfSoftmax {
 // two, with 16 bytes each at least a head) read one token together, so that a warp asks for 512 bytes at a time. Each group of
 // neighbours goes once through its tokens, keys and values together; what the groups found is put together at the end.
 template <typename T>
-__device__ void attend_to_cache_wide(T* out, T* keys, T* values, const T* qkv, const unsigned* lens, unsigned heads,
-                                     unsigned width, unsigned capacity, unsigned lanes) {
+__device__ void attend_to_cache_wide(T* out, T* keys, T* values, const T* qkv, const unsigned* lens, const unsigned* states,
+                                     unsigned heads, unsigned width, unsigned capacity, unsigned lanes) {
     constexpr unsigned COUNT = Wide<T>::COUNT;
     SHARED(float, totals, [ATTENTION_WARPS * WARP * COUNT]);
     SHARED(float, tops, [ATTENTION_WARPS]);
     SHARED(float, sums, [ATTENTION_WARPS]);
     const unsigned row = blockIdx.x / heads, head = blockIdx.x % heads, d = heads * width, last = lens[row];
+    if (states[row] != ROW_RUNNING) return;
     const unsigned group = threadIdx.x / lanes, groups = blockDim.x / lanes, mine = threadIdx.x % lanes * COUNT;
     // lanes beyond the head read its beginning again, and count for nothing
     const bool works = mine < width;
@@ -139,10 +142,10 @@ __device__ void attend_to_cache_wide(T* out, T* keys, T* values, const T* qkv, c
     }
 }
 #define CACHED_ATTENTION_WIDE(T)                                                                                         \
-    (T* out, T* keys, T* values, const T* qkv, const unsigned* lens, unsigned heads, unsigned width, unsigned capacity, \
-     unsigned lanes)
+    (T* out, T* keys, T* values, const T* qkv, const unsigned* lens, const unsigned* states, unsigned heads, unsigned width, \
+     unsigned capacity, unsigned lanes)
 KERNEL_TYPES(cached_attention_wide, attend_to_cache_wide, CACHED_ATTENTION_WIDE,
-             (out, keys, values, qkv, lens, heads, width, capacity, lanes))
+             (out, keys, values, qkv, lens, states, heads, width, capacity, lanes))
 
 // Stores the keys and values of prompts, which lie in qkv `[prompts, time, 3 heads width]`: the first lens[i] tokens of prompt i become
 // the first of row targets[i]. One block per token.

@@ -2,13 +2,7 @@
 // sigma-generate's nucleus.rs. One block per row.
 
 #include "chacha.cuh"
-
-// States of a row.
-#define ROW_RUNNING 0u
-#define ROW_AT_EOS 1u
-#define ROW_FULL 2u
-#define ROW_WITHOUT_DISTRIBUTION 3u
-#define ROW_IDLE 4u
+#include "rows.cuh"
 
 // A token ranks above (weight, id) if its weight is larger, or equal with a smaller id.
 static __device__ bool ranks_above(float weight, unsigned id, float bound, unsigned bound_id) {
@@ -95,8 +89,8 @@ static __device__ __forceinline__ void hold(float* to, const float* from, unsign
 
 // A draw from the nucleus of one row's logits, known to every thread: the token, or `vocabulary` where no token has mass. `drawn` counts
 // the numbers that the stream of `key` has given. HELD: `row` lies in shared memory and becomes the tokens' weights; otherwise a weight is
-// made anew wherever it is needed.
-template <bool HELD>
+// made anew wherever it is needed. SCALED: the temperature is not 1; if it is, nothing need pass through f64, which is slow.
+template <bool HELD, bool SCALED>
 static __device__ unsigned draw(float* row, unsigned long long* drawn, const unsigned* key, unsigned vocabulary, unsigned suppressed,
                                 double temperature, double top_p) {
     SHARED(double, sums, [32]);
@@ -121,7 +115,7 @@ static __device__ unsigned draw(float* row, unsigned long long* drawn, const uns
     // greedy is the first token at the top
     const auto weigh = [&](unsigned i) -> float {
         const float x = logit(i), below = x - top;
-        const float drawn_by = expf(scale == 1.0 ? below : (float)((double)below * scale));
+        const float drawn_by = expf(SCALED ? (float)((double)below * scale) : below);
         return greedy ? (x == top ? 1.0f : 0.0f) : drawn_by;
     };
     const auto weight = [&](unsigned i) { return HELD ? row[i] : weigh(i); };
@@ -166,11 +160,15 @@ static __device__ __forceinline__ void draw_next NUCLEUS {
     logits += (size_t)row * vocabulary;
     const unsigned* key = keys + 8 * (size_t)row;
     unsigned token;
-    if (held != 0) {
-        hold(memory, logits, vocabulary);
-        token = draw<true>(memory, drawn + row, key, vocabulary, suppressed, temperature, top_p);
+    if (held != 0) hold(memory, logits, vocabulary);
+    if (held != 0 && temperature == 1.0) {
+        token = draw<true, false>(memory, drawn + row, key, vocabulary, suppressed, temperature, top_p);
+    } else if (held != 0) {
+        token = draw<true, true>(memory, drawn + row, key, vocabulary, suppressed, temperature, top_p);
+    } else if (temperature == 1.0) {
+        token = draw<false, false>(logits, drawn + row, key, vocabulary, suppressed, temperature, top_p);
     } else {
-        token = draw<false>(logits, drawn + row, key, vocabulary, suppressed, temperature, top_p);
+        token = draw<false, true>(logits, drawn + row, key, vocabulary, suppressed, temperature, top_p);
     }
     if (threadIdx.x != 0) return;
     if (token == vocabulary) {

@@ -354,17 +354,17 @@ impl Kernels<'_> {
         self.gpu.launch(&self.typed(kernel), (blocks(pairs, 1), 1), block, shared, args)
     }
 
-    /// Attention of one new token per row; `keys` and `values` hold `capacity` tokens of each.
+    /// Attention of one new token for each row that is running; `keys` and `values` hold `capacity` tokens of each.
     pub(crate) fn cached_attention(
         &self,
         out: View<'_>,
         (keys, values): (View<'_>, View<'_>),
-        (qkv, lens): (View<'_>, View<'_>),
+        (qkv, lens, states): (View<'_>, View<'_>, View<'_>),
         (heads, capacity): (usize, usize),
     ) -> Done {
         let rows = lens.len();
         let width = out.len() / rows / heads;
-        let buffers = [out.into(), keys.into(), values.into(), qkv.into(), lens.into()];
+        let buffers = [out.into(), keys.into(), values.into(), qkv.into(), lens.into(), states.into()];
         let sizes = [heads, width, capacity].map(count);
         let per_lane = 16 / self.dtype.size();
         if width.is_multiple_of(per_lane) && width <= 32 * per_lane {

@@ -19,6 +19,8 @@ fn attention_over_a_cache_that_grows_token_by_token() {
             let space = || gpu.alloc(dtype, rows * capacity * d).unwrap();
             let caches = [[space(), space()], [space(), space()]];
             let out = gpu.alloc(dtype, rows * d).unwrap();
+            // all of them run
+            let states = gpu.alloc(Dtype::U32, rows).unwrap();
             for step in 0..70 {
                 let (qkv, values_of_step) = rounded(&gpu, &values(rows * 3 * d, 100 + step as u64), dtype);
                 let lens = gpu.upload(&vec![step as u32; rows]).unwrap();
@@ -26,7 +28,7 @@ fn attention_over_a_cache_that_grows_token_by_token() {
                 cache.attend(&mut expected, &values_of_step, &vec![1; rows]);
                 let args = |cache: usize, sizes: &[usize]| -> Vec<Arg<'_>> {
                     let [keys, values] = &caches[cache];
-                    let buffers = [&out, keys, values, &qkv, &lens].map(Arg::from);
+                    let buffers = [&out, keys, values, &qkv, &lens, &states].map(Arg::from);
                     buffers.into_iter().chain(sizes.iter().map(|size| n(*size))).collect()
                 };
                 let sizes = [rows, heads, width, capacity];
@@ -41,6 +43,35 @@ fn attention_over_a_cache_that_grows_token_by_token() {
                     gpu.launch(&kernel, (blocks, 1), 32, 0, &args).unwrap();
                     close(&format!("wide: {dtype} {width} step {step}"), &out, &expected, tolerance);
                 }
+            }
+            // the last step again, while a row idles
+            states.write(1, &[4u32]).unwrap();
+            let (qkv, _) = rounded(&gpu, &values(rows * 3 * d, 169), dtype);
+            let lens = gpu.upload(&vec![69u32; rows]).unwrap();
+            for (cache, kernel) in [(0, "cached_attention"), (1, "cached_attention_wide")] {
+                if cache == 1 && width % per_lane != 0 {
+                    continue;
+                }
+                let before = as_f32(&out);
+                out.clear().unwrap();
+                let [keys, values] = &caches[cache];
+                let args = [&out, keys, values, &qkv, &lens, &states].map(Arg::from);
+                let sizes = [rows, heads, width, capacity, (width / per_lane).next_power_of_two()].map(n);
+                if cache == 0 {
+                    let args = [&args[..], &sizes[..4]].concat();
+                    each_row(&gpu, &typed(kernel, dtype), rows * heads, capacity + width, &args);
+                } else {
+                    let args = [&args[..], &sizes[1..]].concat();
+                    gpu.launch(&typed(kernel, dtype), ((rows * heads) as u32, 1), 32, 0, &args).unwrap();
+                }
+                let after = as_f32(&out);
+                assert!(after[d..2 * d].iter().all(|x| *x == 0.0), "{kernel}: the row that idles was written");
+                for row in [0, 2] {
+                    let own = row * d..(row + 1) * d;
+                    assert!(difference(&after[own.clone()], &before[own]) < tolerance, "{kernel}: row {row}");
+                }
+                let (whole, _) = rounded(&gpu, &before, dtype);
+                out.copy_from(0, whole.view()).unwrap();
             }
         }
     }

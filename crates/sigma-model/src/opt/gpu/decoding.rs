@@ -212,7 +212,8 @@ impl Batch<'_> {
         for (i, (layer, (keys, values))) in layout.layers.iter().zip(&s.caches).enumerate() {
             kernels.product(s.qkv.view(), normed, weights.operand(&layer.qkv.weight), d)?;
             kernels.bias(s.qkv.view(), weights.value(&layer.qkv.bias))?;
-            let (cache, new) = ((keys.view(), values.view()), (s.qkv.view(), state.lens.view()));
+            let cache = (keys.view(), values.view());
+            let new = (s.qkv.view(), state.lens.view(), state.states.view());
             kernels.cached_attention(s.attended.view(), cache, new, (heads, self.capacity))?;
             kernels.product(y, s.attended.view(), weights.operand(&layer.out_proj.weight), d)?;
             residual(2 * i + 1, &layer.out_proj.bias)?;
