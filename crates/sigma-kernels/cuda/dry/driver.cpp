@@ -104,7 +104,8 @@ int cuDeviceGet(int* device, int ordinal) { *device = ordinal; return ordinal ==
 int cuDeviceGetName(char* name, int length, int) { snprintf(name, size_t(length), "dry GPU"); return SUCCESS; }
 // Compute capability 9.0, and 1 for whether there are memory pools.
 int cuDeviceGetAttribute(int* value, int attribute, int) {
-    *value = attribute == 75 ? 9 : attribute == 76 ? 0 : 1;
+    // compute capability 9.0, with the shared memory of an H100
+    *value = attribute == 75 ? 9 : attribute == 76 ? 0 : attribute == 97 ? 227 * 1024 : 1;
     return SUCCESS;
 }
 int cuDevicePrimaryCtxRetain(void** context, int) { LOCK; contexts++; *context = &contexts; return SUCCESS; }
@@ -199,6 +200,18 @@ int cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t bytes, void* stre
         return int(SUCCESS);
     });
 }
+int cuMemHostAlloc(void** memory, size_t bytes, unsigned) {
+    WITH_CONTEXT;
+    *memory = malloc(bytes);
+    return *memory ? SUCCESS : OUT_OF_MEMORY;
+}
+
+int cuMemFreeHost(void* memory) {
+    WITH_CONTEXT;
+    free(memory);
+    return SUCCESS;
+}
+
 int cuMemcpyDtoHAsync_v2(void* to, uint64_t from, size_t bytes, void* stream) {
     WITH_CONTEXT;
     if (records(stream)) return complain(CAPTURE_UNSUPPORTED, "a read while recording");

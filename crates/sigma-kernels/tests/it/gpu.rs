@@ -285,7 +285,8 @@ fn a_graph_runs_again_on_what_memory_holds_then() {
 #[test]
 fn what_is_settled_is_read_by_another_thread_even_while_a_graph_is_recorded() {
     for gpu in gpus() {
-        let numbers = values(100_000, 1);
+        // more than passes through page-locked memory at a time
+        let numbers = values(5_000_000, 1);
         let (x, y) = (Arc::new(gpu.upload(&numbers).unwrap()), gpu.alloc(Dtype::F32, 1).unwrap());
         let settled = x.settle().unwrap();
         let read = || settled.read::<f32>().unwrap() == numbers;

@@ -3,6 +3,7 @@
 
 mod blas;
 mod kernels;
+mod staging;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -231,9 +232,7 @@ impl Device for CudaDevice {
 
     fn read_settled(&self, address: u64, bytes: &mut [u8]) -> Result<(), GpuError> {
         self.bind()?;
-        // SAFETY: inside a live buffer, which nobody writes any more; the host's bytes are there until the copy has ended
-        unsafe { result::memcpy_dtoh_async(bytes, address, self.reads.cu_stream()) }.map_err(failed("a read"))?;
-        self.reads.synchronize().map_err(failed("a read"))
+        staging::read(&self.reads, address, bytes)
     }
 
     fn clear(&self, address: u64, bytes: usize) -> Result<(), GpuError> {
