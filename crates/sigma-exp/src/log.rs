@@ -32,8 +32,8 @@ pub fn is_terminal() -> bool {
 pub fn install() {
     let show = FilterFn::new(|metadata| {
         let ours = metadata.target().starts_with("sigma");
-        // hf-hub's warnings hold whole addresses, which our own errors leave out; resvg warns of lines without length
-        let quiet = ["hf_hub", "resvg"].iter().any(|library| metadata.target().starts_with(library));
+        // hf-hub's warnings hold whole addresses, which our own errors leave out; resvg and what it draws with warn of lines without length
+        let quiet = ["hf_hub", "resvg", "tiny_skia"].iter().any(|library| metadata.target().starts_with(library));
         (ours || (*metadata.level() <= Level::WARN && !quiet)) && !(metadata.target() == STAGE && is_terminal())
     });
     let console = tracing_subscriber::fmt::layer()

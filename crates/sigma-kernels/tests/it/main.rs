@@ -9,6 +9,7 @@ mod invariance;
 mod operations_on_gpu;
 mod oracle;
 mod products;
+mod recordings_on_gpu;
 mod updates_on_gpu;
 
 use candle_core::{Device, Tensor, Var};

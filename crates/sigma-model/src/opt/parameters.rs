@@ -90,7 +90,7 @@ impl Layout {
     pub(super) fn norm(&self, k: usize, before: bool) -> Option<&Affine> {
         let of_sub_block = |j: usize| {
             let layer = self.layers.get(j / 2)?;
-            Some(if j % 2 == 0 { &layer.self_attn_layer_norm } else { &layer.final_layer_norm })
+            Some(if j.is_multiple_of(2) { &layer.self_attn_layer_norm } else { &layer.final_layer_norm })
         };
         if before { of_sub_block(k).or(self.final_layer_norm.as_ref()) } else { of_sub_block(k.checked_sub(1)?) }
     }

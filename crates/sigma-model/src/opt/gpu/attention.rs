@@ -242,7 +242,8 @@ impl Squares {
         let p = if keep {
             (0..layers).map(|_| Ok(Arc::new(gpu.alloc(dtype, len)?))).collect::<Result<Vec<_>, GpuError>>()?
         } else {
-            vec![Arc::new(gpu.alloc(dtype, len)?); layers]
+            let one = Arc::new(gpu.alloc(dtype, len)?);
+            vec![one; layers]
         };
         let scores = gpu.alloc(Dtype::F32, len)?;
         let mut addresses = Vec::new();
