@@ -36,7 +36,13 @@ limited() {
   log=$out/logs/$(printf %02d $steps).log
   echo "$*" > "$log"
   [ "$left" -gt 0 ] || return 124
-  timeout --kill-after=10 $((left < most ? left : most)) "$@" >> "$log" 2>&1
+  timeout --kill-after=10 $((left < most ? left : most)) "$@" >> "$log" 2>&1 &
+  local group=$! code
+  wait $group
+  code=$?
+  # what a command that was cut off has started itself must not go on beside the next step
+  kill -KILL -- -$group 2> /dev/null
+  return $code
 }
 # check NAME SECONDS COMMAND...: whether it held
 check() {

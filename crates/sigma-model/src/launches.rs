@@ -175,7 +175,7 @@ impl Kernels<'_> {
         let results = [optional(out), to.n.into(), optional(to.exact), optional(to.moments)];
         let norm = [weight.into(), shift.into(), count(d), Arg::F32(eps as f32)];
         let args = [&results[..], &[x.into(), y.into(), bias.into()], &mask(dropped), &norm].concat();
-        let (grid, shared) = (blocks(x.len(), 1) / blocks(d, 1), u32::try_from(4 * d).unwrap_or(u32::MAX));
+        let (grid, shared) = (blocks(x.len() / d, 1), u32::try_from(4 * d).unwrap_or(u32::MAX));
         self.gpu.launch(&self.typed("residual_norm"), (grid, 1), row_block(d), shared, &args)
     }
 
