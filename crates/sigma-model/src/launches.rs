@@ -262,9 +262,9 @@ impl Kernels<'_> {
     /// One draw for each row of logits: see nucleus.cu, whose buffers these are, in its order. `tokens` are the sizes of the vocabulary and of
     /// a row's new tokens, and the ids of eos and of a token that is never drawn.
     pub(crate) fn nucleus(&self, buffers: [&Buffer; 8], tokens: [u32; 4], (temperature, top_p): (f64, f64)) -> Done {
-        // beside the row, some hundred bytes for what the block's threads tell each other
+        // beside the row there is what the kernel declares itself: less than 4 KB
         let row = tokens[0].saturating_mul(4);
-        let held = row.saturating_add(1024) <= self.gpu.most_shared_bytes();
+        let held = row.saturating_add(4096) <= self.gpu.most_shared_bytes();
         let how = [Arg::F64(temperature), Arg::F64(top_p), Arg::U32(u32::from(held))];
         let args = [&buffers.map(Arg::from)[..], &tokens.map(Arg::U32), &how].concat();
         let grid = (blocks(buffers[0].len() / tokens[0] as usize, 1), 1);
