@@ -14,16 +14,13 @@ __device__ void adamw_step(float* theta, T* copy, const float* gradient, float* 
         second = beta2 * second + one_minus_beta2 * g * g;
         value = keep * value - rate * first / (sqrtf(second) * root_correction + epsilon);
     };
-    struct alignas(4 * sizeof(T)) Four {
-        T x[4];
-    };
     const size_t thread = (size_t)blockIdx.x * blockDim.x + threadIdx.x, threads = (size_t)gridDim.x * blockDim.x;
     // all of them begin where buffers do
     const size_t fours = n / 4;
     for (size_t i = thread; i < fours; i += threads) {
         const Wide<float> g = wide(gradient + 4 * i);
         Wide<float> first = wide(m + 4 * i), second = wide(v + 4 * i), value = wide(theta + 4 * i);
-        Four rounded;
+        Four<T> rounded;
         for (unsigned j = 0; j < 4; ++j) {
             update(g.x[j], first.x[j], second.x[j], value.x[j]);
             rounded.x[j] = from_float<T>(value.x[j]);
@@ -31,7 +28,7 @@ __device__ void adamw_step(float* theta, T* copy, const float* gradient, float* 
         wide_at(m + 4 * i) = first;
         wide_at(v + 4 * i) = second;
         wide_at(theta + 4 * i) = value;
-        if (copy) *reinterpret_cast<Four*>(copy + 4 * i) = rounded;
+        if (copy) four_at(copy + 4 * i) = rounded;
     }
     for (size_t i = 4 * fours + thread; i < n; i += threads) {
         update(gradient[i], m[i], v[i], theta[i]);

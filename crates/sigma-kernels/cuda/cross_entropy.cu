@@ -39,19 +39,16 @@ __device__ void cross_entropy_rows(float* losses, T* gradient, const float* logi
     if (!gradient) return;
     gradient += row * vocabulary;
     const float factor = (float)(*scale / (double)count), norm = factor / total;
-    struct alignas(4 * sizeof(T)) Four {
-        T x[4];
-    };
 #pragma unroll 4
     for (unsigned i = threadIdx.x; i < fours; i += blockDim.x) {
         const Wide<float> x = four_logits(logits, i, vocabulary, whole);
-        Four four;
+        Four<T> four;
         for (unsigned j = 0; j < 4; ++j) {
             const float share = expf(x.x[j] - top) * norm;
             four.x[j] = from_float<T>(4 * i + j == label ? share - factor : share);
         }
         if (whole) {
-            *reinterpret_cast<Four*>(gradient + 4 * i) = four;
+            four_at(gradient + 4 * i) = four;
         } else {
             for (unsigned j = 0; j < 4 && 4 * i + j < vocabulary; ++j) gradient[4 * i + j] = four.x[j];
         }

@@ -66,6 +66,11 @@ template <typename T> struct alignas(16) Wide {
 };
 template <typename T> __device__ __forceinline__ Wide<T> wide(const T* x) { return *reinterpret_cast<const Wide<T>*>(x); }
 template <typename T> __device__ __forceinline__ Wide<T>& wide_at(T* x) { return *reinterpret_cast<Wide<T>*>(x); }
+// Four numbers of T beside 16 bytes of f32.
+template <typename T> struct alignas(4 * sizeof(T)) Four {
+    T x[4];
+};
+template <typename T> __device__ __forceinline__ Four<T>& four_at(T* x) { return *reinterpret_cast<Four<T>*>(x); }
 __device__ __forceinline__ bool is_wide(const void* x) { return reinterpret_cast<size_t>(x) % 16 == 0; }
 
 #define WARP 32

@@ -16,6 +16,18 @@ struct ShortPlace {
 
 static __device__ __forceinline__ ShortPlace short_place() { return {threadIdx.x % 16, threadIdx.x / 16}; }
 
+// The block's (sequence, head) pair: the model's width, and where the pair's numbers begin among queries, keys and values, and among results.
+struct ShortPair {
+    unsigned d;
+    size_t qkv, out;
+};
+
+static __device__ __forceinline__ ShortPair short_pair(unsigned heads, unsigned time, unsigned width) {
+    const unsigned d = heads * width, head = blockIdx.x % heads * width;
+    const size_t row = (size_t)(blockIdx.x / heads) * time;
+    return {d, row * 3 * d + head, row * d + head};
+}
+
 // Copies a head's `width` columns of `time` rows, `stride` apart.
 template <typename T> static __device__ void short_load(float* to, const T* from, unsigned time, unsigned width, unsigned stride) {
     constexpr unsigned COUNT = Wide<T>::COUNT;
@@ -36,17 +48,14 @@ template <typename T> static __device__ void short_load(float* to, const T* from
 template <typename T, typename Row>
 static __device__ __forceinline__ void short_store(T* to, const float (&c)[4][4], float scale, unsigned time, unsigned width,
                                                    unsigned stride, const Row& row) {
-    struct alignas(4 * sizeof(T)) Four {
-        T x[4];
-    };
     const unsigned column = 4 * short_place().x;
     if (column >= width) return;
 #pragma unroll
     for (unsigned i = 0; i < 4; ++i) {
         if (row(i) >= time) continue;
-        Four four;
+        Four<T> four;
         for (unsigned j = 0; j < 4; ++j) four.x[j] = from_float<T>(c[i][j] * scale);
-        *reinterpret_cast<Four*>(to + (size_t)row(i) * stride + column) = four;
+        four_at(to + (size_t)row(i) * stride + column) = four;
     }
 }
 
@@ -151,8 +160,9 @@ template <typename T>
 __device__ void attend_shortly(T* out, const T* qkv, unsigned heads, unsigned time, unsigned width) {
     DYNAMIC_SHARED(float, q);
     float *k = q + SHORT_MATRIX, *v = k + SHORT_MATRIX;
-    const unsigned d = heads * width, sequence = blockIdx.x / heads, head = blockIdx.x % heads;
-    qkv += (size_t)sequence * time * 3 * d + head * width;
+    const ShortPair pair = short_pair(heads, time, width);
+    const unsigned d = pair.d;
+    qkv += pair.qkv;
     short_load(q, qkv, time, width, 3 * d);
     short_load(k, qkv + d, time, width, 3 * d);
     short_load(v, qkv + 2 * d, time, width, 3 * d);
@@ -167,8 +177,7 @@ __device__ void attend_shortly(T* out, const T* qkv, unsigned heads, unsigned ti
     __syncthreads();
     const unsigned y = short_place().y;
     if (4 * short_place().x < width) short_weighted(attended, p, v);
-    out += (size_t)sequence * time * d + head * width;
-    short_store(out, attended, 1.0f, time, width, d, [&](unsigned i) { return y + 16 * i; });
+    short_store(out + pair.out, attended, 1.0f, time, width, d, [&](unsigned i) { return y + 16 * i; });
 }
 #define SHORT_ATTENTION(T) (T* out, const T* qkv, unsigned heads, unsigned time, unsigned width)
 KERNEL(short_attention_f32, SHORT_ATTENTION(float), (out, qkv, heads, time, width)) {
@@ -181,15 +190,15 @@ template <typename T>
 __device__ void attend_shortly_backward(T* dqkv, const T* dout, const T* qkv, unsigned heads, unsigned time, unsigned width) {
     DYNAMIC_SHARED(float, q);
     float *k = q + SHORT_MATRIX, *v = k + SHORT_MATRIX, *dattended = v + SHORT_MATRIX, *p = dattended + SHORT_MATRIX;
-    const unsigned d = heads * width, sequence = blockIdx.x / heads, head = blockIdx.x % heads;
-    const size_t at = (size_t)sequence * time * 3 * d + head * width;
+    const ShortPair pair = short_pair(heads, time, width);
+    const unsigned d = pair.d;
     const float scale = 1.0f / sqrtf((float)width);
-    qkv += at;
-    dqkv += at;
+    qkv += pair.qkv;
+    dqkv += pair.qkv;
     short_load(q, qkv, time, width, 3 * d);
     short_load(k, qkv + d, time, width, 3 * d);
     short_load(v, qkv + 2 * d, time, width, 3 * d);
-    short_load(dattended, dout + (size_t)sequence * time * d + head * width, time, width, d);
+    short_load(dattended, dout + pair.out, time, width, d);
     __syncthreads();
     float shares[4][4] = {}, dshares[4][4] = {};
     short_scores(shares, q, k, width);

@@ -138,8 +138,9 @@ template <typename T>
 static __device__ __forceinline__ void attend_by_tiles(T* out, const T* qkv, unsigned heads, unsigned time, unsigned width) {
     DYNAMIC_SHARED(float, space);
     T *q = reinterpret_cast<T*>(space + SHORT_MATRIX), *k = q + TILE_MATRIX, *v = k + TILE_MATRIX;
-    const unsigned d = heads * width, sequence = blockIdx.x / heads, head = blockIdx.x % heads;
-    qkv += (size_t)sequence * time * 3 * d + head * width;
+    const ShortPair pair = short_pair(heads, time, width);
+    const unsigned d = pair.d;
+    qkv += pair.qkv;
     tile_load(q, qkv, time, width, 3 * d);
     tile_load(k, qkv + d, time, width, 3 * d);
     tile_load(v, qkv + 2 * d, time, width, 3 * d);
@@ -151,7 +152,7 @@ static __device__ __forceinline__ void attend_by_tiles(T* out, const T* qkv, uns
     T* p = q;
     tile_keep(p, mine);
     __syncwarp();
-    tile_weighted<false>(out + (size_t)sequence * time * d + head * width, space, p, v, 1.0f, time, width, d);
+    tile_weighted<false>(out + pair.out, space, p, v, 1.0f, time, width, d);
 }
 KERNEL(short_attention_f16, SHORT_ATTENTION(__half), (out, qkv, heads, time, width)) {
     attend_by_tiles(out, qkv, heads, time, width);
@@ -167,15 +168,15 @@ static __device__ __forceinline__ void attend_by_tiles_backward(T* dqkv, const T
     DYNAMIC_SHARED(float, space);
     T *q = reinterpret_cast<T*>(space + SHORT_MATRIX), *k = q + TILE_MATRIX, *v = k + TILE_MATRIX;
     T *dattended = v + TILE_MATRIX, *p = dattended + TILE_MATRIX, *ds = p + TILE_MATRIX;
-    const unsigned d = heads * width, sequence = blockIdx.x / heads, head = blockIdx.x % heads;
-    const size_t at = (size_t)sequence * time * 3 * d + head * width;
+    const ShortPair pair = short_pair(heads, time, width);
+    const unsigned d = pair.d;
     const float scale = 1.0f / sqrtf((float)width);
-    qkv += at;
-    dqkv += at;
+    qkv += pair.qkv;
+    dqkv += pair.qkv;
     tile_load(q, qkv, time, width, 3 * d);
     tile_load(k, qkv + d, time, width, 3 * d);
     tile_load(v, qkv + 2 * d, time, width, 3 * d);
-    tile_load(dattended, dout + (size_t)sequence * time * d + head * width, time, width, d);
+    tile_load(dattended, dout + pair.out, time, width, d);
     __syncthreads();
     float shares[32], dshares[32];
     tile_scores(shares, space, q, k, width);
