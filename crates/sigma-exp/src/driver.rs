@@ -360,12 +360,12 @@ fn evaluate<'scope, 'run: 'scope>(
     }
     if let Some(name) = second_device {
         // from one GPU to another by way of the CPU
-        let model = model.to_device(&Device::Cpu)?;
+        let model = model.settle()?;
         let seeds = seeds.clone();
         let generation = made.generation;
         let evaluate = move || {
             let device = &device::open(name).context("evaluation_device")?;
-            let model = model.to_device(device)?;
+            let model = model.to_cpu()?.to_device(device)?;
             let encoder = &assets.encoder.on(experiment.encoder.max_tokens, device)?;
             let means = Means { experiment, assets, seeds: &seeds, encoder, device };
             let answered = evaluation::answer(means, &model, &mut made.draft, generation)?;

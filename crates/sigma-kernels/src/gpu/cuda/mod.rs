@@ -93,7 +93,7 @@ impl CudaDevice {
     fn new(index: usize, driver: i32) -> Result<Self, GpuError> {
         let context = CudaContext::new(index).map_err(failed("opening the device"))?;
         check_capability(&context)?;
-        // SAFETY: everything goes onto one stream
+        // SAFETY: all that writes goes onto one stream, and the other reads only what nobody writes any more
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().map_err(failed("making a stream"))?;
         let reads = context.new_stream().map_err(failed("making a stream"))?;

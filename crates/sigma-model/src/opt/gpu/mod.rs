@@ -61,7 +61,7 @@ impl GpuParameters {
     }
 
     pub(super) fn download(&self) -> Result<Parameters, GpuError> {
-        Ok(Parameters { layout: self.layout.clone(), values: self.values.read(0..self.values.len())? })
+        self.settle()?.download()
     }
 
     /// The same parameters with products in `dtype`.
