@@ -23,8 +23,8 @@ targets=("$@")
 # a small run, for its files
 if [[ ! -e $RUN/metrics.csv ]]; then
     cargo run --quiet --release -p sigma-exp -- run configs/demo_s2.yaml --out "$RUN" --set generations=1 \
-        --set corpus.max_contexts=24 --set prompts.max_per_bucket=2 --set evaluation.max_new_tokens=80 --set sigma.observed=12 \
-        --set evaluation.noise_replicates=2 >/dev/null 2>&1
+        --set corpus.max_contexts=24 --set prompts.max_per_bucket=2 --set evaluation.responses_per_prompt=2 \
+        --set evaluation.max_new_tokens=40 --set sigma.observed=12 --set evaluation.noise_replicates=2 >/dev/null 2>&1
 fi
 
 # Files of the repository, cut to a size that mutates well, with the byte before them by which a target chooses the format.

@@ -9,7 +9,7 @@ mod device;
 mod mixture;
 #[path = "../../crates/sigma-exp/src/spec.rs"]
 mod spec;
-#[path = "../../crates/sigma-exp/src/yaml.rs"]
+#[path = "../../crates/sigma-exp/src/yaml/mod.rs"]
 mod yaml;
 
 use libfuzzer_sys::fuzz_target;
@@ -22,6 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
         0 => (content, Vec::new()),
         _ => (DEMO, String::from_utf8_lossy(content).lines().map(str::to_string).collect()),
     };
+    let Ok(overrides) = yaml::Setting::parse_all(&overrides) else { return };
     let path = sigma_fuzz::file("config.yaml", file);
     if let Ok(experiment) = spec::Experiment::load(&path, &overrides) {
         // what is accepted is written into the run's folder, and must come back the same

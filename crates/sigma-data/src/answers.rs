@@ -16,6 +16,9 @@ pub struct Answer {
     #[serde(deserialize_with = "string_or_integer")]
     pub id: String,
     pub bucket: String,
+    /// Which of the answers to this prompt it is, from 0.
+    #[serde(default)]
+    pub response: u32,
     /// The decoded tokens. Empty when the model stopped at once, which is an answer too.
     pub text: String,
     /// What was sampled, without the eos that ended it.
@@ -23,6 +26,24 @@ pub struct Answer {
     pub finish_reason: FinishReason,
     /// The key of the random stream that the answer was sampled with.
     pub seed: String,
+}
+
+impl Answer {
+    /// Whether it holds no word: not one letter or digit.
+    pub fn is_empty(&self) -> bool {
+        !self.text.contains(char::is_alphanumeric)
+    }
+
+    /// What stands for it wherever one name is needed, as in keys of random streams. No two answers of a file share it, because ids
+    /// hold no control characters.
+    pub fn key(&self) -> String {
+        response_key(&self.id, self.response)
+    }
+}
+
+/// The name of answer number `response` to the prompt `id`: see [`Answer::key`].
+pub fn response_key(id: &str, response: u32) -> String {
+    format!("{id}\n{response}")
 }
 
 /// Why sampling stopped.
@@ -37,7 +58,7 @@ pub fn read_answers(path: &Path) -> Result<Vec<Answer>, DataError> {
     let mut ids = Ids::default();
     let mut answers = Vec::new();
     for (place, answer) in jsonl::read_lines::<Answer>(path)? {
-        ids.take(&answer.id, &place)?;
+        ids.take_response(&answer.id, Some(answer.response), &place)?;
         answers.push(answer);
     }
     if answers.is_empty() {

@@ -1,10 +1,11 @@
-//! Documents of a corpus, from JSON Lines, plain text, a folder of plain text, or Parquet. Everything is checked here,
+//! Documents of a corpus, from JSON Lines, CSV, plain text, a folder of plain text, or Parquet. Everything is checked here,
 //! so that later stages can rely on unique ids and texts that hold something; cutting into contexts is done in
 //! `blocks`.
 
 pub(crate) mod json_lines;
 pub(crate) mod parquet;
 pub(crate) mod plain_text;
+pub(crate) mod table;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use crate::place::Place;
 use crate::records::{Ids, check_text};
 
 /// What [`read_documents`] takes, for messages.
-const SUPPORTED: &str = ".jsonl, .json (one object a line), .txt, .md, .parquet, or a folder of .txt and .md files";
+const SUPPORTED: &str =
+    ".jsonl, .json (one object a line), .csv, .tsv, .txt, .md, .parquet, or a folder of .txt and .md files";
 
 /// One text of the corpus.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub fn read_documents(
             "jsonl" | "json" => json_lines::read(path, &columns)?,
             "txt" | "md" => vec![plain_text::read_file(path)?],
             "parquet" => parquet::read(&shared, &columns)?,
+            "csv" => table::read(path, b',', &columns)?,
+            "tsv" => table::read(path, b'\t', &columns)?,
             other => return Err(unknown_format(path, other, SUPPORTED)),
         }
     };

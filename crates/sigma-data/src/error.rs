@@ -22,6 +22,9 @@ pub enum DataError {
     #[error("{}: the type `{extension}` is not supported; give {supported}", path.display())]
     UnknownFormat { path: PathBuf, extension: String, supported: &'static str },
 
+    #[error("{}: {kind}; {advice}", path.display())]
+    Foreign { path: PathBuf, kind: &'static str, advice: &'static str },
+
     #[error("{}: no {what} in it", path.display())]
     Empty { path: PathBuf, what: &'static str },
 
@@ -55,7 +58,10 @@ pub enum DataError {
     #[error("{place}: the text of `{id}` holds a NUL character, so it is hardly text; clean or remove the record")]
     NulCharacter { place: Place, id: String },
 
-    #[error("{place}: unknown bucket `{bucket}` of prompt `{id}`; allowed: {}", list(allowed))]
+    #[error(
+        "{place}: unknown bucket `{bucket}` of prompt `{id}`; `prompts.buckets` names {}: add it there",
+        list(allowed)
+    )]
     UnknownBucket { place: Place, id: String, bucket: String, allowed: Vec<String> },
 
     #[error("{}: no column `{column}`; there are {}; name the right one in the config", path.display(), list(columns))]
@@ -64,8 +70,11 @@ pub enum DataError {
     #[error("{}: the column `{column}` holds {found}, not {expected}", path.display())]
     ColumnType { path: PathBuf, column: String, expected: &'static str, found: String },
 
-    #[error("{}: damaged, or not a Parquet file that can be read here", path.display())]
+    #[error("{}: cannot be read as Parquet", path.display())]
     Parquet { path: PathBuf, source: parquet::errors::ParquetError },
+
+    #[error("{place}: {problem}; is this really a table with a line of column names and one record a row?")]
+    Table { place: Place, problem: String },
 
     #[error("{}: {problem}", path.display())]
     Shard { path: PathBuf, problem: String },

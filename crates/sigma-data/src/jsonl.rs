@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::DataError;
+use crate::foreign;
 use crate::place::{At, Place};
 
 /// A longer line is refused: it is a file of another kind, and reading it whole could take all the memory there is.
@@ -48,7 +49,10 @@ struct Lines {
 impl Lines {
     fn open(path: &Path) -> Result<Self, DataError> {
         let file = File::open(path).map_err(DataError::read(path))?;
-        Ok(Self { path: path.into(), reader: BufReader::new(file), line: 0 })
+        let mut reader = BufReader::new(file);
+        // looked at without being taken out, because a pipe gives its bytes only once
+        foreign::refuse_for_text(path, start(reader.fill_buf().map_err(DataError::read(path))?))?;
+        Ok(Self { path: path.into(), reader, line: 0 })
     }
 
     fn next_line(&mut self) -> Result<Option<(Place, String)>, DataError> {
@@ -78,11 +82,17 @@ impl Lines {
     }
 }
 
+fn start(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(foreign::LOOK)]
+}
+
 fn parse_line<T: DeserializeOwned>(place: &Place, line: &str) -> Result<T, DataError> {
     // serde would also take an array for a struct
     let indent = line.len() - line.trim_start().len();
     if !line[indent..].starts_with('{') {
-        return Err(DataError::Json { place: place.clone(), column: indent + 1, reason: "no object".to_string() });
+        let array =
+            if line[indent..].starts_with('[') { " but an array (jq -c '.[]' writes its entries so)" } else { "" };
+        return Err(DataError::Json { place: place.clone(), column: indent + 1, reason: format!("no object{array}") });
     }
     serde_json::from_str(line).map_err(|e| {
         // the parser counts lines within what it was given, which is always line 1

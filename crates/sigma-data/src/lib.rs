@@ -18,6 +18,7 @@ pub mod blocks;
 pub mod config;
 pub mod documents;
 pub mod error;
+mod foreign;
 pub mod hash;
 pub mod hub;
 pub mod jsonl;

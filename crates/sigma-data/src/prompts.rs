@@ -8,7 +8,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::config::PromptsConfig;
-use crate::documents::{Columns, RawDocument, extension, json_lines, numbered, parquet, plain_text, unknown_format};
+use crate::documents::{
+    Columns, RawDocument, extension, json_lines, numbered, parquet, plain_text, table, unknown_format,
+};
 use crate::error::DataError;
 use crate::records::{Ids, check_text};
 
@@ -22,7 +24,7 @@ pub struct Prompt {
     pub text: String,
 }
 
-/// Reads a prompt bank in file order, from JSON Lines, Parquet, or plain text with one prompt a line; `config` says which
+/// Reads a prompt bank in file order, from JSON Lines, CSV, Parquet, or plain text with one prompt a line; `config` says which
 /// fields hold what, whatever its own `path` is. With `max_per_bucket`, only the first so many of each bucket are kept;
 /// the whole file is checked all the same. Where no prompt has an id, and `id_column` names none, they are numbered.
 pub fn read_prompts(path: &Path, config: &PromptsConfig) -> Result<Vec<Prompt>, DataError> {
@@ -39,6 +41,8 @@ pub fn read_prompts(path: &Path, config: &PromptsConfig) -> Result<Vec<Prompt>, 
     let raw = match extension(path).as_str() {
         "jsonl" | "json" => json_lines::read(path, &columns)?,
         "parquet" => parquet::read(&Arc::from(path), &columns)?,
+        "csv" => table::read(path, b',', &columns)?,
+        "tsv" => table::read(path, b'\t', &columns)?,
         "txt" | "md" if config.bucket.is_some() => plain_text::read_lines(path)?,
         "txt" | "md" => {
             let problem = format!("{} has no buckets: give `bucket`, the bucket of all its prompts", path.display());
@@ -48,7 +52,7 @@ pub fn read_prompts(path: &Path, config: &PromptsConfig) -> Result<Vec<Prompt>, 
             return Err(unknown_format(
                 path,
                 other,
-                ".jsonl, .json (one object a line), .txt, .md (one prompt a line), .parquet",
+                ".jsonl, .json (one object a line), .csv, .tsv, .txt, .md (one prompt a line), .parquet",
             ));
         }
     };

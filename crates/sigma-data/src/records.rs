@@ -13,21 +13,27 @@ use crate::place::Place;
 /// The ids seen so far in one data set, each with the place that took it.
 #[derive(Default)]
 pub(crate) struct Ids {
-    taken: HashMap<String, Place>,
+    taken: HashMap<(String, Option<u32>), Place>,
 }
 
 impl Ids {
     pub(crate) fn take(&mut self, id: &str, place: &Place) -> Result<(), DataError> {
+        self.take_response(id, None, place)
+    }
+
+    /// The same of an answer, whose id is its prompt's: `response` tells it from the others to that prompt.
+    pub(crate) fn take_response(&mut self, id: &str, response: Option<u32>, place: &Place) -> Result<(), DataError> {
         if id.trim().is_empty() || id.contains(char::is_control) {
             return Err(DataError::BadId { place: place.clone(), id: id.to_string() });
         }
-        match self.taken.entry(id.to_string()) {
+        match self.taken.entry((id.to_string(), response)) {
             Entry::Vacant(free) => {
                 free.insert(place.clone());
                 Ok(())
             }
             Entry::Occupied(taken) => {
-                Err(DataError::DuplicateId { place: place.clone(), id: id.to_string(), first: taken.get().clone() })
+                let id = response.map_or_else(|| id.to_string(), |response| format!("{id}, response {response}"));
+                Err(DataError::DuplicateId { place: place.clone(), id, first: taken.get().clone() })
             }
         }
     }

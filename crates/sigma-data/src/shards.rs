@@ -7,9 +7,12 @@ mod npy;
 mod parquet;
 mod safetensors;
 
+use std::fs::File;
 use std::path::Path;
 
+use crate::documents::extension;
 use crate::error::DataError;
+use crate::foreign;
 use dense::Dense;
 use parquet::ListColumn;
 
@@ -27,23 +30,36 @@ enum Source {
 }
 
 impl Shard {
-    /// Opens a shard by its extension: `.npy` (2-D, float16, float32 or float64, C order), `.safetensors` (a 2-D tensor of F16, BF16, F32
-    /// or F64) or `.parquet` (a column of lists of float or double, all of one length). `name` chooses the tensor or the column; without
+    /// Opens a shard by its first bytes and its extension: `.npy` (2-D, float16, float32 or float64, in either order and byte order),
+    /// `.safetensors` (a 2-D tensor of F16, BF16, F32 or F64) or `.parquet` (a column of lists of float or double, all of one length). `name` chooses the tensor or the column; without
     /// it there must be one only. Only the header is read.
     ///
     /// # Errors
     /// Names the file: it cannot be read, is damaged or shorter than its header says, or holds no such rows.
     pub fn open(path: &Path, name: Option<&str>) -> Result<Self, DataError> {
-        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let mut file = File::open(path).map_err(DataError::read(path))?;
+        if !file.metadata().map_err(DataError::read(path))?.is_file() {
+            return Err(wrong(
+                path,
+                "not a regular file; embeddings are read twice, so a folder or a pipe cannot give them",
+            ));
+        }
+        let start = dense::start(path, &mut file, foreign::LOOK)?;
         let dense =
             |dense: Dense| Self { rows: dense.rows(), width: dense.width(), read: 0, source: Source::Dense(dense) };
-        match extension {
-            "npy" => Ok(dense(npy::open(path)?)),
-            "safetensors" => Ok(dense(safetensors::open(path, name)?)),
-            "parquet" => {
-                let lists = Box::new(ListColumn::open(path, name)?);
-                Ok(Self { rows: lists.rows(), width: lists.width(), read: 0, source: Source::Lists(lists) })
-            }
+        let lists = || {
+            let lists = Box::new(ListColumn::open(path, name)?);
+            Ok(Self { rows: lists.rows(), width: lists.width(), read: 0, source: Source::Lists(lists) })
+        };
+        // what a file begins with counts more than what it is called; a .safetensors file begins with a number
+        match &*extension(path) {
+            _ if start.starts_with(npy::MAGIC) => Ok(dense(npy::open(path, file)?)),
+            _ if start.starts_with(foreign::PARQUET) => lists(),
+            "safetensors" if start.get(8) == Some(&b'{') => Ok(dense(safetensors::open(path, file, name)?)),
+            _ if let Err(error) = foreign::refuse(path, &start) => Err(error),
+            "npy" => Ok(dense(npy::open(path, file)?)),
+            "safetensors" => Ok(dense(safetensors::open(path, file, name)?)),
+            "parquet" => lists(),
             other => Err(DataError::UnknownFormat {
                 path: path.to_path_buf(),
                 extension: other.to_string(),

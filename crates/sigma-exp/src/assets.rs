@@ -12,12 +12,16 @@ use sigma_data::hash::{hash_blocks, hash_bytes, hash_file};
 use sigma_data::hub::Wanted;
 use sigma_data::prompts::{Prompt, read_prompts};
 use sigma_data::source::Source;
+use sigma_metrics::Observed;
 use sigma_model::weights::Weights;
 use sigma_model::{Device, Encoder, ModelError, Opt};
 use sigma_report::manifest::{CorpusSource, ModelSource, PromptsSource, SourcesEntry};
 
+use crate::arithmetic::Arithmetic;
 use crate::hub::{Hub, LocalText};
+use crate::mixture::Real;
 use crate::spec::Experiment;
+use crate::stage::rows_per_answer;
 
 /// A model of the experiment's family with its tokenizer.
 pub struct Language {
@@ -85,7 +89,6 @@ pub struct FrozenEncoder {
     pub source: String,
     pub revision: Option<String>,
     pub hash: String,
-    folder: PathBuf,
 }
 
 impl FrozenEncoder {
@@ -101,16 +104,7 @@ impl FrozenEncoder {
         let resolved = hub.model("encoder", source, &wanted)?;
         let encoder = Encoder::load(&resolved.folder, max_tokens, device)?;
         let hash = hash_folder(&resolved.folder)?;
-        let (source, revision, folder) = (source.to_string(), resolved.revision, resolved.folder);
-        Ok(Self { encoder, source, revision, hash, folder })
-    }
-
-    /// The same encoder once more, on another device.
-    pub fn on(&self, max_tokens: Option<usize>, device: &Device) -> Result<Self> {
-        let encoder = Encoder::load(&self.folder, max_tokens, device)?;
-        let Self { source, revision, hash, folder, .. } = self;
-        let (source, revision, hash, folder) = (source.clone(), revision.clone(), hash.clone(), folder.clone());
-        Ok(Self { encoder, source, revision, hash, folder })
+        Ok(Self { encoder, source: source.to_string(), revision: resolved.revision, hash })
     }
 }
 
@@ -142,13 +136,18 @@ pub fn fetch_tokenizer(hub: Hub, source: &str) -> Result<PathBuf> {
     Ok(hub.model("tokenizer", source, &wanted)?.folder)
 }
 
+/// Contexts whose perplexity is taken.
+const HELD_OUT: usize = 200;
+
 /// The sliced corpus.
 pub struct Corpus {
     pub documents: usize,
     /// The N contexts of the experiment.
     pub contexts: Vec<Block>,
-    /// Contexts of the corpus beyond the N, where the mixture or the perplexity asks for them.
+    /// Contexts of the corpus beyond the N and `held_out`, where the mixture asks for them, in the order of the corpus.
     pub spare: Vec<Block>,
+    /// Contexts that no generation is trained on, evenly spread over what is beyond the N, where the perplexity asks for them.
+    pub held_out: Vec<Block>,
     pub revision: Option<String>,
     pub hash: String,
 }
@@ -168,28 +167,48 @@ impl Corpus {
                 config.context_tokens
             );
         }
-        let mut spare = Vec::new();
+        let (mut spare, mut held_out) = (Vec::new(), Vec::new());
         let needed = experiment.mixture.spare_contexts(contexts.len(), experiment.generations);
-        if needed > 0 || experiment.evaluation.perplexity {
+        let asks_for_fresh =
+            experiment.mixture.real == Real::Fresh && experiment.mixture.real_blocks(contexts.len()) > 0;
+        if asks_for_fresh || experiment.evaluation.perplexity {
             let used: std::collections::HashSet<&str> = contexts.iter().map(|c| c.id.as_str()).collect();
             spare = slice(&documents, tokenizer, config.context_tokens, None)?;
             spare.retain(|context| !used.contains(context.id.as_str()));
-            if spare.len() < needed {
-                bail!(
-                    "mixture.real is `fresh`: {} generations need {needed} contexts beyond the {} in use, but {} has only \
-                     {} more; use a larger corpus, a smaller corpus.max_contexts, or mixture.real: resample",
-                    experiment.generations,
-                    contexts.len(),
-                    path.display(),
-                    spare.len()
-                );
-            }
+        }
+        if experiment.evaluation.perplexity {
+            (held_out, spare) = split_evenly(spare, HELD_OUT);
+        }
+        if asks_for_fresh && spare.len() < needed {
+            bail!(
+                "mixture.real is `fresh`: {} generations need {needed} contexts beyond the {} in use, but {} has only {} more, which \
+                 last {} generations; use a larger corpus, a smaller corpus.max_contexts, fewer generations, or mixture.real: resample",
+                experiment.generations,
+                contexts.len(),
+                path.display(),
+                spare.len(),
+                spare.len() / experiment.mixture.real_blocks(contexts.len()).max(1)
+            );
         }
         // what only the perplexity reads is not what the run is made from
-        let fresh = if needed > 0 { &spare[..] } else { &[] };
+        let fresh = if asks_for_fresh { &spare[..] } else { &[] };
         let hash = hash_bytes(format!("{} {}", hash_blocks(&contexts), hash_blocks(fresh)).as_bytes());
-        Ok(Self { documents: documents.len(), contexts, spare, revision, hash })
+        if !asks_for_fresh {
+            spare.clear();
+        }
+        Ok(Self { documents: documents.len(), contexts, spare, held_out, revision, hash })
     }
+}
+
+/// `count` of `blocks`, evenly spread, and the others.
+fn split_evenly(blocks: Vec<Block>, count: usize) -> (Vec<Block>, Vec<Block>) {
+    let (total, count) = (blocks.len(), count.min(blocks.len()));
+    let chosen: std::collections::HashSet<usize> = (0..count).map(|i| i * total / count).collect();
+    let (mut taken, mut others) = (Vec::new(), Vec::new());
+    for (i, block) in blocks.into_iter().enumerate() {
+        if chosen.contains(&i) { taken.push(block) } else { others.push(block) }
+    }
+    (taken, others)
 }
 
 /// A prompt of the bank with its token ids (BOS first).
@@ -208,9 +227,15 @@ pub struct Assets {
 }
 
 impl Assets {
-    /// Loads and checks everything that `experiment` names. `begun` is what a run that goes on has used: a branch of the
+    /// Loads and checks everything that `experiment` names, the encoder onto the evaluation device. `begun` is what a run that goes on has used: a branch of the
     /// hub may have moved since, so the same commits are taken again.
-    pub fn load(hub: Hub, experiment: &Experiment, begun: Option<&SourcesEntry>, device: &Device) -> Result<Self> {
+    pub fn load(
+        hub: Hub,
+        experiment: &Experiment,
+        begun: Option<&SourcesEntry>,
+        arithmetic: &Arithmetic,
+    ) -> Result<Self> {
+        let Arithmetic { device, evaluation_device, .. } = arithmetic;
         let source = &experiment.model.source;
         let source = at_commit(source, begun.map(|b| (b.model.source.as_str(), &b.model.revision)));
         let base = Language::load(hub, &source, device)?;
@@ -228,9 +253,10 @@ impl Assets {
             prompts.push(TokenizedPrompt { prompt, tokens });
         }
         check_lengths(experiment, &path, &base.model, &prompts)?;
+        check_observed(experiment, prompts.len())?;
         let section = &experiment.encoder;
         let source = at_commit(&section.source, begun.map(|b| (b.encoder.source.as_str(), &b.encoder.revision)));
-        let mut encoder = FrozenEncoder::load(hub, &source, section.max_tokens, device)?;
+        let mut encoder = FrozenEncoder::load(hub, &source, section.max_tokens, evaluation_device)?;
         encoder.source.clone_from(&section.source);
         Ok(Self { base, corpus, prompts, prompts_hash, prompts_revision, encoder })
     }
@@ -280,6 +306,19 @@ fn text_at_commit(text: TextFile, used: Option<(&str, &Option<String>)>) -> Text
             TextFile::Hub { dataset, file: file.clone() }
         }
         _ => text,
+    }
+}
+
+/// An observed set larger than the bank can fill would silently be another one.
+fn check_observed(experiment: &Experiment, prompts: usize) -> Result<()> {
+    let (responses, rows) = (experiment.evaluation.responses_per_prompt, rows_per_answer(&experiment.evaluation));
+    let most = prompts.saturating_mul(responses).saturating_mul(rows);
+    match experiment.sigma.observed {
+        Observed::Count(asked) if asked > most => bail!(
+            "sigma.observed is {asked}, but {prompts} prompts with {responses} responses of at most {rows} rows give no more than \
+             {most}: ask for fewer, for `all`, or raise evaluation.responses_per_prompt"
+        ),
+        _ => Ok(()),
     }
 }
 

@@ -28,7 +28,8 @@ struct Shared {
 
 /// Everything that the evaluation of the base depends on, by name. Batch sizes and threads are not here: they change no text.
 pub fn inputs(run: RunContext<'_>) -> Result<BTreeMap<String, String>> {
-    let RunContext { experiment, assets, device, .. } = run;
+    let RunContext { experiment, assets, arithmetic, start, .. } = run;
+    let device = &arithmetic.evaluation_device;
     let mut evaluation = experiment.evaluation.clone();
     evaluation.batch_size = None;
     let mut encoder = experiment.encoder.clone();
@@ -45,13 +46,14 @@ pub fn inputs(run: RunContext<'_>) -> Result<BTreeMap<String, String>> {
         ("encoder", assets.encoder.hash.clone()),
         ("evaluation", serde_json::to_string(&evaluation)?),
         // the perplexity is taken on what the corpus has beyond the contexts in use
-        ("held_out", if evaluation.perplexity { hash_blocks(&assets.corpus.spare) } else { String::new() }),
+        ("held_out", if evaluation.perplexity { hash_blocks(&assets.corpus.held_out) } else { String::new() }),
         ("encoding", serde_json::to_string(&encoder)?),
         ("sigma", serde_json::to_string(&experiment.sigma)?),
         ("surface", serde_json::to_string(&experiment.surface)?),
         ("seed", experiment.seed.to_string()),
         ("domain", experiment.domain.clone()),
-        ("precision", format!("{:?}", experiment.training.precision.dtype(device))),
+        ("precision", start.resolved.evaluation_precision.clone()),
+        ("texts decoded together", format!("{:?}", start.resolved.answer_rows)),
         ("device", device::gpu_name(device).unwrap_or_else(|| device::describe(device))),
         ("arithmetic", arithmetic),
         ("program", format!("{} {}", program.version, program.commit.unwrap_or_default())),

@@ -88,9 +88,15 @@ pub struct Run {
     /// Delete what the run folder holds and start over
     #[arg(long)]
     pub fresh: bool,
+    /// What `run` does by itself; taken so that nobody is told of --fresh, which deletes
+    #[arg(long, alias = "continue", hide = true, conflicts_with = "fresh")]
+    pub resume: bool,
     /// Check everything and print the plan, but write nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Resume on another kind of device than the run began on; it is recorded, and named in every report
+    #[arg(long)]
+    pub accept_device_change: bool,
 }
 
 #[derive(Debug, Args)]
@@ -160,6 +166,9 @@ pub struct Report {
     /// Set the published series beside the measured ones, and print what differs
     #[arg(long)]
     pub paper: bool,
+    /// Runs on real text only (mixture.real_fraction 1), or their sweep, to judge the runs by
+    #[arg(long, num_args = 1.., value_name = "RUN")]
+    pub control: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -266,15 +275,15 @@ pub struct Generate {
 pub struct Embed {
     #[command(flatten)]
     pub config: Config,
-    /// Texts (JSON Lines, plain text or Parquet), each embedded whole; or answers, with --windows
+    /// Texts (JSON Lines, plain text or Parquet), each embedded whole; or answers, with --answers
     #[arg(long, value_name = "FILE")]
     pub texts: PathBuf,
     /// Where to write the rows (.npy)
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// The texts are answers of `run` or `generate`: cut them into windows, as the loop does
-    #[arg(long)]
-    pub windows: bool,
+    /// The texts are answers of `run` or `generate`: make rows of them as the loop does (evaluation.blocks, evaluation.empty)
+    #[arg(long, alias = "windows")]
+    pub answers: bool,
 }
 
 #[derive(Debug, Args)]

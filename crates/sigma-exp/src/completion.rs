@@ -7,14 +7,16 @@ use std::thread::ScopedJoinHandle;
 use std::time::SystemTime;
 
 use anyhow::{Result, anyhow};
+use candle_core::DType;
 use sigma_data::hash::{hash_blocks, hash_bytes};
 use sigma_report::Record;
-use sigma_report::record::{self, MixtureRecord, RegenerationRecord, TrainingRecord};
+use sigma_report::record::{self, ArithmeticRecord, MixtureRecord, RegenerationRecord, TrainingRecord};
 
 use crate::driver::RunContext;
 use crate::evaluation::Evaluation;
 use crate::results;
 use crate::run_folder::{Draft, RunFolder};
+use crate::savepoint::Trained;
 
 /// A generation that has its weights and awaits its measurement.
 pub struct Made<'scope> {
@@ -31,8 +33,8 @@ pub struct Made<'scope> {
 /// The hash of a generation's weights.
 pub enum Weights<'scope> {
     Known(String),
-    /// The thread that brings the weights to the disk while they are already in use, and returns it.
-    Writing(ScopedJoinHandle<'scope, Result<String>>),
+    /// The thread that brings the weights to the disk while they are already in use, and returns it with the finished record of training.
+    Writing(ScopedJoinHandle<'scope, Result<Trained>>),
 }
 
 /// The records of all complete generations, in order; the thread that measures adds to them.
@@ -53,6 +55,11 @@ impl Records {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// That of generation 0, once it is complete.
+    pub fn base(&self) -> Option<Record> {
+        self.all().into_iter().next().filter(|record| record.generation == 0)
+    }
+
     pub fn note_trouble(&self, folder: &RunFolder, generation: u32, error: &anyhow::Error) {
         if let Err(error) = results::note_trouble(folder, &self.all(), generation, error) {
             tracing::warn!("metrics.csv does not say why generation {generation} could not be made: {error:#}");
@@ -70,14 +77,51 @@ pub fn wait(working: Option<ScopedJoinHandle<'_, Result<()>>>) -> Result<()> {
     working.map_or(Ok(()), join)
 }
 
+/// What is wrong with weights that training should have moved.
+fn weight_flags(
+    training: &TrainingRecord,
+    precision: DType,
+    weights: &str,
+    generation: u32,
+    records: &[Record],
+) -> Vec<String> {
+    let mut flags = Vec::new();
+    if training.weight_distance == 0.0 {
+        flags.push("weights_unmoved".to_string());
+    } else if training.weight_distance < unit_roundoff(precision) {
+        flags.push("weights_moved_below_rounding".to_string());
+    }
+    let earlier = records.iter().filter(|record| record.generation < generation);
+    if let Some(same) = earlier.into_iter().find(|record| record.weights == weights) {
+        flags.push(format!("weights_equal_{}", sigma_report::generation_dir_name(same.generation).replace('-', "_")));
+    }
+    flags
+}
+
+/// Half the distance from 1 to the next number: a smaller relative change rounds away.
+fn unit_roundoff(precision: DType) -> f64 {
+    match precision {
+        DType::F16 => 2f64.powi(-11),
+        DType::BF16 => 2f64.powi(-8),
+        _ => 2f64.powi(-24),
+    }
+}
+
 /// Writes the record. With it the generation appears.
 pub fn complete(run: RunContext<'_>, records: &Records, made: Made<'_>, evaluation: Evaluation) -> Result<()> {
-    let weights = match made.weights {
-        Weights::Known(hash) => hash,
-        Weights::Writing(thread) => join(thread)?,
+    let (weights, training) = match made.weights {
+        Weights::Known(hash) => (hash, made.training),
+        Weights::Writing(thread) => {
+            let Trained { weights, record, .. } = join(thread)?;
+            (weights, Some(record))
+        }
     };
-    let RunContext { experiment, assets, folder, .. } = run;
+    let RunContext { experiment, assets, folder, start, .. } = run;
     let Evaluation { evaluation, embedding, measured, noise, perplexity } = evaluation;
+    let mut flags = measured.flags;
+    flags.extend(training.as_ref().map_or_else(Vec::new, |training| {
+        weight_flags(training, run.arithmetic.precision, &weights, made.generation, &records.all())
+    }));
     let mut inputs = BTreeMap::from([
         ("config".to_string(), hash_bytes(experiment.to_yaml()?.as_bytes())),
         ("contexts".to_string(), assets.corpus.hash.clone()),
@@ -87,7 +131,7 @@ pub fn complete(run: RunContext<'_>, records: &Records, made: Made<'_>, evaluati
         ("base".to_string(), assets.base.hash.clone()),
     ]);
     if experiment.evaluation.perplexity {
-        inputs.insert("held_out".to_string(), hash_blocks(&assets.corpus.spare));
+        inputs.insert("held_out".to_string(), hash_blocks(&assets.corpus.held_out));
     }
     if let Some(hash) = made.blocks_hash {
         inputs.insert("training_blocks".to_string(), hash);
@@ -100,20 +144,26 @@ pub fn complete(run: RunContext<'_>, records: &Records, made: Made<'_>, evaluati
         starting_weights,
         starting_from: starting_from.unwrap_or_else(|| "base".to_string()),
         weights,
+        arithmetic: ArithmeticRecord {
+            program: start.program.clone(),
+            machine: start.machine.clone(),
+            resolved: start.resolved.clone(),
+        },
         inputs,
         files: made.draft.files()?,
         mixture: made.mixture,
-        training: made.training,
+        training,
         regeneration: made.regeneration,
         evaluation,
         embedding,
         sigma: measured.sigma,
+        drift: measured.drift,
         buckets: measured.buckets,
         surface: measured.surface,
         diversity: measured.diversity,
         noise,
         perplexity,
-        flags: measured.flags,
+        flags,
         started: made.draft.save.started(),
         finished: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         seconds: made.draft.save.seconds(),

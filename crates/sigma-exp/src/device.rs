@@ -50,16 +50,6 @@ pub fn open(text: &str) -> Result<Device> {
     }
 }
 
-/// Whether `text` names this device, which is open, however it is spelled. `auto` counts as the GPU that it stands for where there is one.
-pub fn is(device: &Device, text: &str) -> bool {
-    let name = match text.strip_prefix("cuda:").map(str::parse::<usize>) {
-        Some(Ok(index)) => format!("cuda:{index}"),
-        _ if matches!(text, "auto" | "cuda") => "cuda:0".to_string(),
-        _ => text.to_string(),
-    };
-    describe(device) == name
-}
-
 /// The device's name for people and manifests.
 pub fn describe(device: &Device) -> String {
     match device {
@@ -67,6 +57,11 @@ pub fn describe(device: &Device) -> String {
         Device::Gpu(gpu) if gpu.is_emulated() => EMULATED.to_string(),
         Device::Gpu(gpu) => format!("cuda:{}", gpu.index()),
     }
+}
+
+/// What decides the arithmetic of a device, whichever of its kind it is: `cpu`, `cuda`.
+pub fn kind(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(kind, _)| kind)
 }
 
 /// The maker's name of a GPU, with the versions of what computes there.
@@ -99,11 +94,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_is_known_by_any_of_its_names() {
-        assert!(is(&Device::Cpu, "cpu") && !is(&Device::Cpu, "cuda") && !is(&Device::Cpu, "auto"));
-        if let Ok(emulated) = open(EMULATED) {
-            assert!(is(&emulated, EMULATED) && !is(&emulated, "cuda:0") && !is(&emulated, "cpu"));
-        }
+    fn the_index_of_a_gpu_is_not_its_kind() {
+        assert_eq!(["cpu", "cuda", "cuda:1", "emulated"].map(kind), ["cpu", "cuda", "cuda", "emulated"]);
     }
 
     #[test]

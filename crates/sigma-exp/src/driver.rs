@@ -11,23 +11,26 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sigma_data::blocks::Block;
-use sigma_data::hash::{hash_blocks, hash_bytes};
+use sigma_data::hash::hash_blocks;
 use sigma_data::jsonl;
 use sigma_data::seeds::Seeds;
+use sigma_model::Opt;
 use sigma_model::opt::Settled;
-use sigma_model::{Device, Opt};
+use sigma_report::manifest::StartEntry;
 use sigma_report::record::{MixtureRecord, TrainingRecord};
 use sigma_report::{Record, Setting};
 
+use crate::arithmetic::Arithmetic;
 use crate::assets::Assets;
 use crate::base_evaluation::{self, SharedEvaluation};
 use crate::completion::{Made, Records, Weights, complete, wait};
-use crate::evaluation::{self, Means, inference_dtype};
+use crate::evaluation::{self, Answered, Means};
+use crate::measure::Base;
 use crate::mixture::{Mixture, RealText, mix};
 use crate::run_folder::{self, Draft, MODEL, RunFolder};
-use crate::savepoint::Trained;
+use crate::savepoint::{Key, Trained};
 use crate::spec::Experiment;
-use crate::{device, integrity, interrupt, results, stage, whole_folder};
+use crate::{experiment_key, integrity, interrupt, results, stage, whole_folder};
 
 const SYNTHETIC: &str = "synthetic.jsonl";
 const CURVE: &str = "training.csv";
@@ -38,7 +41,9 @@ pub struct RunContext<'a> {
     pub experiment: &'a Experiment,
     pub assets: &'a Assets,
     pub folder: &'a RunFolder,
-    pub device: &'a Device,
+    pub arithmetic: &'a Arithmetic,
+    /// What the manifest says of this start.
+    pub start: &'a StartEntry,
     /// Where evaluations of base checkpoints are shared with other runs, if they are.
     pub base_evaluations: Option<&'a Path>,
 }
@@ -80,8 +85,6 @@ impl Checkpoint {
 pub fn run(run: RunContext<'_>, records: Vec<Record>) -> Result<Vec<Record>> {
     let RunContext { experiment, folder, .. } = run;
     let seeds = Seeds::new(experiment.seed, &experiment.domain);
-    let second_device = experiment.evaluation_device.as_deref();
-    let second_device = second_device.filter(|text| *text != experiment.device && !device::is(run.device, text));
     let last = records.last().map(|record| record.generation);
     let mut checkpoint = resume(run, last)?;
     // generation 0 can be missing alone: nothing that follows rests on the evaluation of the base
@@ -108,7 +111,7 @@ pub fn run(run: RunContext<'_>, records: Vec<Record>) -> Result<Vec<Record>> {
                 checkpoint = trained;
                 (made, &checkpoint.model)
             };
-            measuring = evaluate(scope, run, &records, &seeds, of, made, second_device)
+            measuring = evaluate(scope, run, &records, &seeds, of, made)
                 .with_context(of_generation)
                 .inspect_err(|error| records.note_trouble(folder, generation, error))?;
         }
@@ -124,7 +127,7 @@ fn resume(run: RunContext<'_>, last: Option<u32>) -> Result<Checkpoint> {
     let Some(last) = last.filter(|last| (1..run.experiment.generations).contains(last)) else {
         return Ok(Checkpoint::base(run.assets));
     };
-    let model = Opt::load(&run.folder.model(last), run.device)
+    let model = Opt::load(&run.folder.model(last), &run.arithmetic.device)
         .with_context(|| format!("going on needs the weights of generation {last}"))?;
     let hash = Hash::Known(model.hash()?);
     Ok(Checkpoint { name: sigma_report::generation_dir_name(last), model, hash })
@@ -159,9 +162,10 @@ fn save_every(experiment: &Experiment) -> Duration {
     Duration::from_secs_f64(60.0 * experiment.checkpoints.save_minutes)
 }
 
-/// Stands for what a generation is made from, as far as the run's config does not fix it: who writes, and where training starts.
-fn savepoint_key(generation: u32, writer: &str, start: &str) -> String {
-    hash_bytes(format!("{generation} {writer} {start}").as_bytes())
+/// Stands for what a generation is made from and computed with: who writes, where training starts, and the arithmetic.
+fn savepoint_key(run: RunContext<'_>, generation: u32, writer: &str, start: &str) -> Key {
+    let arithmetic = experiment_key::arithmetic_of(&run.start.resolved);
+    Key { generation, writer: writer.to_string(), start: start.to_string(), arithmetic }
 }
 
 /// Generation 0: the base checkpoint itself.
@@ -169,7 +173,7 @@ fn evaluation_of_base<'scope>(run: RunContext<'_>) -> Result<Made<'scope>> {
     let hash = &run.assets.base.hash;
     Ok(Made {
         generation: 0,
-        draft: run.folder.begin(0, &savepoint_key(0, hash, hash), save_every(run.experiment))?,
+        draft: run.folder.begin(&savepoint_key(run, 0, hash, hash), save_every(run.experiment))?,
         starting: None,
         weights: Weights::Known(hash.clone()),
         blocks_hash: None,
@@ -188,26 +192,25 @@ fn make<'scope, 'run: 'scope>(
     generation: u32,
     pools: &mut Vec<Vec<Block>>,
 ) -> Result<(Checkpoint, Made<'scope>)> {
-    let RunContext { experiment, assets, folder, device, .. } = run;
+    let RunContext { experiment, assets, folder, arithmetic, .. } = run;
     let n = assets.corpus.contexts.len();
     let writer_hash = previous.hash()?;
     let start = match experiment.setting {
         Setting::S1 => (&assets.base.model, "base".to_string(), assets.base.hash.clone()),
         Setting::S2 => (&previous.model, previous.name.clone(), writer_hash.clone()),
     };
-    let key = savepoint_key(generation, &writer_hash, &start.2);
-    let mut draft = folder.begin(generation, &key, save_every(experiment))?;
+    let key = savepoint_key(run, generation, &writer_hash, &start.2);
+    let mut draft = folder.begin(&key, save_every(experiment))?;
 
     let regeneration = if experiment.mixture.real_blocks(n) < n {
         let path = draft.file(SYNTHETIC);
         let (pool, record) = match draft.save.pool(&path) {
             Some(record) => (read_pool(&path)?, record),
             None => {
-                let writer = previous.model.for_inference(inference_dtype(experiment, device))?;
-                let contexts = &assets.corpus.contexts;
-                let save = Some(&mut draft.save);
-                let (pool, record) =
-                    stage::regenerate(&writer, contexts, &experiment.regeneration, seeds, Some(generation), save)?;
+                let writer = previous.model.for_inference(arithmetic.precision)?;
+                let (contexts, config) = (&assets.corpus.contexts, &experiment.regeneration);
+                let (rows, save) = (run.start.resolved.pool_rows, Some(&mut draft.save));
+                let (pool, record) = stage::regenerate(&writer, contexts, config, seeds, Some(generation), rows, save)?;
                 write_pool(&path, &pool, assets)?;
                 draft.save.save_pool(&path, &record)?;
                 (pool, record)
@@ -233,13 +236,15 @@ fn make<'scope, 'run: 'scope>(
             (model, trained.record, Hash::Known(trained.weights.clone()), Weights::Known(trained.weights))
         }
         None => {
+            draft.save.keep_only_texts(stage::POOL_TEXTS)?;
             let save = Some(&mut draft.save);
             let (model, curve, record) =
                 stage::train(start.0, &mixture.blocks, &experiment.training, seeds, Some(generation), save)?;
             let path = draft.file(CURVE);
             fs::write(&path, stage::curve_csv(&curve))
                 .with_context(|| format!("{} can not be written", path.display()))?;
-            let (hash, writing) = write_weights(scope, assets, &draft, model.settle()?, record.clone())?;
+            let weights = NewWeights { trained: model.settle()?, start: start.0.settle()?, record: record.clone() };
+            let (hash, writing) = write_weights(scope, assets, &draft, weights)?;
             (model, record, Hash::Coming(hash), Weights::Writing(writing))
         }
     };
@@ -257,24 +262,32 @@ fn make<'scope, 'run: 'scope>(
     Ok((Checkpoint { name: sigma_report::generation_dir_name(generation), model, hash }, made))
 }
 
+/// Weights that training has made, and where it started.
+struct NewWeights {
+    trained: Settled,
+    start: Settled,
+    record: TrainingRecord,
+}
+
 /// Brings the weights to the disk in a thread of their own, which tells their hash first, and says so in the savepoint when they are there.
 fn write_weights<'scope, 'run: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     assets: &'run Assets,
     draft: &Draft,
-    weights: Settled,
-    record: TrainingRecord,
-) -> Result<(Receiver<String>, ScopedJoinHandle<'scope, Result<String>>)> {
+    weights: NewWeights,
+) -> Result<(Receiver<String>, ScopedJoinHandle<'scope, Result<Trained>>)> {
+    let NewWeights { trained, start, mut record } = weights;
     let (folder, saved, savepoint) = (draft.path().to_path_buf(), draft.model()?, draft.save.of_weights());
     // of what else is in the folder, this is finished by now
     let before: Vec<PathBuf> =
         [SYNTHETIC, CURVE].map(|name| draft.file(name)).into_iter().filter(|p| p.exists()).collect();
     let (tell, hash) = mpsc::channel();
     let writing = scope.spawn(move || {
-        let model = weights.to_cpu()?;
+        let model = trained.to_cpu()?;
         let hash = model.hash()?;
         // after the last generation nobody listens
         let _ = tell.send(hash.clone());
+        record.weight_distance = model.distance(&start.to_cpu()?)?;
         model.save(&saved)?;
         assets.base.tokenizer.save(&saved)?;
         whole_folder::flush(&saved)?;
@@ -286,8 +299,9 @@ fn write_weights<'scope, 'run: 'scope>(
         for path in &before {
             files.extend(run_folder::entry(path, "")?);
         }
-        savepoint.save(Trained { weights: hash.clone(), files, record })?;
-        Ok(hash)
+        let trained = Trained { weights: hash, files, record };
+        savepoint.save(trained.clone())?;
+        Ok(trained)
     });
     Ok((hash, writing))
 }
@@ -297,7 +311,7 @@ fn trained_before(run: RunContext<'_>, draft: &Draft) -> Option<(Opt, Trained)> 
     let trained = draft.save.trained()?;
     let damage = integrity::damaged_file(draft.path(), &trained.files);
     let model = match damage {
-        None => Opt::load(&draft.model_path(), run.device).ok(),
+        None => Opt::load(&draft.model_path(), &run.arithmetic.device).ok(),
         Some(_) => None,
     };
     let hash = model.as_ref().and_then(|model| model.hash().ok());
@@ -340,17 +354,19 @@ fn evaluate<'scope, 'run: 'scope>(
     seeds: &Seeds,
     model: &Opt,
     mut made: Made<'scope>,
-    second_device: Option<&'run str>,
 ) -> Result<Option<ScopedJoinHandle<'scope, Result<()>>>> {
-    let RunContext { experiment, assets, device, .. } = run;
-    let means = Means { experiment, assets, seeds, encoder: &assets.encoder, device };
-    if let (0, Some(shared)) = (made.generation, run.base_evaluations) {
+    let RunContext { experiment, assets, arithmetic, start, .. } = run;
+    let rows = start.resolved.answer_rows;
+    let generation = made.generation;
+    if let (0, Some(shared)) = (generation, run.base_evaluations) {
         let shared = SharedEvaluation::open(shared, base_evaluation::inputs(run)?)?;
         let evaluation = match shared.take(&made.draft) {
             Some(evaluation) => evaluation,
             None => {
-                let answered = evaluation::answer(means, model, &mut made.draft, 0)?;
-                let evaluation = evaluation::measure(experiment, &made.draft, &answered)?;
+                let means = Means { experiment, assets, seeds, arithmetic, rows };
+                let model = model.to_device(&arithmetic.evaluation_device)?;
+                let answered = evaluation::answer(means, &model, &mut made.draft, 0)?;
+                let evaluation = evaluation::measure(experiment, &made.draft, &answered, None)?;
                 shared.put(&made.draft, &evaluation)?;
                 evaluation
             }
@@ -358,33 +374,35 @@ fn evaluate<'scope, 'run: 'scope>(
         complete(run, records, made, evaluation)?;
         return Ok(None);
     }
-    if let Some(name) = second_device {
+    if arithmetic.apart() {
         // from one GPU to another by way of the CPU
         let model = model.settle()?;
         let seeds = seeds.clone();
-        let generation = made.generation;
         let evaluate = move || {
-            let device = &device::open(name).context("evaluation_device")?;
-            let model = model.to_cpu()?.to_device(device)?;
-            let encoder = &assets.encoder.on(experiment.encoder.max_tokens, device)?;
-            let means = Means { experiment, assets, seeds: &seeds, encoder, device };
+            let model = model.to_cpu()?.to_device(&arithmetic.evaluation_device)?;
+            let means = Means { experiment, assets, seeds: &seeds, arithmetic, rows };
             let answered = evaluation::answer(means, &model, &mut made.draft, generation)?;
-            let evaluation = evaluation::measure(experiment, &made.draft, &answered)?;
-            complete(run, records, made, evaluation)
+            finish(run, records, made, &answered)
         };
         return Ok(Some(scope.spawn(move || {
             let noted = evaluate().inspect_err(|error| records.note_trouble(run.folder, generation, error));
             noted.with_context(|| format!("generation {generation}"))
         })));
     }
-    let answered = evaluation::answer(means, model, &mut made.draft, made.generation)?;
-    let finish = move || {
-        let evaluation = evaluation::measure(experiment, &made.draft, &answered)?;
-        complete(run, records, made, evaluation)
-    };
-    if device.is_gpu() {
-        return Ok(Some(scope.spawn(finish)));
+    let means = Means { experiment, assets, seeds, arithmetic, rows };
+    let answered = evaluation::answer(means, model, &mut made.draft, generation)?;
+    if arithmetic.device.is_gpu() {
+        return Ok(Some(scope.spawn(move || finish(run, records, made, &answered))));
     }
-    finish()?;
+    finish(run, records, made, &answered)?;
     Ok(None)
+}
+
+/// The CPU's part of a generation: what is measured, and the record.
+fn finish(run: RunContext<'_>, records: &Records, made: Made<'_>, answered: &Answered) -> Result<()> {
+    let base = records.base().filter(|_| made.generation > 0);
+    let folder = run.folder.generation(0);
+    let base = base.as_ref().map(|record| Base { record, folder: &folder });
+    let evaluation = evaluation::measure(run.experiment, &made.draft, answered, base)?;
+    complete(run, records, made, evaluation)
 }

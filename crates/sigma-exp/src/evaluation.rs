@@ -5,26 +5,25 @@ use std::fs;
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, bail};
-use candle_core::DType;
 use serde::{Deserialize, Serialize};
 use sigma_data::answers::{Answer, write_answers};
 use sigma_data::seeds::Seeds;
-use sigma_model::{Device, Opt};
+use sigma_model::Opt;
 use sigma_report::record::{EmbeddingRecord, EvaluationRecord, NoisePoint, PerplexityNumbers};
 use sigma_train::{Scored, TrainError, perplexity};
 
-use crate::assets::{Assets, FrozenEncoder};
+use crate::arithmetic::Arithmetic;
+use crate::assets::Assets;
 use crate::interrupt::{self, Interrupted};
-use crate::measure::{self, Measurement};
+use crate::measure::{self, Base, Measurement};
+use crate::row_index;
 use crate::run_folder::Draft;
 use crate::spec::Experiment;
-use crate::stage::{self, EmbeddedBlock};
+use crate::stage::{self, EmbeddedAnswers, Embedding, Questions};
 
 const RESPONSES: &str = "responses.jsonl";
-const EMBEDDINGS: &str = "embeddings.npy";
+pub const EMBEDDINGS: &str = "embeddings.npy";
 const SPECTRUM: &str = "spectrum.csv";
-/// Held-out contexts whose perplexity is taken, evenly spread.
-const HELD_OUT: usize = 200;
 
 /// What one evaluation gives for the record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,19 +38,17 @@ pub struct Evaluation {
 /// Answers and their embeddings: what the device is needed for.
 pub struct Answered {
     answers: Vec<Answer>,
-    blocks: Vec<EmbeddedBlock>,
-    rows: Vec<f32>,
+    embedded: EmbeddedAnswers,
     seconds: f64,
-    embedding: EmbeddingRecord,
     /// Of the noise floor, the same once more for each.
     replicates: Vec<Answered>,
     perplexity: Option<PerplexityNumbers>,
 }
 
 impl Answered {
-    fn embedded(&self) -> measure::Embedded<'_> {
-        let Self { answers, blocks, rows, embedding, .. } = self;
-        measure::Embedded { answers, blocks, rows, dim: embedding.dim }
+    fn rows(&self) -> measure::Rows<'_> {
+        let Self { answers, embedded: EmbeddedAnswers { blocks, rows, record, .. }, .. } = self;
+        measure::Rows { answers, blocks, values: rows, dim: record.dim }
     }
 }
 
@@ -61,22 +58,21 @@ pub struct Means<'a> {
     pub experiment: &'a Experiment,
     pub assets: &'a Assets,
     pub seeds: &'a Seeds,
-    pub encoder: &'a FrozenEncoder,
-    pub device: &'a Device,
+    pub arithmetic: &'a Arithmetic,
+    /// Texts that a GPU decodes together.
+    pub rows: Option<usize>,
 }
 
-/// Writes texts in the precision of training: what the model is when it is used.
-pub fn inference_dtype(experiment: &Experiment, device: &Device) -> DType {
-    experiment.training.precision.dtype(device)
-}
-
-/// The device's part: answers, embeddings and what needs a forward pass. The base checkpoint (generation 0) also answers for the noise floor.
+/// The device's part: answers, embeddings and what needs a forward pass. `model` lies on the evaluation device. The base checkpoint
+/// (generation 0) also answers for the noise floor.
 pub fn answer(means: Means<'_>, model: &Opt, draft: &mut Draft, generation: u32) -> Result<Answered> {
-    let Means { experiment, device, .. } = means;
-    let writer = model.for_inference(inference_dtype(experiment, device))?;
+    let Means { experiment, arithmetic, .. } = means;
+    let writer = model.for_inference(arithmetic.evaluation_precision)?;
     let mut answered = once(means, &writer, draft, generation, None)?;
     write_answers(&draft.file(RESPONSES), &answered.answers)?;
-    sigma_embed::npy::write(&draft.file(EMBEDDINGS), &answered.rows, answered.embedding.dim)?;
+    let EmbeddedAnswers { rows, record, .. } = &answered.embedded;
+    sigma_embed::npy::write(&draft.file(EMBEDDINGS), rows, record.dim)?;
+    row_index::write(&draft.file(row_index::FILE_NAME), &answered.answers, &answered.embedded.blocks)?;
     if generation == 0 {
         for replicate in 1..=experiment.evaluation.noise_replicates {
             answered.replicates.push(once(means, &writer, draft, generation, Some(replicate))?);
@@ -95,36 +91,42 @@ fn once(
     generation: u32,
     replicate: Option<u32>,
 ) -> Result<Answered> {
-    let Means { experiment, assets, seeds, encoder, .. } = means;
-    let (tokenizer, section) = (&assets.base.tokenizer, &experiment.evaluation);
-    let which = (Some(generation), replicate);
-    let (answers, seconds) =
-        stage::answer(writer, tokenizer, &assets.prompts, section, seeds, which, Some(&mut draft.save))?;
-    let cut = (section.window_tokens, section.stride_tokens, experiment.encoder.batch_size);
-    let (blocks, rows, embedding) = stage::embed_answers(&answers, tokenizer, encoder, cut, seeds, Some(generation))?;
-    Ok(Answered { answers, blocks, rows, seconds, embedding, replicates: Vec::new(), perplexity: None })
+    let Means { experiment, assets, seeds, rows, .. } = means;
+    let (tokenizer, config) = (&assets.base.tokenizer, &experiment.evaluation);
+    let generation = Some(generation);
+    let questions = Questions { prompts: &assets.prompts, config, seeds, generation, replicate, rows };
+    let (answers, seconds) = stage::answer(writer, tokenizer, questions, Some(&mut draft.save))?;
+    let how = Embedding {
+        tokenizer,
+        encoder: &assets.encoder,
+        config,
+        observed: experiment.sigma.observed,
+        batch_size: experiment.encoder.batch_size,
+        seeds,
+        generation,
+    };
+    let embedded = stage::embed_answers(&answers, how)?;
+    Ok(Answered { answers, embedded, seconds, replicates: Vec::new(), perplexity: None })
 }
 
 /// Of the model on real text beyond the contexts in use, and of its answers, given their prompts, under the base.
 fn perplexities(means: Means<'_>, writer: &Opt, answers: &[Answer]) -> Result<PerplexityNumbers> {
-    let Means { experiment, assets, device, .. } = means;
+    let Means { experiment, assets, arithmetic, .. } = means;
     let bos = writer.config().bos_token_id;
-    let spare = &assets.corpus.spare;
-    let count = spare.len().min(HELD_OUT);
-    let held_out: Vec<Scored> = (0..count)
-        .map(|i| &spare[i * spare.len() / count].tokens)
-        .map(|tokens| Scored { tokens: [&[bos], &tokens[..]].concat(), scored: 0 })
-        .collect();
+    let scored = |tokens: &Vec<u32>| Scored { tokens: [&[bos], &tokens[..]].concat(), scored: 0 };
+    let held_out: Vec<Scored> = assets.corpus.held_out.iter().map(|context| scored(&context.tokens)).collect();
     let given: Vec<Scored> = assets
         .prompts
         .iter()
-        .zip(answers)
+        .zip(answers.chunks(experiment.evaluation.responses_per_prompt))
+        .flat_map(|(prompt, answers)| answers.iter().map(move |answer| (prompt, answer)))
         .map(|(prompt, answer)| Scored {
             tokens: [&prompt.tokens[..], &answer.tokens].concat(),
             scored: prompt.tokens.len(),
         })
         .collect();
-    let base = assets.base.model.to_device(device)?.for_inference(inference_dtype(experiment, device))?;
+    let base = assets.base.model.to_device(&arithmetic.evaluation_device)?;
+    let base = base.for_inference(arithmetic.evaluation_precision)?;
     Ok(PerplexityNumbers { held_out: of(writer, &held_out)?, answers_under_base: of(&base, &given)? })
 }
 
@@ -136,26 +138,32 @@ fn of(model: &Opt, texts: &[Scored]) -> Result<Option<f64>> {
     }
 }
 
-/// The CPU's part.
-pub fn measure(experiment: &Experiment, draft: &Draft, answered: &Answered) -> Result<Evaluation> {
+/// The CPU's part. `base` is the complete generation 0 that drifts are against; `None` for generation 0 itself.
+pub fn measure(
+    experiment: &Experiment,
+    draft: &Draft,
+    answered: &Answered,
+    base: Option<Base<'_>>,
+) -> Result<Evaluation> {
     let Experiment { sigma, surface, .. } = experiment;
-    let measured = measure::measure(answered.embedded(), sigma, surface)?;
+    let measured = measure::measure(answered.rows(), base, sigma, surface)?;
     if !measured.spectrum.is_empty() {
         let lines = measured.spectrum.iter().zip(1..).map(|(lambda, i): (_, usize)| format!("{i},{lambda:?}\n"));
         let text: String = std::iter::once("i,lambda\n".to_string()).chain(lines).collect();
         let path = draft.file(SPECTRUM);
-        fs::write(&path, text).with_context(|| format!("{} can not be written", path.display()))?;
+        fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
     }
+    let beta = measured.sigma.as_ref().map(|sigma| sigma.beta);
     let noise = answered
         .replicates
         .iter()
         .zip(1..)
-        .map(|(replicate, number)| measure::noise_point(number, replicate.embedded(), sigma, surface))
+        .map(|(replicate, number)| measure::noise_point(number, replicate.rows(), beta, sigma, surface))
         .collect::<Result<_>>()
         .context("noise floor")?;
     Ok(Evaluation {
-        evaluation: stage::evaluation_record(&answered.answers, answered.blocks.len(), answered.seconds),
-        embedding: answered.embedding.clone(),
+        evaluation: stage::evaluation_record(&answered.answers, &answered.embedded, answered.seconds),
+        embedding: answered.embedded.record.clone(),
         measured,
         noise,
         perplexity: answered.perplexity.clone(),

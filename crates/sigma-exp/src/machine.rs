@@ -29,7 +29,6 @@ pub fn machine(device: &Device) -> MachineEntry {
         cpu: cpu_name().unwrap_or_else(|| "unknown".to_string()),
         cpu_features: cpu_features(),
         threads: rayon::current_num_threads(),
-        device: device::describe(device),
         gpu: device::gpu_name(device),
     }
 }

@@ -4,6 +4,7 @@
 // a binary exports nothing, so `pub` here only means "used by another module"
 #![allow(unreachable_pub)]
 
+mod arithmetic;
 mod assets;
 mod base_evaluation;
 mod cli;
@@ -11,8 +12,10 @@ mod commands;
 mod completion;
 mod device;
 mod diagnostics;
+mod drift_interval;
 mod driver;
 mod evaluation;
+mod experiment_key;
 mod guard;
 mod hub;
 mod integrity;
@@ -24,6 +27,7 @@ mod mixture;
 mod plan;
 mod progress;
 mod results;
+mod row_index;
 mod run_folder;
 mod savepoint;
 mod selftest;

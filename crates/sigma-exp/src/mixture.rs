@@ -89,7 +89,8 @@ pub struct Mixture {
 pub struct RealText<'a> {
     /// The N contexts.
     pub contexts: &'a [Block],
-    /// Further contexts, for `real: fresh`.
+    /// Further contexts, for `real: fresh`, which takes them in a random order that is drawn once per run: in the order of the file a
+    /// change of topic would look like a change of the model.
     pub spare: &'a [Block],
 }
 
@@ -138,7 +139,10 @@ fn new_blocks(config: &MixtureConfig, real: RealText<'_>, pool: &[Block], genera
     chosen.sort_unstable();
     others.sort_unstable();
     let mut blocks: Vec<Block> = match config.real {
-        Real::Fresh => real.spare.iter().skip(k * (generation as usize - 1)).take(k).cloned().collect(),
+        Real::Fresh => {
+            let order = seeds.stream(Stage::Mixture, None, "fresh").permutation(real.spare.len());
+            order.into_iter().skip(k * (generation as usize - 1)).take(k).map(|i| real.spare[i].clone()).collect()
+        }
         Real::Resample | Real::Fixed => chosen.iter().map(|i| real.contexts[*i].clone()).collect(),
     };
     let real = blocks.len();
@@ -206,6 +210,19 @@ mod tests {
         }
         assert_eq!(fresh.spare_contexts(20, 3), 30);
         assert_eq!(config(0.5).spare_contexts(20, 3), 0);
+    }
+
+    #[test]
+    fn fresh_contexts_come_in_a_random_order_that_belongs_to_the_seed() {
+        let fresh = MixtureConfig { real: Real::Fresh, ..config(0.5) };
+        let first: Vec<u32> = run(fresh, 1).blocks[..10].iter().map(|block| block.tokens[0]).collect();
+        // a file that is ordered by topic would give 0 to 9
+        assert!(first.iter().any(|place| *place >= 30) && first.iter().any(|place| *place < 30), "{first:?}");
+        assert_eq!(first, run(fresh, 1).blocks[..10].iter().map(|block| block.tokens[0]).collect::<Vec<_>>());
+        let (contexts, spare) = (blocks("real", 20), blocks("spare", 60));
+        let real = RealText { contexts: &contexts, spare: &spare };
+        let other = mix(&fresh, real, &[blocks("g1-", 20)], 1, &Seeds::new(43, "test"));
+        assert_ne!(first, other.blocks[..10].iter().map(|block| block.tokens[0]).collect::<Vec<_>>());
     }
 
     #[test]

@@ -9,15 +9,18 @@ use std::time::Instant;
 
 use anyhow::Result;
 use sigma_data::seeds::{Seeds, Stage};
-use sigma_generate::{Options, Request, generate};
+use sigma_generate::{Blocks, Options, Request, Whole, generate};
+use sigma_metrics::Observed;
 use sigma_model::Device;
 use sigma_train::{STEPS_TOGETHER, Streams, TrainingConfig, finetune, total_steps};
 
+use crate::arithmetic::{Arithmetic, DecodeRows};
 use crate::assets::Assets;
-use crate::device;
-use crate::mixture::Mode;
+use crate::experiment_key::arithmetic_of;
+use crate::mixture::{Mode, Real};
 use crate::progress::seconds;
 use crate::spec::{Experiment, Keep};
+use crate::stage::rows_per_answer;
 
 /// Seconds per token of training and of decoding.
 struct Speed {
@@ -38,8 +41,8 @@ struct Amounts {
     pool_tokens: u64,
     /// Tokens of a generation's answers, at most.
     answer_tokens: u64,
-    /// Blocks that are cut from them, at most.
-    windows: usize,
+    /// Rows of embeddings, at most.
+    rows: usize,
 }
 
 impl Amounts {
@@ -47,24 +50,23 @@ impl Amounts {
         let (contexts, section) = (assets.corpus.contexts.len(), &experiment.evaluation);
         let real = experiment.mixture.real_blocks(contexts);
         let accumulated = experiment.mixture.mode == Mode::Accumulate;
-        let longest = vec![0; section.max_new_tokens];
+        let answers = assets.prompts.len() * section.responses_per_prompt;
         Self {
             contexts,
             real,
             largest_set: if accumulated { contexts * (experiment.generations as usize + 1) } else { contexts },
             parameters: assets.base.model.parameter_count() as u64,
             pool_tokens: if real < contexts { (contexts * experiment.corpus.context_tokens) as u64 } else { 0 },
-            answer_tokens: (assets.prompts.len() * section.max_new_tokens) as u64,
-            windows: assets.prompts.len()
-                * sigma_data::windows(&longest, section.window_tokens, section.stride_tokens).len(),
+            answer_tokens: (answers * section.max_new_tokens) as u64,
+            rows: answers * rows_per_answer(section),
         }
     }
 }
 
 /// The plan as text for people.
-pub fn describe(experiment: &Experiment, assets: &Assets, device: &Device) -> Result<String> {
+pub fn describe(experiment: &Experiment, assets: &Assets, arithmetic: &Arithmetic) -> Result<String> {
     let amounts = Amounts::of(experiment, assets);
-    let Amounts { contexts: n, real, largest_set, parameters, pool_tokens, answer_tokens, windows } = amounts;
+    let Amounts { contexts: n, real, largest_set, parameters, pool_tokens, answer_tokens, rows } = amounts;
     let generations = u64::from(experiment.generations);
     let config = assets.base.model.config();
     let steps = total_steps(&experiment.training, largest_set);
@@ -77,11 +79,13 @@ pub fn describe(experiment: &Experiment, assets: &Assets, device: &Device) -> Re
         let _ = writeln!(text, "  {key:<14}{value}");
     };
     line("setting", format!("{}, {generations} generations after the base", experiment.setting.title()));
-    line("device", device::describe(device));
+    line("arithmetic", arithmetic_of(&arithmetic.resolved(decode_rows(experiment, assets, arithmetic)?)));
     line("model", format!("{} ({:.1} M parameters)", experiment.model.source, parameters as f64 / 1e6));
     let file = experiment.corpus.text_file()?;
     line("corpus", format!("{file}: {} documents, {n} contexts of {length} tokens", assets.corpus.documents));
-    line("prompts", format!("{}: {} prompts", experiment.prompts.text_file()?, assets.prompts.len()));
+    let responses = experiment.evaluation.responses_per_prompt;
+    let bank = experiment.prompts.text_file()?;
+    line("prompts", format!("{bank}: {} prompts, {responses} responses each", assets.prompts.len()));
     let dim = assets.encoder.encoder.dim();
     line(
         "encoder",
@@ -96,12 +100,31 @@ pub fn describe(experiment: &Experiment, assets: &Assets, device: &Device) -> Re
             n - real
         ),
     );
+    if experiment.mixture.real == Real::Fresh && real > 0 {
+        let supply = assets.corpus.spare.len();
+        line("", format!("fresh: {supply} contexts beyond the {n} in use last {} generations", supply / real));
+    }
     let most = if largest_set > n { " in the last generation" } else { " per generation" };
     line("training", format!("{steps} steps, {train_tokens} tokens{most}"));
     line("writing", format!("{pool_tokens} pool tokens and at most {answer_tokens} answer tokens per generation"));
-    line("measuring", format!("at most {windows} embedded blocks, {} observed", experiment.sigma.observed));
-    if windows <= dim {
-        line("", format!("note: {windows} blocks in {dim} dimensions: G_A will be rank deficient"));
+    line("measuring", format!("at most {rows} embedded rows, {} observed", experiment.sigma.observed));
+    let observed = match experiment.sigma.observed {
+        Observed::All => rows,
+        Observed::Count(count) => count,
+    };
+    if observed <= dim {
+        line("", format!("note: {observed} observed rows in {dim} dimensions: G_A will be rank deficient"));
+    }
+    if let Some(share) = share_read(experiment, assets)?.filter(|share| *share < 1.0) {
+        let (tokens, limit) = (experiment.evaluation.max_new_tokens, assets.encoder.encoder.max_tokens());
+        line(
+            "",
+            format!(
+                "note: of an answer of {tokens} tokens the encoder, which reads {limit} of its own, sees {:.0} %; the rest counts for \
+                 nothing (truncated_answers, read_share): ask for fewer evaluation.max_new_tokens, or evaluation.blocks: windows",
+                100.0 * share
+            ),
+        );
     }
 
     let weights = 4 * parameters;
@@ -114,7 +137,9 @@ pub fn describe(experiment: &Experiment, assets: &Assets, device: &Device) -> Re
 
     let speed = measure(experiment, assets)?;
     let generation = speed.train * train_tokens as f64 + speed.decode * (pool_tokens + answer_tokens) as f64;
-    let total = generation * generations as f64 + speed.decode * answer_tokens as f64;
+    // the base answers once, and once more for each replicate of the noise floor
+    let of_base = (1 + u64::from(experiment.evaluation.noise_replicates)) * answer_tokens;
+    let total = generation * generations as f64 + speed.decode * of_base as f64;
     line(
         "time",
         format!(
@@ -126,6 +151,46 @@ pub fn describe(experiment: &Experiment, assets: &Assets, device: &Device) -> Re
         ),
     );
     Ok(text)
+}
+
+/// Texts that a GPU decodes together, as the config states or as its whole memory allows.
+pub fn decode_rows(experiment: &Experiment, assets: &Assets, arithmetic: &Arithmetic) -> Result<DecodeRows> {
+    let base = &assets.base.model;
+    let of = |device: &Device, precision, asked: Option<usize>, whole: Whole, new_tokens: usize| {
+        if device.is_cpu() {
+            return Ok(None);
+        }
+        let model = base.to_device(device)?.for_inference(precision)?;
+        let fitting = sigma_generate::decode_rows(&model, whole, new_tokens)?;
+        Ok::<_, anyhow::Error>(asked.or(fitting))
+    };
+    let (length, section) = (experiment.corpus.context_tokens, &experiment.evaluation);
+    let contexts = Whole { requests: assets.corpus.contexts.len(), longest_prompt: length + 1 };
+    let questions = Whole {
+        requests: assets.prompts.len() * section.responses_per_prompt,
+        longest_prompt: assets.prompts.iter().map(|prompt| prompt.tokens.len()).max().unwrap_or(0),
+    };
+    let Arithmetic { device, evaluation_device, precision, evaluation_precision } = arithmetic;
+    Ok(DecodeRows {
+        pool: of(device, *precision, experiment.regeneration.batch_size, contexts, length)?,
+        answers: of(evaluation_device, *evaluation_precision, section.batch_size, questions, section.max_new_tokens)?,
+    })
+}
+
+/// Share of a longest answer that the encoder reads, by texts of that length from the corpus; `None` where answers are not embedded whole.
+fn share_read(experiment: &Experiment, assets: &Assets) -> Result<Option<f64>> {
+    /// Texts that are looked at.
+    const SAMPLE: usize = 20;
+    if experiment.evaluation.blocks != Blocks::Whole {
+        return Ok(None);
+    }
+    let tokens: Vec<u32> = assets.corpus.contexts.iter().flat_map(|context| context.tokens.iter().copied()).collect();
+    let answers = tokens.chunks_exact(experiment.evaluation.max_new_tokens.min(tokens.len())).take(SAMPLE);
+    let texts: Vec<String> = answers.map(|answer| assets.base.tokenizer.decode(answer)).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let read: usize = assets.encoder.encoder.read(&texts)?.iter().map(|read| read.characters).sum();
+    let whole: usize = texts.iter().map(|text| text.chars().count()).sum();
+    Ok(Some(read as f64 / whole.max(1) as f64))
 }
 
 /// What a run writes when it starts from nothing.
@@ -151,7 +216,7 @@ impl Disk {
             Keep::Every { every } => generations / u64::from(every.max(1)) + 2,
         };
         // a token is about five bytes of text and five of id; a row of an embedding is four bytes a number
-        let rows = amounts.windows * assets.encoder.encoder.dim();
+        let rows = amounts.rows * assets.encoder.encoder.dim();
         let texts = 10 * (amounts.pool_tokens + amounts.answer_tokens) + 4 * rows as u64;
         // parameters and two moments, old and new, while training is saved
         let savepoint = 6 * weights;

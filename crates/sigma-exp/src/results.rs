@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use sigma_generate::GenerateError;
-use sigma_report::{Manifest, Record, ReportOptions, Run, RunSeries, Stopped, stopped, write_metrics};
+use sigma_report::{Manifest, Record, ReportOptions, Run, Stopped, flags, stopped, write_metrics};
 use sigma_train::TrainError;
 
 use crate::assets::Assets;
@@ -36,23 +36,14 @@ pub fn announce(records: &[Record]) {
         number(last.surface.hhi, 6),
         seconds(last.seconds),
     );
-    for flag in &last.flags {
-        tracing::warn!("generation {}: {}", last.generation, explain(flag));
-    }
-}
-
-fn explain(flag: &str) -> &str {
-    match flag {
-        "all_answers_empty" => "every answer is empty: the model ends every text at once",
-        "rank_deficient" => "G_A is rank deficient: some directions are seen through the ridge delta alone",
-        "fewer_blocks_than_observed" => "fewer embedded blocks than sigma.observed asks for: all of them are observed",
-        other => other,
+    for flag in last.flags.iter().filter(|flag| flags::concerns_verdict(flag)) {
+        tracing::warn!("generation {}: {}", last.generation, flags::explain(flag));
     }
 }
 
 /// The table at the end of a run.
 pub fn table(manifest: &Manifest, records: &[Record]) -> String {
-    sigma_report::run_table(&RunSeries::new(manifest, records))
+    sigma_report::run_table(manifest, records)
 }
 
 /// What the report of a run is to hold.

@@ -15,7 +15,7 @@ use sigma_report::record::{FILE_NAME as RECORD, FileEntry};
 use sigma_report::{Manifest, Record, generation_dir_name, manifest, stopped};
 
 use crate::machine;
-use crate::savepoint::Savepoint;
+use crate::savepoint::{Key, Savepoint};
 use crate::spec::Keep;
 use crate::whole_folder;
 
@@ -161,9 +161,10 @@ impl RunFolder {
         if path.exists() { Ok(Some(Manifest::read(&path)?)) } else { Ok(None) }
     }
 
-    /// A folder for the files of `generation`: the one of an earlier process that was stopped, if it made the same from the same (`key`), and
+    /// A folder for the files of a generation: the one of an earlier process that was stopped, if it made the same from the same (`key`), and
     /// an empty one otherwise. `every` is how much work within the generation may be lost.
-    pub fn begin(&self, generation: u32, key: &str, every: Duration) -> Result<Draft> {
+    pub fn begin(&self, key: &Key, every: Duration) -> Result<Draft> {
+        let generation = key.generation;
         let path = self.path.join(format!("{}{PARTIAL}", generation_dir_name(generation)));
         let resume = path.join(RESUME);
         let save = match Savepoint::open(&resume, key, every) {

@@ -27,11 +27,23 @@ use crate::whole_folder::sync;
 
 const STATE: &str = "state.json";
 
+/// What a generation is made from and computed with, as far as the run's config does not fix it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    pub generation: u32,
+    /// Hash of the weights that write the pool.
+    pub writer: String,
+    /// Hash of the weights that training starts from.
+    pub start: String,
+    /// Kinds of devices, precisions, and texts that a GPU decodes together.
+    pub arithmetic: String,
+}
+
 /// `state.json`
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct State {
-    /// What the generation is made from; a state of anything else is not used.
-    key: String,
+    /// A state of any other is not used.
+    key: Key,
     /// RFC 3339: when the generation was begun.
     started: String,
     /// Spent on it up to the last save.
@@ -128,17 +140,17 @@ impl TrainedSavepoint {
 impl Savepoint {
     /// The savepoint in `folder`, if it is one of the generation that `key` stands for; a new one otherwise.
     /// `every` is how much time may be lost at most.
-    pub fn open(folder: &Path, key: &str, every: Duration) -> Option<Self> {
+    pub fn open(folder: &Path, key: &Key, every: Duration) -> Option<Self> {
         let text = fs::read_to_string(folder.join(STATE)).ok()?;
         let state: State = serde_json::from_str(&text).ok()?;
         let now = Instant::now();
-        (state.key == key).then(|| Self::new(folder, state, every, now))
+        (state.key == *key).then(|| Self::new(folder, state, every, now))
     }
 
-    pub fn create(folder: &Path, key: &str, every: Duration) -> Result<Self> {
+    pub fn create(folder: &Path, key: &Key, every: Duration) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("{} can not be made", folder.display()))?;
         let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        let state = State { key: key.to_string(), started, ..State::default() };
+        let state = State { key: key.clone(), started, ..State::default() };
         let now = Instant::now();
         let mut savepoint = Self::new(folder, state, every, now);
         savepoint.change(|_| ())?;
@@ -239,6 +251,18 @@ impl Savepoint {
         TrainedSavepoint(self.shared.clone())
     }
 
+    /// Forgets all texts but those of `stage`: they were written with weights that are made again.
+    pub fn keep_only_texts(&mut self, stage: &str) -> Result<()> {
+        let stages: Vec<String> = self.shared.state().stage_seconds.keys().filter(|s| *s != stage).cloned().collect();
+        for stage in &stages {
+            let path = self.texts_path(stage);
+            if path.exists() {
+                fs::remove_file(&path).with_context(|| format!("{} cannot be removed", path.display()))?;
+            }
+        }
+        self.change(|state| state.stage_seconds.retain(|known, _| known == stage))
+    }
+
     /// The texts of `stage` that are finished, by the index of their request, and the seconds that they took. A line that is cut
     /// off or changed ends what is believed.
     pub fn texts(&self, stage: &str) -> (BTreeMap<usize, Completion>, f64) {
@@ -282,6 +306,10 @@ mod tests {
 
     const NEVER: Duration = Duration::from_secs(1_000_000);
 
+    fn key(writer: &str) -> Key {
+        Key { generation: 1, writer: writer.into(), start: "base".into(), arithmetic: "f32 on cpu".into() }
+    }
+
     fn completion(token: u32) -> Completion {
         Completion { tokens: vec![token, 7], finish_reason: FinishReason::Length }
     }
@@ -289,10 +317,10 @@ mod tests {
     #[test]
     fn texts_come_back_up_to_the_first_damage() {
         let dir = tempfile::tempdir().unwrap();
-        let mut savepoint = Savepoint::create(dir.path(), "a", NEVER).unwrap();
+        let mut savepoint = Savepoint::create(dir.path(), &key("a"), NEVER).unwrap();
         let texts: BTreeMap<usize, Completion> = (0..5).map(|i| (i * 2, completion(i as u32))).collect();
         savepoint.save_texts("evaluate", &texts, 3.5).unwrap();
-        let again = Savepoint::open(dir.path(), "a", NEVER).unwrap();
+        let again = Savepoint::open(dir.path(), &key("a"), NEVER).unwrap();
         assert_eq!(again.texts("evaluate"), (texts.clone(), 3.5));
         assert_eq!(again.texts("regenerate"), (BTreeMap::new(), 0.0));
 
@@ -310,15 +338,38 @@ mod tests {
     #[test]
     fn a_savepoint_of_another_generation_or_a_damaged_one_is_not_used() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(Savepoint::open(dir.path(), "a", NEVER).is_none());
-        Savepoint::create(dir.path(), "a", NEVER).unwrap();
-        assert!(Savepoint::open(dir.path(), "b", NEVER).is_none());
+        assert!(Savepoint::open(dir.path(), &key("a"), NEVER).is_none());
+        Savepoint::create(dir.path(), &key("a"), NEVER).unwrap();
+        assert!(Savepoint::open(dir.path(), &key("b"), NEVER).is_none());
         let path = dir.path().join(STATE);
         let text = fs::read_to_string(&path).unwrap();
         for length in 0..text.len() {
             fs::write(&path, &text[..length]).unwrap();
-            assert!(Savepoint::open(dir.path(), "a", NEVER).is_none(), "cut at {length}");
+            assert!(Savepoint::open(dir.path(), &key("a"), NEVER).is_none(), "cut at {length}");
         }
+    }
+
+    #[test]
+    fn a_savepoint_of_another_precision_or_device_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        Savepoint::create(dir.path(), &key("a"), NEVER).unwrap();
+        assert!(Savepoint::open(dir.path(), &key("a"), NEVER).is_some());
+        for other in ["f16 on cpu", "f32 on cuda"] {
+            let other = Key { arithmetic: other.into(), ..key("a") };
+            assert!(Savepoint::open(dir.path(), &other, NEVER).is_none());
+        }
+    }
+
+    #[test]
+    fn texts_of_weights_that_are_made_again_are_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut savepoint = Savepoint::create(dir.path(), &key("a"), NEVER).unwrap();
+        let texts = BTreeMap::from([(0, completion(1))]);
+        savepoint.save_texts("regenerate", &texts, 1.0).unwrap();
+        savepoint.save_texts("evaluate", &texts, 1.0).unwrap();
+        savepoint.keep_only_texts("regenerate").unwrap();
+        let again = Savepoint::open(dir.path(), &key("a"), NEVER).unwrap();
+        assert_eq!((again.texts("regenerate").0.len(), again.texts("evaluate").0.len()), (1, 0));
     }
 
     #[test]
@@ -327,10 +378,10 @@ mod tests {
         let pool = dir.path().join("synthetic.jsonl");
         fs::write(&pool, "text\n").unwrap();
         let record = RegenerationRecord { samples: 1, tokens: 64, seconds: 1.5 };
-        let mut savepoint = Savepoint::create(&dir.path().join("resume"), "a", NEVER).unwrap();
+        let mut savepoint = Savepoint::create(&dir.path().join("resume"), &key("a"), NEVER).unwrap();
         assert_eq!(savepoint.pool(&pool), None);
         savepoint.save_pool(&pool, &record).unwrap();
-        let again = Savepoint::open(&dir.path().join("resume"), "a", NEVER).unwrap();
+        let again = Savepoint::open(&dir.path().join("resume"), &key("a"), NEVER).unwrap();
         assert_eq!(again.pool(&pool), Some(record));
         fs::write(&pool, "tex").unwrap();
         assert_eq!(again.pool(&pool), None);

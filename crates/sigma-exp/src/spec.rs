@@ -49,7 +49,7 @@ pub struct Experiment {
     /// `auto`, `cpu`, `cuda` or `cuda:<index>`.
     #[serde(default = "default_device")]
     pub device: String,
-    /// A second device: answers of generation t are then written and embedded there while t + 1 trains.
+    /// A second device: the answers of every generation are written and embedded there, those of t while t + 1 trains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluation_device: Option<String>,
 }
@@ -123,11 +123,11 @@ fn default_device() -> String {
 }
 
 impl Experiment {
-    /// Reads `path`, applies `path=value` overrides, and checks every range.
-    pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
-        let experiment: Self = yaml::load(path, overrides)?;
+    /// Reads `path`, applies the settings, and checks every range.
+    pub fn load(path: &Path, settings: &[yaml::Setting]) -> Result<Self> {
+        let experiment: Self = yaml::load(path, settings)?;
         experiment.validate().with_context(|| format!("{}", path.display()))?;
-        Ok(experiment)
+        Ok(Self { evaluation: experiment.evaluation.clone().completed(), ..experiment })
     }
 
     fn validate(&self) -> Result<()> {
@@ -160,7 +160,8 @@ impl Experiment {
         self.regeneration.nucleus()?;
         self.evaluation.nucleus()?;
         self.encoder.validate()?;
-        self.sigma.validate()?;
+        // every encoder's rows have norm 1
+        self.sigma.validate_for_unit_rows()?;
         self.surface.validate()?;
         crate::device::check(&self.device).context("device")?;
         if let Some(device) = &self.evaluation_device {

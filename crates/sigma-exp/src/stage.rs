@@ -1,16 +1,18 @@
 //! The stages of one generation, in the order in which data flows: synthetic pool, training, answers, embeddings.
 //! What is measured on them is in `measure`. Each is a plain function from what it needs to what it makes, with the numbers for the record.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use anyhow::{Result, bail};
 use sigma_data::Tokenizer;
-use sigma_data::answers::{Answer, FinishReason, windows};
+use sigma_data::answers::{Answer, FinishReason, response_key, windows};
 use sigma_data::blocks::Block;
 use sigma_data::seeds::{Seeds, Stage as Random, Stream};
 use sigma_embed::embed;
-use sigma_generate::{Completion, Options, Request, Whole, generate};
-use sigma_model::{Device, Opt};
+use sigma_generate::{Blocks, Completion, Empty, EvaluationConfig, Options, Request, Whole, Windows, generate};
+use sigma_metrics::{Observed, observed_rows};
+use sigma_model::{Device, Opt, TextRead};
 use sigma_report::record::{EmbeddingRecord, EvaluationRecord, RegenerationRecord, TrainingRecord};
 use sigma_train::{StepRecord, Streams, TrainError, TrainingConfig, TrainingState, finetune, total_steps};
 
@@ -19,13 +21,18 @@ use crate::interrupt;
 use crate::progress::Stage;
 use crate::savepoint::Savepoint;
 
-/// The synthetic pool: `model` continues every context by as many tokens as the context has, eos suppressed.
+/// What a savepoint calls the texts of the pool.
+pub const POOL_TEXTS: &str = "regenerate";
+
+/// The synthetic pool: `model` continues every context by as many tokens as the context has, eos suppressed. `rows` is how many
+/// texts a GPU decodes together.
 pub fn regenerate(
     model: &Opt,
     contexts: &[Block],
     config: &sigma_generate::RegenerationConfig,
     seeds: &Seeds,
     generation: Option<u32>,
+    rows: Option<usize>,
     save: Option<&mut Savepoint>,
 ) -> Result<(Vec<Block>, RegenerationRecord)> {
     let new_tokens = contexts.first().map_or(0, |context| context.tokens.len());
@@ -33,7 +40,7 @@ pub fn regenerate(
         nucleus: config.nucleus()?,
         max_new_tokens: new_tokens,
         stop_at_eos: false,
-        batch_size: config.batch_size,
+        batch_size: rows.or(config.batch_size),
         whole: None,
     };
     let bos = model.config().bos_token_id;
@@ -43,7 +50,7 @@ pub fn regenerate(
         stream: seeds.stream(Random::Regeneration, generation.map(|g| g as usize), &context.id),
     });
     let (completions, seconds) =
-        write_texts(model, requests.collect(), &options, generation, ("regenerate", "regenerate"), save)?;
+        write_texts(model, requests.collect(), &options, generation, ("regenerate", POOL_TEXTS), save)?;
     let tokens = completions.iter().map(|c| c.tokens.len() as u64).sum();
     let pool = contexts.iter().zip(completions).map(|(c, text)| Block { id: c.id.clone(), tokens: text.tokens });
     Ok((pool.collect(), RegenerationRecord { samples: contexts.len(), tokens, seconds }))
@@ -105,7 +112,8 @@ pub fn train(
         tokens_per_second: trained.tokens as f64 / seconds,
         grad_norm_max: trained.curve.iter().filter_map(|r| r.gradient_norm).fold(0.0, f64::max),
         skipped_steps: trained.curve.iter().filter(|r| r.gradient_norm.is_none()).count(),
-        precision: format!("{:?}", trained.compute).to_lowercase(),
+        // the thread that brings the weights to the CPU finds it
+        weight_distance: 0.0,
     };
     Ok((trained.model, trained.curve, record))
 }
@@ -120,26 +128,42 @@ pub fn curve_csv(curve: &[StepRecord]) -> String {
     text
 }
 
-/// One answer per prompt. The streams leave the generation out: equal weights give equal answers. `replicate` draws them anew.
+/// The prompt bank as it is asked: by which settings, and with which random streams.
+#[derive(Clone, Copy)]
+pub struct Questions<'a> {
+    pub prompts: &'a [TokenizedPrompt],
+    pub config: &'a EvaluationConfig,
+    pub seeds: &'a Seeds,
+    /// For messages only: the streams leave it out, so equal weights give equal answers.
+    pub generation: Option<u32>,
+    /// Draws the streams anew.
+    pub replicate: Option<u32>,
+    /// Texts that a GPU decodes together.
+    pub rows: Option<usize>,
+}
+
+/// The answers to each prompt, one prompt after another, and the seconds that they took.
 pub fn answer(
     model: &Opt,
     tokenizer: &Tokenizer,
-    prompts: &[TokenizedPrompt],
-    config: &sigma_generate::EvaluationConfig,
-    seeds: &Seeds,
-    (generation, replicate): (Option<u32>, Option<u32>),
+    questions: Questions<'_>,
     save: Option<&mut Savepoint>,
 ) -> Result<(Vec<Answer>, f64)> {
+    let Questions { prompts, config, seeds, generation, replicate, rows } = questions;
     let options = Options {
         nucleus: config.nucleus()?,
         max_new_tokens: config.max_new_tokens,
         stop_at_eos: true,
-        batch_size: config.batch_size,
+        batch_size: rows.or(config.batch_size),
         whole: None,
     };
     let draw = replicate.map(|number| number as usize);
-    let keys: Vec<[u8; 32]> = prompts.iter().map(|p| seeds.key(Random::Evaluation, draw, &p.prompt.id)).collect();
-    let requests = prompts.iter().zip(&keys).map(|(p, key)| Request {
+    let asked = asked(prompts, config.responses_per_prompt);
+    let keys: Vec<[u8; 32]> = asked
+        .iter()
+        .map(|(p, response)| seeds.key(Random::Evaluation, draw, &response_key(&p.prompt.id, *response)))
+        .collect();
+    let requests = asked.iter().zip(&keys).map(|((p, _), key)| Request {
         id: p.prompt.id.clone(),
         prompt: p.tokens.clone(),
         stream: Stream::from_key(*key),
@@ -147,15 +171,21 @@ pub fn answer(
     let log = replicate.map_or_else(|| "evaluate".to_string(), |number| format!("noise-{number:03}"));
     let (completions, seconds) =
         write_texts(model, requests.collect(), &options, generation, ("evaluate", &log), save)?;
-    let answers = prompts.iter().zip(keys).zip(completions).map(|((p, key), completion)| Answer {
+    let answers = asked.iter().zip(keys).zip(completions).map(|(((p, response), key), completion)| Answer {
         id: p.prompt.id.clone(),
         bucket: p.prompt.bucket.clone(),
+        response: *response,
         text: tokenizer.decode(&completion.tokens),
         tokens: completion.tokens,
         finish_reason: completion.finish_reason,
         seed: key.iter().map(|byte| format!("{byte:02x}")).collect(),
     });
     Ok((answers.collect(), seconds))
+}
+
+/// Every prompt as often as it is answered, with the number of the answer.
+fn asked(prompts: &[TokenizedPrompt], responses: usize) -> Vec<(&TokenizedPrompt, u32)> {
+    prompts.iter().flat_map(|prompt| (0..responses as u32).map(move |response| (prompt, response))).collect()
 }
 
 /// Completes every request that `save` does not hold yet under `log`.
@@ -211,34 +241,111 @@ fn beside_workers<R: Send>(device: &Device, f: impl FnOnce() -> R + Send) -> R {
     if device.is_cpu() { rayon::scope(|_| f()) } else { f() }
 }
 
-/// A window of an answer: what is embedded.
+/// What is embedded: an answer, or a window of it.
 pub struct EmbeddedBlock {
     /// Index of its answer.
     pub answer: usize,
-    /// Fixed random priority: the blocks with the smallest keys are the observed rows, in every generation.
-    pub key: u64,
+    /// Number of the window within the answer; 0 for a whole answer.
+    pub window: usize,
+    /// Whether it belongs to the observed set, which is fixed by prompt, response and window for all generations.
+    pub observed: bool,
 }
 
-/// Cuts every answer into windows and embeds their texts: the blocks and their rows (`blocks.len() * dim`).
-pub fn embed_answers(
-    answers: &[Answer],
-    tokenizer: &Tokenizer,
-    encoder: &FrozenEncoder,
-    (window, stride, batch_size): (usize, usize, usize),
-    seeds: &Seeds,
-    generation: Option<u32>,
-) -> Result<(Vec<EmbeddedBlock>, Vec<f32>, EmbeddingRecord)> {
+/// How answers become rows.
+#[derive(Clone, Copy)]
+pub struct Embedding<'a> {
+    pub tokenizer: &'a Tokenizer,
+    pub encoder: &'a FrozenEncoder,
+    pub config: &'a EvaluationConfig,
+    pub observed: Observed,
+    pub batch_size: usize,
+    pub seeds: &'a Seeds,
+    pub generation: Option<u32>,
+}
+
+/// Embedded answers.
+pub struct EmbeddedAnswers {
+    pub blocks: Vec<EmbeddedBlock>,
+    /// `blocks.len() * dim`
+    pub rows: Vec<f32>,
+    pub record: EmbeddingRecord,
+    /// Answers that were not read to their end.
+    pub truncated: usize,
+    /// Share of the answers' characters that the encoder read.
+    pub read_share: f64,
+}
+
+/// Embeds every answer that has a row, whole or in windows.
+pub fn embed_answers(answers: &[Answer], how: Embedding<'_>) -> Result<EmbeddedAnswers> {
+    let Embedding { tokenizer, encoder, config, observed, batch_size, seeds, generation } = how;
+    let observed = observed_set(answers, config, observed, seeds);
     let (mut blocks, mut texts) = (Vec::new(), Vec::new());
+    // of the text of each answer: where the part that is embedded ends
+    let mut ends: Vec<String> = Vec::with_capacity(answers.len());
     for (answer, a) in answers.iter().enumerate() {
-        for (number, tokens) in windows(&a.tokens, window, stride).into_iter().enumerate() {
-            let key = seeds.stream(Random::Observed, None, &format!("{}#{number}", a.id)).next_u64();
-            blocks.push(EmbeddedBlock { answer, key });
-            texts.push(tokenizer.decode(tokens));
+        let kept = config.empty == Empty::Embed || !a.is_empty();
+        let cut = config.windows().filter(|_| kept && !a.tokens.is_empty());
+        let parts = match cut {
+            Some(Windows { tokens, stride }) => {
+                let parts = windows(&a.tokens, tokens, stride);
+                let end = (parts.len() - 1) * stride + parts.last().map_or(0, |last| last.len());
+                ends.push(tokenizer.decode(&a.tokens[..end]));
+                parts.into_iter().map(|part| tokenizer.decode(part)).collect()
+            }
+            None => {
+                ends.push(a.text.clone());
+                if kept { vec![a.text.clone()] } else { Vec::new() }
+            }
+        };
+        for (window, text) in parts.into_iter().enumerate() {
+            blocks.push(EmbeddedBlock { answer, window, observed: observed.contains(&(answer, window)) });
+            texts.push(text);
         }
     }
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let ends: Vec<&str> = ends.iter().map(String::as_str).collect();
+    let read = match config.blocks {
+        Blocks::Whole => encoder.encoder.read(&ends)?,
+        // the encoder's limit is the window's, or it cuts windows, which the plan warns of
+        Blocks::Windows => {
+            ends.iter().map(|end| TextRead { characters: end.chars().count(), truncated: false }).collect()
+        }
+    };
+    let (mut characters, mut seen, mut truncated) = (0, 0, 0);
+    for (answer, read) in answers.iter().zip(read) {
+        let length = answer.text.chars().count();
+        characters += length;
+        seen += read.characters.min(length);
+        truncated += usize::from(read.truncated || read.characters < length);
+    }
+    let read_share = if characters == 0 { 1.0 } else { seen as f64 / characters as f64 };
     let (rows, record) = embed_texts(&texts, encoder, batch_size, generation)?;
-    Ok((blocks, rows, record))
+    Ok(EmbeddedAnswers { blocks, rows, record, truncated, read_share })
+}
+
+/// Answer and window of every row of the observed set, whether it has become a row or not: n is never made up by refilling.
+fn observed_set(
+    answers: &[Answer],
+    config: &EvaluationConfig,
+    observed: Observed,
+    seeds: &Seeds,
+) -> HashSet<(usize, usize)> {
+    let places: Vec<(usize, usize)> = (0..answers.len())
+        .flat_map(|answer| (0..rows_per_answer(config)).map(move |window| (answer, window)))
+        .collect();
+    let key = |(answer, window): &(usize, usize)| {
+        seeds.stream(Random::Observed, None, &format!("{}\n{window}", answers[*answer].key())).next_u64()
+    };
+    let keys: Vec<u64> = places.iter().map(key).collect();
+    observed_rows(&keys, observed).into_iter().map(|row| places[row]).collect()
+}
+
+/// Rows that an answer can have at most.
+pub fn rows_per_answer(config: &EvaluationConfig) -> usize {
+    match config.windows() {
+        None => 1,
+        Some(Windows { tokens, stride }) => windows(&vec![0; config.max_new_tokens], tokens, stride).len(),
+    }
 }
 
 /// One row per text.
@@ -262,14 +369,16 @@ pub fn embed_texts(
 }
 
 /// The counts of an evaluation for the record.
-pub fn evaluation_record(answers: &[Answer], blocks: usize, seconds: f64) -> EvaluationRecord {
+pub fn evaluation_record(answers: &[Answer], embedded: &EmbeddedAnswers, seconds: f64) -> EvaluationRecord {
     let tokens: usize = answers.iter().map(|a| a.tokens.len()).sum();
     EvaluationRecord {
         answers: answers.len(),
-        empty: answers.iter().filter(|a| a.tokens.is_empty()).count(),
+        empty: answers.iter().filter(|a| a.is_empty()).count(),
+        truncated: embedded.truncated,
+        read_share: embedded.read_share,
         stopped_at_eos: answers.iter().filter(|a| a.finish_reason == FinishReason::Eos).count(),
         mean_tokens: tokens as f64 / answers.len().max(1) as f64,
-        blocks,
+        blocks: embedded.blocks.len(),
         seconds,
     }
 }

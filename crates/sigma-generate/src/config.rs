@@ -23,18 +23,25 @@ impl Default for RegenerationConfig {
     }
 }
 
-/// How the prompt bank is answered, and how answers are cut into embedded blocks.
+/// How the prompt bank is answered, and what of an answer is embedded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluationConfig {
+    /// r: answers to each prompt, each with a random stream of its own.
+    pub responses_per_prompt: usize,
     pub temperature: f64,
     pub top_p: f64,
     /// An answer ends at eos or after this many tokens.
     pub max_new_tokens: usize,
-    /// Tokens per embedded block.
-    pub window_tokens: usize,
-    /// Distance between the starts of two blocks.
-    pub stride_tokens: usize,
+    pub blocks: Blocks,
+    /// Tokens per window; for `blocks: windows` alone, 64 where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_tokens: Option<usize>,
+    /// Distance between the starts of two windows; for `blocks: windows` alone, 48 where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stride_tokens: Option<usize>,
+    pub empty: Empty,
+    /// As in [`RegenerationConfig::batch_size`].
     pub batch_size: Option<usize>,
     /// Further evaluations of the base checkpoint, each under another evaluation seed: their spread is the noise floor of
     /// every drift. 0 makes none.
@@ -43,14 +50,49 @@ pub struct EvaluationConfig {
     pub perplexity: bool,
 }
 
+/// What of an answer becomes a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Blocks {
+    /// The answer as a whole, as far as the encoder reads it: one row per answer.
+    Whole,
+    /// Windows of `window_tokens` tokens, each a row.
+    Windows,
+}
+
+/// What becomes of an answer without a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Empty {
+    /// It has no row, and is counted.
+    Drop,
+    /// Its text is embedded like any other.
+    Embed,
+}
+
+/// How long windows are, and how far apart, in tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Windows {
+    pub tokens: usize,
+    pub stride: usize,
+}
+
+const WINDOWS: Windows = Windows { tokens: 64, stride: 48 };
+
+/// More answers to a prompt, or replicates of the base, are a slip of the keyboard; plans multiply them.
+const MOST: usize = 10_000;
+
 impl Default for EvaluationConfig {
     fn default() -> Self {
         Self {
+            responses_per_prompt: 5,
             temperature: 1.0,
             top_p: 0.95,
             max_new_tokens: 256,
-            window_tokens: 64,
-            stride_tokens: 48,
+            blocks: Blocks::Whole,
+            window_tokens: None,
+            stride_tokens: None,
+            empty: Empty::Drop,
             batch_size: None,
             noise_replicates: 8,
             perplexity: false,
@@ -66,19 +108,58 @@ impl RegenerationConfig {
 }
 
 impl EvaluationConfig {
+    /// How answers are cut; `None` where they are embedded whole.
+    pub fn windows(&self) -> Option<Windows> {
+        let Windows { tokens, stride } = WINDOWS;
+        (self.blocks == Blocks::Windows).then(|| Windows {
+            tokens: self.window_tokens.unwrap_or(tokens),
+            stride: self.stride_tokens.unwrap_or(stride),
+        })
+    }
+
+    /// The same settings with every default that depends on another key written out.
+    pub fn completed(self) -> Self {
+        let windows = self.windows();
+        Self {
+            window_tokens: windows.map(|windows| windows.tokens),
+            stride_tokens: windows.map(|windows| windows.stride),
+            ..self
+        }
+    }
+
+    /// Checks every setting of the section.
     pub fn nucleus(&self) -> Result<Nucleus, GenerateError> {
-        check_batch("evaluation", self.batch_size)?;
+        let section = "evaluation";
+        let wrong =
+            |field, value: usize, rule| Err(GenerateError::Config { section, field, value: value as f64, rule });
+        check_batch(section, self.batch_size)?;
         for (field, count) in [
+            ("responses_per_prompt", self.responses_per_prompt),
             ("max_new_tokens", self.max_new_tokens),
-            ("window_tokens", self.window_tokens),
-            ("stride_tokens", self.stride_tokens),
+            ("window_tokens", self.window_tokens.unwrap_or(1)),
+            ("stride_tokens", self.stride_tokens.unwrap_or(1)),
         ] {
             if count == 0 {
-                let rule = "it must be at least 1";
-                return Err(GenerateError::Config { section: "evaluation", field, value: 0.0, rule });
+                return wrong(field, 0, "it must be at least 1");
             }
         }
-        Nucleus::new("evaluation", self.temperature, self.top_p)
+        for (field, count) in
+            [("responses_per_prompt", self.responses_per_prompt), ("noise_replicates", self.noise_replicates as usize)]
+        {
+            if count > MOST {
+                return wrong(field, count, "it must be at most 10000");
+            }
+        }
+        for (field, given) in [("window_tokens", self.window_tokens), ("stride_tokens", self.stride_tokens)] {
+            if let (Blocks::Whole, Some(given)) = (self.blocks, given) {
+                return wrong(
+                    field,
+                    given,
+                    "it cuts answers into windows, but `blocks: whole` embeds them whole; leave it out, or say `blocks: windows`",
+                );
+            }
+        }
+        Nucleus::new(section, self.temperature, self.top_p)
     }
 }
 

@@ -9,7 +9,8 @@ mod error;
 pub mod nucleus;
 mod on_gpu;
 
-pub use config::{EvaluationConfig, RegenerationConfig};
+pub use config::{Blocks, Empty, EvaluationConfig, RegenerationConfig, Windows};
 pub use decode::{Completion, Options, Progress, Request, Whole, generate};
 pub use error::GenerateError;
 pub use nucleus::Nucleus;
+pub use on_gpu::decode_rows;

@@ -22,6 +22,12 @@ fn rows(texts: usize) -> usize {
     texts.div_ceil(rounds).next_multiple_of(8)
 }
 
+/// Rows that the GPU of `model` decodes together where nobody chooses: as many as its whole memory holds, whatever is free today.
+/// `None` on the CPU.
+pub fn decode_rows(model: &Opt, whole: Whole, max_new_tokens: usize) -> Result<Option<usize>, GenerateError> {
+    Ok(model.gpu_decoder_rows(rows(whole.requests), whole.longest_prompt, max_new_tokens)?)
+}
+
 /// Completes every request, in the order given, on the GPU that `model` is on.
 pub(crate) fn complete<F: FnMut(Progress<'_>) -> ControlFlow<()>>(
     model: &Opt,
@@ -35,7 +41,10 @@ pub(crate) fn complete<F: FnMut(Progress<'_>) -> ControlFlow<()>>(
     let given = Whole::of(requests);
     let whole = options.whole.unwrap_or(given);
     let longest = whole.longest_prompt.max(given.longest_prompt);
-    let rows = options.batch_size.unwrap_or_else(|| rows(whole.requests));
+    let rows = match options.batch_size {
+        Some(rows) => rows,
+        None => decode_rows(model, Whole { longest_prompt: longest, ..whole }, max_new_tokens)?.unwrap_or(1),
+    };
     let mut decoder = model.gpu_decoder(rows, longest, sampling)?;
     let mut waiting: VecDeque<usize> = (0..requests.len()).collect();
     // the request of each row, and how many of its tokens were reported

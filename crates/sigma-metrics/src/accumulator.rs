@@ -34,6 +34,15 @@ const WAVE_BYTES: usize = 128 << 20;
 /// terms, 256 * 2^-24 = 1.5e-5.
 const SINGLE_ERROR: f64 = 4e-6;
 
+/// Refuses widths of which no d x d matrix is made.
+pub(crate) fn check_width(d: usize) -> Result<(), MetricsError> {
+    match d {
+        0 => Err(MetricsError::ZeroWidth),
+        1..=MAX_WIDTH => Ok(()),
+        _ => Err(MetricsError::TooWide { d, limit: MAX_WIDTH }),
+    }
+}
+
 /// In what arithmetic the products of a piece of rows are made. Sums over pieces are float64 in both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
@@ -75,12 +84,7 @@ impl GramAccumulator {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_precision(d: usize, precision: Precision) -> Result<Self, MetricsError> {
-        if d == 0 {
-            return Err(MetricsError::ZeroWidth);
-        }
-        if d > MAX_WIDTH {
-            return Err(MetricsError::TooWide { d, limit: MAX_WIDTH });
-        }
+        check_width(d)?;
         let (lower, sums) = (vec![0.0; d * d], RowSums::new(d));
         Ok(Self { d, precision, n: 0, lower, sums, single_energy: 0.0, pending: Vec::new() })
     }

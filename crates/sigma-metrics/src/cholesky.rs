@@ -37,6 +37,11 @@ impl Cholesky {
         2.0 * (0..self.l.nrows()).map(|i| self.l[(i, i)].ln()).sum::<f64>()
     }
 
+    /// The smallest L_ii^2.
+    pub(crate) fn smallest_pivot(&self) -> f64 {
+        (0..self.l.nrows()).map(|i| self.l[(i, i)].powi(2)).fold(f64::INFINITY, f64::min)
+    }
+
     /// v^T (G + shift I)^-1 v = ||L^-1 v||^2 for each named row, in the order given.
     pub(crate) fn quadratic_forms(&self, rows: &Embeddings, indices: &[usize]) -> Vec<f64> {
         let mut forms = Vec::with_capacity(indices.len());

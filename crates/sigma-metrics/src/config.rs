@@ -1,5 +1,6 @@
-//! The settings that change a measured number: the `sigma` and `surface` sections of a config, with the paper's values as defaults
-//! and the checks that serde cannot make. Where a config file lies, and how its errors are shown, is not known here.
+//! The settings that change a measured number: the `sigma` and `surface` sections of a config, with the paper's values
+//! as defaults and the checks that serde cannot make. Where a config file lies, and how its errors are shown, is not
+//! known here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,7 +26,7 @@ pub struct SigmaConfig {
 
 impl Default for SigmaConfig {
     fn default() -> Self {
-        Self { observed: Observed::Count(500), delta: 1e-3, rho: 1.0, confidence: 0.95 }
+        Self { observed: Observed::All, delta: 1e-3, rho: 1.0, confidence: 0.95 }
     }
 }
 
@@ -41,9 +42,28 @@ impl SigmaConfig {
                 expected: "a positive integer or \"all\"",
             });
         }
-        positive("delta", delta)?;
+        if !(delta.is_normal() && delta > 0.0) {
+            let expected = "positive, finite and no subnormal number (1e-307 or more)";
+            return Err(MetricsError::Config { field: "delta", value: delta, expected });
+        }
         positive("rho", rho)?;
         check_confidence(confidence)
+    }
+}
+
+impl SigmaConfig {
+    /// Whether rows of norm 1 can be measured with these settings, for a caller who knows before the first row that
+    /// they will be L2-normalised.
+    ///
+    /// # Errors
+    /// [`MetricsError::Config`] as from [`SigmaConfig::validate`], and for a `rho` that rows of norm 1 exceed.
+    pub fn validate_for_unit_rows(&self) -> Result<(), MetricsError> {
+        self.validate()?;
+        if self.rho < 1.0 {
+            let expected = "at least 1: embeddings have norm 1";
+            return Err(MetricsError::Config { field: "rho", value: self.rho, expected });
+        }
+        Ok(())
     }
 }
 

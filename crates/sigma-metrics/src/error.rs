@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum MetricsError {
     /// A setting lies outside its range.
-    #[error("`{field}` is {value}, but must be {expected}")]
+    #[error("`{field}` is {value:?}, but must be {expected}")]
     Config { field: &'static str, value: f64, expected: &'static str },
 
     /// Text that should be an [`crate::Observed`] is not one.
@@ -68,6 +68,10 @@ pub enum MetricsError {
     /// Embeddings too wide for a d x d matrix in memory.
     #[error("embeddings of width d = {d} are not supported: a Gram matrix is made for at most {limit}")]
     TooWide { d: usize, limit: usize },
+
+    /// Rows without a prompt each.
+    #[error("{prompts} prompts were named for {rows} rows: name the prompt of every row")]
+    Prompts { prompts: usize, rows: usize },
 
     /// A row whose products overflow float32.
     #[error("row {row} has norm {norm}, whose products overflow float32: L2-normalise the embeddings")]

@@ -5,6 +5,8 @@ use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::{Accum, Mat, Par};
 
 use crate::Embeddings;
+use crate::cholesky::Cholesky;
+use crate::spectrum::rank_tolerance;
 
 /// Rows per matrix product: enough for the product to run at full speed, few enough that the float64 copy stays in cache.
 const BLOCK: usize = 256;
@@ -46,6 +48,11 @@ impl Gram {
         Self { lower: &self.lower + &other.lower }
     }
 
+    /// G - G_out, the Gram matrix of the rows that are left.
+    pub(crate) fn minus(&self, out: &Self) -> Self {
+        Self { lower: &self.lower - &out.lower }
+    }
+
     /// The lower triangle of G + shift I.
     pub(crate) fn shifted(&self, shift: f64) -> Mat<f64> {
         let mut lower = self.lower.clone();
@@ -58,6 +65,14 @@ impl Gram {
     /// The lower triangle of G.
     pub(crate) fn lower(&self) -> &Mat<f64> {
         &self.lower
+    }
+
+    /// Whether a matrix of `rows` rows that was found by subtraction is regular by more than its rounding. Looks at the pivots of a
+    /// Cholesky factor: a dimension without rows leaves one at the rounding of the trace.
+    pub(crate) fn is_regular(&self, rows: usize) -> bool {
+        let trace: f64 = (0..self.d()).map(|i| self.lower[(i, i)]).sum();
+        let rounding = 16.0 * rank_tolerance(rows, self.d(), trace);
+        Cholesky::of(self, 0.0).is_ok_and(|cholesky| cholesky.smallest_pivot() > rounding)
     }
 
     pub(crate) fn d(&self) -> usize {

@@ -7,8 +7,10 @@ use crate::cholesky::Cholesky;
 use crate::diversity::{Diversity, of_spectrum};
 use crate::sigma_ub::{ENERGY_TOLERANCE, bare_log_det, track_two};
 use crate::spectrum::{Spectrum, rank_tolerance};
+use crate::theorem3::Sizes;
 use crate::{
-    GramAccumulator, MetricsError, Observed, QuadraticMoments, SigmaConfig, SigmaUb, Theorem1, Theorem3, overestimation,
+    GramAccumulator, MetricsError, NoInterval, Observed, QuadraticMoments, SigmaConfig, SigmaUb, Theorem1, Theorem3,
+    overestimation,
 };
 
 /// What a Gram matrix tells.
@@ -99,7 +101,14 @@ pub fn sigma_ub_of_gram(
         log_det_ga,
         plugin: log_det_ga.map(|log_det| log_det + log_growth),
         theorem1: Theorem1::of(&spectrum, delta, beta, n == n_a),
-        theorem3: moments.and_then(|moments| Theorem3::of_std(moments.std()?, n_a, n, s + log_growth, confidence)),
+        theorem3: Theorem3::of(
+            moments.and_then(QuadraticMoments::std),
+            Sizes { n, n_a, d },
+            s + log_growth,
+            confidence,
+        ),
+        full: None,
+        full_missing: Some(NoInterval::OnlyGram.to_string()),
         overestimation: overestimation(n_a as f64 / n as f64, shifted()),
         spectrum: spectrum.descending().to_vec(),
     };

@@ -10,13 +10,17 @@
 //!   - `gram` and `cholesky`: G_A = A^T A and log det(G_A + delta I),
 //!   - `spectrum`: the eigenvalues of G_A, hence the Ky Fan envelope, rank and condition,
 //!   - [`theorem1`]: deterministic bounds, and how loose Weyl's bound is,
-//!   - [`theorem3`]: the confidence interval of the plug-in estimate;
+//!   - [`theorem3`]: the paper's asymptotic interval of the plug-in estimate,
+//!   - [`full`]: the volume of all rows with an interval that covers, over `wishart` and `leverage`;
 //! - [`accumulator`]: the Gram matrix of more rows than fit into memory, pushed block by block, saved, loaded and merged;
 //!   [`gram_sigma`] measures it, and [`quadratic`] is the second pass over the rows that Theorem 3 needs;
 //! - [`mod@diversity`]: effective rank, RankMe, Vendi scores and mean cosine of the same rows;
 //! - [`mod@surface`], over the words of `words`: distinct-n, hashed n-gram HHI, `repetition`, `compression`, `self_bleu`;
-//! - [`normal`], `student` and [`statistics`]: quantiles, slope, correlations; [`bootstrap`]: the interval of a mean over seeds;
-//! - [`noise`]: how far evaluation alone moves a number, and from which generation on a series is beyond that;
+//! - [`quantiles`] and [`statistics`]: quantiles, slope, correlations; [`seeds`]: the interval of a mean over seeds;
+//! - [`jackknife`]: the interval of a drift over prompts; [`no_interval`]: why an interval is not there;
+//! - [`noise`]: how far evaluation alone moves a number, and from which generation on a series is beyond that; [`false_alarms`]: how often
+//!   it is so for nothing; [`control`]: the same questions asked of control chains;
+//! - [`random`]: seeded normal numbers, for what is simulated;
 //! - [`drift`]: a whole run: drifts, track agreement, correlation with the proxies;
 //! - [`error`]: everything that can be wrong with an input.
 //!
@@ -28,7 +32,8 @@
 //! ```
 //!
 //! Symbols are the paper's: `n` blocks of which `n_a` are observed, width `d`, ridge `delta`, energy cap `rho`, tail budget `beta`.
-//! Equation numbers refer to "Sigma: Scalable Spectral Insights for LLM Collapse" (arXiv 2601.03385v1).
+//! Equation numbers refer to "Sigma: Scalable Spectral Insights for LLM Collapse" (arXiv 2601.03385), as they are in
+//! its first version; `docs/metrics.md` has those of the third beside them.
 
 pub mod config;
 pub mod matrix;
@@ -38,6 +43,10 @@ pub mod sigma_ub;
 mod cholesky;
 mod gram;
 mod spectrum;
+
+pub mod full;
+mod leverage;
+mod wishart;
 
 pub mod theorem1;
 pub mod theorem3;
@@ -54,29 +63,40 @@ mod self_bleu;
 pub mod surface;
 mod words;
 
-pub mod bootstrap;
+pub mod control;
+pub mod false_alarms;
+pub mod jackknife;
+pub mod no_interval;
 pub mod noise;
-pub mod normal;
+pub mod quantiles;
+pub mod random;
+pub mod seeds;
 pub mod statistics;
-mod student;
 
 pub mod drift;
 
 pub mod error;
 
 pub use accumulator::{GramAccumulator, Precision};
-pub use bootstrap::{Interval, bootstrap_mean};
 pub use config::{Observed, SigmaConfig, SurfaceConfig};
+pub use control::{ControlThreshold, auc, paired_onset};
 pub use diversity::{Diversity, diversity};
 pub use drift::{Correlation, Drift, Summary, Tracks, Trend, correlate, drifts, summarize, tracks_agree};
 pub use error::MetricsError;
+pub use false_alarms::{AlarmRule, FalseAlarmRate, false_alarm_rate, worst_false_alarm_rate};
+pub use full::{FullVolume, ObservedVolume, full_volume};
 pub use gram_sigma::{GramMeasurement, sigma_ub_of_gram};
+pub use jackknife::{DriftInterval, DriftIntervals, RowsOfPrompts, drift_intervals};
 pub use matrix::Embeddings;
+pub use no_interval::NoInterval;
 pub use noise::{NoiseFloor, PERSISTENCE, Side, lead, onset};
-pub use normal::normal_quantile;
 pub use observe::observed_rows;
 pub use quadratic::QuadraticMoments;
+pub use quantiles::{binomial_upper_bound, normal_quantile};
+pub use seeds::{Interval, mean_interval};
 pub use sigma_ub::{SigmaUb, sigma_ub};
+pub use spectrum::envelope;
+pub use statistics::serial_correlation;
 pub use surface::{Surface, distinct_n, hashed_hhi, surface};
 pub use theorem1::{Theorem1, overestimation};
 pub use theorem3::{Theorem3, required_n_a};

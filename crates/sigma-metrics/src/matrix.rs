@@ -54,6 +54,19 @@ impl Embeddings {
         Mat::from_fn(self.d, indices.len(), |coordinate, block| f64::from(self.row(indices[block])[coordinate]))
     }
 
+    /// How many of the rows named by `indices` differ from each other.
+    pub(crate) fn distinct(&self, indices: &[usize]) -> usize {
+        let compare = |a: &usize, b: &usize| {
+            let differing =
+                self.row(*a).iter().zip(self.row(*b)).map(|(x, y)| x.total_cmp(y)).find(|order| order.is_ne());
+            differing.unwrap_or(std::cmp::Ordering::Equal)
+        };
+        let mut sorted = indices.to_vec();
+        sorted.sort_unstable_by(compare);
+        sorted.dedup_by(|a, b| compare(a, b).is_eq());
+        sorted.len()
+    }
+
     /// ||v||^2 of row i.
     pub(crate) fn energy(&self, i: usize) -> f64 {
         self.row(i).iter().map(|&x| f64::from(x) * f64::from(x)).sum()

@@ -3,10 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::accumulator::check_width;
 use crate::cholesky::Cholesky;
+use crate::full::{FullVolume, LARGEST_RIDGE_SHIFT, ObservedVolume, full_volume};
 use crate::gram::Gram;
 use crate::spectrum::Spectrum;
-use crate::{Embeddings, MetricsError, SigmaConfig, Theorem1, Theorem3, overestimation};
+use crate::statistics::sample_std;
+use crate::theorem3::Sizes;
+use crate::{Embeddings, MetricsError, NoInterval, SigmaConfig, Theorem1, Theorem3, overestimation};
 
 /// How far ||v||^2 may exceed rho, as a fraction of rho, before a row is refused: float32 normalisation (or float16 storage) leaves
 /// norms that are not exactly 1.
@@ -51,8 +55,12 @@ pub struct SigmaUb {
     pub plugin: Option<f64>,
     /// Deterministic bounds on log det(G + delta I).
     pub theorem1: Theorem1,
-    /// Confidence interval for the full log-determinant. None if n_A = 1.
+    /// The paper's asymptotic interval for the full log-determinant, which is about n_A >> d. None if n_A = 1.
     pub theorem3: Option<Theorem3>,
+    /// U_n = log det G_n - d log n over all n rows, without ridge, with an interval that covers. None where `full_missing` says why.
+    pub full: Option<FullVolume>,
+    /// Why `full` is None.
+    pub full_missing: Option<String>,
     /// Asymptotic log ratio of Weyl's bound to the stochastic value (3.8), over lambda_i + delta.
     pub overestimation: f64,
     /// Eigenvalues of G_A, descending, d of them. Not serialised: empty after a round trip.
@@ -68,7 +76,7 @@ pub struct SigmaUb {
 ///
 /// # Errors
 /// A setting out of range ([`MetricsError::Config`]), an observed set that is empty or malformed, a total below n_A, a row above the
-/// energy cap, or a ridge so small that G_A + delta I is singular in float64 ([`MetricsError::NotPositiveDefinite`]).
+/// energy cap, embeddings too wide for a d x d matrix, or a ridge so small that G_A + delta I is singular in float64 ([`MetricsError::NotPositiveDefinite`]).
 pub fn sigma_ub(
     rows: &Embeddings,
     observed: &[usize],
@@ -77,6 +85,7 @@ pub fn sigma_ub(
 ) -> Result<SigmaUb, MetricsError> {
     config.validate()?;
     let SigmaConfig { observed: _, delta, rho, confidence } = *config;
+    check_width(rows.d())?;
     check_observed(rows, observed)?;
     check_energy(rows, rho)?;
     let (n, n_a, d) = (total.unwrap_or(rows.n()), observed.len(), rows.d());
@@ -107,6 +116,20 @@ pub fn sigma_ub(
     let log_growth = d as f64 * (n as f64 / n_a as f64).ln();
     let forms = cholesky.quadratic_forms(rows, observed);
     let gamma = n_a as f64 / n as f64;
+    let full = match log_det_ga {
+        None => Err(NoInterval::RankDeficient { rank, d }),
+        Some(_) if n > n_a && spectrum.ridge_shift(delta) > LARGEST_RIDGE_SHIFT => {
+            let (lambda_min, moved) = (spectrum.smallest(), spectrum.ridge_shift(delta));
+            Err(NoInterval::Ridge { delta, lambda_min, moved })
+        }
+        // a ridge this small does not show in the leverages
+        Some(log_det) => {
+            let all: Vec<usize> = (0..rows.n()).collect();
+            let copies = 1.0 - rows.distinct(&all) as f64 / rows.n() as f64;
+            let distinct = rows.distinct(observed);
+            full_volume(&ObservedVolume { log_det, leverages: &forms, d, distinct, copies }, n, confidence)
+        }
+    };
 
     Ok(SigmaUb {
         n,
@@ -127,7 +150,9 @@ pub fn sigma_ub(
         log_det_ga,
         plugin: log_det_ga.map(|log_det| log_det + log_growth),
         theorem1: Theorem1::of(&spectrum, delta, lambda_b, lambda_b_exact),
-        theorem3: Theorem3::of(&forms, n, s + log_growth, confidence),
+        theorem3: Theorem3::of(sample_std(&forms), Sizes { n, n_a, d }, s + log_growth, confidence),
+        full_missing: full.as_ref().err().map(ToString::to_string),
+        full: full.ok(),
         overestimation: overestimation(gamma, spectrum.descending().iter().map(|lambda| lambda + delta)),
         spectrum: spectrum.into_descending(),
     })

@@ -67,11 +67,22 @@ impl Spectrum {
         self.lambda.iter().map(|lambda| (lambda + shift).ln()).sum()
     }
 
+    /// log det(G + delta I) - log det G = sum_i log(1 + delta / lambda_i), in nats; infinite for a singular G.
+    pub(crate) fn ridge_shift(&self, delta: f64) -> f64 {
+        self.lambda.iter().map(|lambda| (delta / lambda).ln_1p()).sum()
+    }
+
     /// log det(G + shift I) - d log(shift) = sum_i log(1 + lambda_i / shift) >= 0: the Ky Fan envelope G_KF for shift = beta + delta.
     /// The sum has no cancellation, unlike the difference, where the budget is large against the spectrum.
     pub(crate) fn log_volume_over(&self, shift: f64) -> f64 {
-        self.lambda.iter().map(|lambda| (lambda / shift).ln_1p()).sum()
+        envelope(&self.lambda, shift, 0.0)
     }
+}
+
+/// Track I (3.16) from the eigenvalues of G_A: sum_i log(1 + lambda_i / (beta + delta)), in nats. With the tail budget of t = 0 in
+/// place of a checkpoint's own it does not follow the number of rows.
+pub fn envelope(spectrum: &[f64], beta: f64, delta: f64) -> f64 {
+    spectrum.iter().map(|lambda| (lambda / (beta + delta)).ln_1p()).sum()
 }
 
 /// The rounding of the largest eigenvalue, below which another is as good as zero: NumPy's max(n_A, d) * eps * lambda_1.

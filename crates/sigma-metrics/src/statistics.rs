@@ -1,5 +1,5 @@
-//! The scalars that summarise a series over generations: mean, spread, trend, correlation. Each is None where it is undefined, and
-//! for any series that holds NaN or infinity. What the series mean is not known here.
+//! The scalars that summarise a series over generations: mean, spread, trend, correlation. Each is None where it is
+//! undefined, and for any series that holds NaN or infinity. What the series mean is not known here.
 
 /// Arithmetic mean. None for an empty series.
 pub fn mean(x: &[f64]) -> Option<f64> {
@@ -31,9 +31,11 @@ pub fn ols_slope(y: &[f64]) -> Option<f64> {
     Some(ty / tt)
 }
 
-/// Pearson correlation, within [-1, 1]. None if the lengths differ, for fewer than 2 points, or if either series is constant.
+/// Pearson correlation, within [-1, 1]. None if the lengths differ, for fewer than 2 points, or if either series is
+/// constant.
 pub fn pearson(x: &[f64], y: &[f64]) -> Option<f64> {
-    // Constancy is asked of the values: after centring, a constant series can leave rounding that correlates with anything.
+    // Constancy is asked of the values: after centring, a constant series can leave rounding that correlates with
+    // anything.
     if x.len() != y.len() || x.len() < 2 || constant(x) || constant(y) {
         return None;
     }
@@ -55,6 +57,23 @@ pub fn spearman(x: &[f64], y: &[f64]) -> Option<f64> {
         return None;
     }
     pearson(&average_ranks(x), &average_ranks(y))
+}
+
+/// How much neighbouring values of series correlate: the lag-1 autocorrelation pooled over `chains`, whose values are
+/// taken about the mean of all of them. So a chain that repeats one value for ever counts as correlation, which within
+/// that chain alone could not be seen. For the rho of [`crate::false_alarm_rate`] pass values at t >= 1 as measured,
+/// not drifts: these share the error of t = 0. Within [-1, 1]; None without two neighbours, for values that are not
+/// finite, or if all are equal.
+pub fn serial_correlation(chains: &[Vec<f64>]) -> Option<f64> {
+    let all = mean(&chains.concat())?;
+    let (mut products, mut left, mut right) = (0.0, 0.0, 0.0);
+    for pair in chains.iter().flat_map(|chain| chain.windows(2)) {
+        let (a, b) = (pair[0] - all, pair[1] - all);
+        products += a * b;
+        left += a * a;
+        right += b * b;
+    }
+    Some(products / (left * right).sqrt()).filter(|r| r.is_finite()).map(|r| r.clamp(-1.0, 1.0))
 }
 
 /// Ranks from 1, equal values sharing the mean of the ranks they cover. For finite values.
@@ -122,6 +141,17 @@ mod tests {
             assert_eq!((pearson(&series, &varied[..3]), spearman(&series, &varied[..3])), (None, None));
         }
         assert_eq!(ols_slope(&constant), Some(0.0));
+    }
+
+    #[test]
+    fn repeated_values_correlate_fully_and_alternating_ones_inversely() {
+        assert_eq!(serial_correlation(&[vec![1.0; 5], vec![-1.0; 5]]), Some(1.0));
+        assert_eq!(serial_correlation(&[vec![1.0, -1.0, 1.0, -1.0]]), Some(-1.0));
+        // products 1, -1, 1 over the squares of three values each
+        assert_eq!(serial_correlation(&[vec![1.0, 1.0, -1.0, -1.0]]), Some(1.0 / 3.0));
+        for chains in [vec![], vec![vec![1.0], vec![2.0]], vec![vec![1.0; 4]], vec![vec![1.0, f64::NAN]]] {
+            assert_eq!(serial_correlation(&chains), None, "{chains:?}");
+        }
     }
 
     #[test]

@@ -1,18 +1,22 @@
-//! Theorem 3: how far the plug-in estimate (3.13) is from the log-determinant of the full Gram matrix. Their difference is asymptotically
-//! N(0, s^2 (1/n_A - 1/n)) with s^2 = Var(v^T C^-1 v), which gives an interval (3.11) and the sample size for a wanted precision (3.14).
+//! Theorem 3: how far the plug-in estimate (3.13) is from the log-determinant of the full Gram matrix. Their difference
+//! is asymptotically N(0, s^2 (1/n_A - 1/n)) with s^2 = Var(v^T C^-1 v), which gives an interval (3.11) and the sample
+//! size for a wanted precision (3.14).
 
 use serde::{Deserialize, Serialize};
 
 use crate::MetricsError;
 use crate::config::{check_confidence, positive};
-use crate::normal::two_sided_z;
-use crate::statistics::sample_std;
+use crate::quantiles::two_sided_z;
+
+/// From how many observed rows per dimension on the condition n_A >> d is taken to hold.
+const LEAST_ROWS_PER_DIMENSION: usize = 10;
 
 /// The interval for the full log-determinant around the ridge plug-in S_k + d log(n / n_A).
 ///
-/// C is (G_A + delta I) / n_A, with the ridge, so that it can be inverted at any rank. The theorem is about n_A >> d: for n_A near
-/// or below d the forms v^T C^-1 v all approach n_A, `s` approaches 0 and the interval is far too short. Read it beside `n_a`, `d`
-/// and `rank`.
+/// C is (G_A + delta I) / n_A, with the ridge, so that it can be inverted at any rank. The theorem is about n_A >> d:
+/// for n_A near or below d the forms v^T C^-1 v all approach n_A, `s` approaches 0 and the interval is far too short,
+/// and its centre lacks the bias of log det, about sum_i log(1 - i/n). Read it beside `n_a`, `d` and `asymptotic`;
+/// [`crate::full`] has an interval that covers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Theorem3 {
     /// Sample standard deviation (denominator n_A - 1) of v^T C^-1 v over the observed rows.
@@ -27,23 +31,32 @@ pub struct Theorem3 {
     pub lower: f64,
     /// `center + half_width`.
     pub upper: f64,
+    /// Whether n_A >= 10 d. Where not, the theorem's condition n_A >> d does not hold and the interval says nothing.
+    pub asymptotic: bool,
+}
+
+/// Rows n >= n_A of a checkpoint, and their width.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) n: usize,
+    pub(crate) n_a: usize,
+    pub(crate) d: usize,
 }
 
 impl Theorem3 {
-    /// `forms` are v^T (G_A + delta I)^-1 v over the n_A observed rows, and n >= n_A. None for a single row, which has no variance.
-    pub(crate) fn of(forms: &[f64], n: usize, center: f64, confidence: f64) -> Option<Self> {
-        Self::of_std(sample_std(forms)?, forms.len(), n, center, confidence)
+    /// `form_std` is the sample standard deviation of v^T (G_A + delta I)^-1 v over the n_A observed rows, and `center`
+    /// the plug-in. None for a single row, which has no variance.
+    pub(crate) fn of(form_std: Option<f64>, sizes: Sizes, center: f64, confidence: f64) -> Option<Self> {
+        let Sizes { n, n_a, d } = sizes;
+        let s = n_a as f64 * form_std?;
+        let half_width = two_sided_z(confidence)? * s * (1.0 / n_a as f64 - 1.0 / n as f64).sqrt();
+        let (lower, upper) = (center - half_width, center + half_width);
+        let asymptotic = n_a >= d.saturating_mul(LEAST_ROWS_PER_DIMENSION);
+        Some(Self { s, confidence, center, half_width, lower, upper, asymptotic })
     }
 
-    /// The same from the sample standard deviation of the n_A forms.
-    pub(crate) fn of_std(std: f64, n_a: usize, n: usize, center: f64, confidence: f64) -> Option<Self> {
-        let n_a = n_a as f64;
-        let s = n_a * std;
-        let half_width = two_sided_z(confidence)? * s * (1.0 / n_a - 1.0 / n as f64).sqrt();
-        Some(Self { s, confidence, center, half_width, lower: center - half_width, upper: center + half_width })
-    }
-
-    /// How many rows to observe for a half width of at most `precision` (in nats) at the same confidence: [`required_n_a`].
+    /// How many rows to observe for a half width of at most `precision` (in nats) at the same confidence:
+    /// [`required_n_a`].
     ///
     /// # Errors
     /// [`MetricsError::Config`] if `precision` is not positive and finite.
@@ -56,7 +69,8 @@ impl Theorem3 {
 /// For a finite n this is more than enough. Saturates at `u64::MAX`.
 ///
 /// # Errors
-/// [`MetricsError::Config`] if `precision` is not positive and finite, `s` negative or not finite, or `confidence` outside (0, 1).
+/// [`MetricsError::Config`] if `precision` is not positive and finite, `s` negative or not finite, or `confidence`
+/// outside (0, 1).
 pub fn required_n_a(s: f64, confidence: f64, precision: f64) -> Result<u64, MetricsError> {
     positive("precision", precision)?;
     check_confidence(confidence)?;
@@ -72,11 +86,22 @@ pub fn required_n_a(s: f64, confidence: f64, precision: f64) -> Result<u64, Metr
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::statistics::sample_std;
+
+    fn of(forms: &[f64], n: usize, center: f64) -> Option<Theorem3> {
+        Theorem3::of(sample_std(forms), Sizes { n, n_a: forms.len(), d: 1 }, center, 0.95)
+    }
+
+    #[test]
+    fn ten_rows_per_dimension_are_asymptotic_and_nine_are_not() {
+        let flag = |n_a: usize| Theorem3::of(Some(0.1), Sizes { n: 99, n_a, d: 3 }, 0.0, 0.95).unwrap().asymptotic;
+        assert_eq!((flag(29), flag(30)), (false, true));
+    }
 
     #[test]
     fn interval_follows_the_formula() {
         // forms 1/4, 3/4 of n_A = 2 rows: v^T C^-1 v is 1/2, 3/2, whose sample variance is 1/2.
-        let t = Theorem3::of(&[0.25, 0.75], 8, 10.0, 0.95).unwrap();
+        let t = of(&[0.25, 0.75], 8, 10.0).unwrap();
         assert!((t.s - 0.5f64.sqrt()).abs() < 1e-15);
         assert!((t.half_width - 1.959_963_984_540_054 * (0.5f64 * (0.5 - 0.125)).sqrt()).abs() < 1e-14);
         assert_eq!((t.lower, t.upper), (10.0 - t.half_width, 10.0 + t.half_width));
@@ -84,8 +109,8 @@ mod tests {
 
     #[test]
     fn everything_observed_leaves_no_doubt_and_one_row_gives_no_interval() {
-        assert_eq!(Theorem3::of(&[0.25, 0.75], 2, 0.0, 0.95).unwrap().half_width, 0.0);
-        assert_eq!(Theorem3::of(&[0.25], 9, 0.0, 0.95), None);
+        assert_eq!(of(&[0.25, 0.75], 2, 0.0).unwrap().half_width, 0.0);
+        assert_eq!(of(&[0.25], 9, 0.0), None);
     }
 
     #[test]

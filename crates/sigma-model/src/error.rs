@@ -46,6 +46,11 @@ pub enum ModelError {
     OnGpu { what: &'static str },
     #[error("{what} needs a model on a GPU, but this one is on the CPU")]
     OnCpu { what: &'static str },
+    #[error(
+        "the GPU has {free} bytes free, but decoding {rows} texts together needs {needed}; fewer at a time would change texts: free \
+         its memory, or begin another run with a smaller batch_size"
+    )]
+    DecoderMemory { rows: usize, needed: u64, free: u64 },
     #[error("a prompt has no tokens; it needs at least BOS")]
     EmptyPrompt,
     #[error("the tokenizer at {folder} has {tokenizer} entries, but the model's vocabulary has only {model}")]

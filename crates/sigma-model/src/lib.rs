@@ -14,6 +14,6 @@ mod padding;
 pub mod weights;
 
 pub use device::Device;
-pub use encoder::Encoder;
+pub use encoder::{Encoder, TextRead};
 pub use error::ModelError;
 pub use opt::{Decoder, Opt, OptConfig};

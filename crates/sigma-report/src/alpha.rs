@@ -1,9 +1,7 @@
 //! Conditions over the real fraction alpha: curves of conditions that differ in alpha and their seeds alone, one for each setting, all
 //! read at the same generation. It takes numbers from conditions and knows neither tables nor figures.
 
-use serde_yaml::Value;
-
-use crate::condition::{Band, Condition, Member};
+use crate::condition::{Condition, Member};
 use crate::config_keys;
 use crate::record::Setting;
 use crate::series::SeriesPoint;
@@ -51,12 +49,6 @@ impl<'a> AlphaPoint<'a> {
         at(&self.condition.mean.points, generation)
     }
 
-    /// The interval over seeds at `generation`; `None` for a single seed.
-    pub(crate) fn band(&self, generation: u32) -> Option<&Band> {
-        let place = self.condition.mean.points.iter().position(|point| point.generation == generation)?;
-        self.condition.bands.get(place)
-    }
-
     /// Every seed and its measurements at `generation`; empty for a single seed, which is the mean.
     pub(crate) fn seeds(&self, generation: u32) -> Vec<(u64, &'a SeriesPoint)> {
         let members = &self.condition.members[..];
@@ -69,24 +61,24 @@ impl<'a> AlphaPoint<'a> {
 impl<'a> AlphaSweep<'a> {
     /// `None` where no two conditions differ in alpha and seeds alone.
     pub(crate) fn of(conditions: &'a [Condition<'a>]) -> Option<AlphaSweep<'a>> {
-        let mut curves: Vec<(&Value, AlphaCurve)> = Vec::new();
+        let mut curves: Vec<(&Condition, AlphaCurve)> = Vec::new();
         for condition in conditions {
             let Some(alpha) = condition.real_fraction else { continue };
             let point = AlphaPoint { alpha, condition };
             let known = curves
                 .iter_mut()
-                .find(|(family, curve)| **family == condition.family && curve.setting == condition.setting);
+                .find(|(first, curve)| first.family == condition.family && curve.setting == condition.setting);
             match known {
                 Some((_, curve)) => curve.points.push(point),
                 None => {
                     let curve = AlphaCurve { setting: condition.setting, group: None, points: vec![point] };
-                    curves.push((&condition.family, curve));
+                    curves.push((condition, curve));
                 }
             }
         }
-        let varied: Vec<&Value> =
-            curves.iter().filter(|(_, curve)| curve.points.len() > 1).map(|(family, _)| *family).collect();
-        curves.retain(|(family, _)| varied.contains(family));
+        let varied: Vec<&str> =
+            curves.iter().filter(|(_, curve)| curve.points.len() > 1).map(|(first, _)| first.family.as_str()).collect();
+        curves.retain(|(first, _)| varied.contains(&first.family.as_str()));
         if curves.is_empty() {
             return None;
         }
@@ -117,17 +109,17 @@ impl<'a> AlphaSweep<'a> {
 }
 
 /// Curves of several families get what differs between these as a name.
-fn name_groups(curves: &mut [(&Value, AlphaCurve)]) {
-    let mut families: Vec<&Value> = Vec::new();
-    for (family, _) in curves.iter() {
-        if !families.contains(family) {
-            families.push(family);
+fn name_groups(curves: &mut [(&Condition, AlphaCurve)]) {
+    let mut families: Vec<&Condition> = Vec::new();
+    for (first, _) in curves.iter() {
+        if !families.iter().any(|known| known.family == first.family) {
+            families.push(first);
         }
     }
     if families.len() < 2 {
         return;
     }
-    let flat: Vec<Vec<(String, String)>> = families.iter().map(|family| flattened(family)).collect();
+    let flat: Vec<Vec<(String, String)>> = families.iter().map(|first| named_keys(first)).collect();
     let of =
         |family: usize, key: &str| flat[family].iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str());
     let mut differing: Vec<&str> = Vec::new();
@@ -145,16 +137,17 @@ fn name_groups(curves: &mut [(&Value, AlphaCurve)]) {
         }
     };
     let names: Vec<String> = (0..families.len()).map(name).collect();
-    for (family, curve) in curves {
-        curve.group = families.iter().position(|known| known == family).map(|at| names[at].clone());
+    for (first, curve) in curves {
+        curve.group = families.iter().position(|known| known.family == first.family).map(|at| names[at].clone());
     }
 }
 
-/// The keys of a family's config, and the domain. Hashes of sources are left out: they are no name.
-fn flattened(family: &Value) -> Vec<(String, String)> {
-    let mut keys = family.get(0).map(config_keys::leaves).unwrap_or_default();
-    let domain = family.get(1).and_then(Value::as_str).unwrap_or_default();
-    keys.retain(|(key, _)| key != "domain");
+/// The keys of a config that can name a family: not those in which its own runs differ.
+fn named_keys(condition: &Condition) -> Vec<(String, String)> {
+    const OF_RUNS: [&str; 5] = ["name", "seed", "setting", "mixture.real_fraction", "domain"];
+    let mut keys = config_keys::leaves(&condition.config);
+    keys.retain(|(key, _)| !OF_RUNS.contains(&key.as_str()));
+    let domain = condition.members.first().map_or("", |member| member.run.manifest.domain.as_str());
     keys.push(("domain".to_owned(), domain.to_owned()));
     keys
 }

@@ -1,11 +1,11 @@
 //! Tables over the real fraction: the points of the curves, those of single seeds, and every cell of the heat map.
 
-use sigma_metrics::Interval;
-
 use crate::alpha::{AlphaCurve, AlphaPoint, AlphaSweep};
-use crate::paper_tables::{GENERATION, SETTING, column};
+use crate::floors::Signal;
+use crate::paper_tables::{GENERATION, SETTING, column, differs, ends};
 use crate::series::SeriesPoint;
 use crate::table::{Cell, Column, Digits, Table};
+use crate::verdict::Verdict;
 
 const NATS: Digits = Digits::Decimals(3);
 const GROUP: Column = column("group", "group", "Group", Digits::Exact);
@@ -19,7 +19,8 @@ const PROXIES: [Column; 2] = [
     column("hhi_final", "HHI (final)", r"\shortstack[r]{HHI\\final}", Digits::Decimals(6)),
 ];
 
-/// One line for each point of the figure over alpha: means over seeds with bootstrap 95 % intervals.
+/// One line for each point of the figure over alpha: means over seeds with the intervals of their points, the limits of the noise of the
+/// base, and from when on a track is beyond it.
 pub(crate) fn points(sweep: &AlphaSweep) -> Table {
     let mut columns = head(sweep);
     columns.extend([
@@ -32,15 +33,28 @@ pub(crate) fn points(sweep: &AlphaSweep) -> Table {
         column("delta_g_kf_final_high", "ΔG_KF high", r"\shortstack[r]{$\Delta G_{\mathrm{KF}}$\\high}", NATS),
     ]);
     columns.extend(PROXIES);
+    columns.extend([
+        column("limit_u_cov", "limit ΔU_cov", r"\shortstack[r]{limit\\$\Delta U_{\mathrm{cov}}$}", NATS),
+        column("limit_g_kf", "limit ΔG_KF", r"\shortstack[r]{limit\\$\Delta G_{\mathrm{KF}}$}", NATS),
+        column("n", "n", "$n$", Digits::Decimals(0)),
+        column("n_a", "n_A", "$n_A$", Digits::Decimals(0)),
+        column("empty_answers", "empty answers", r"\shortstack[r]{empty\\answers}", Digits::Decimals(0)),
+        column("differs", "*", "*", Digits::Exact),
+        column("beyond_noise", "beyond the noise", r"\shortstack[l]{beyond\\the noise}", Digits::Exact),
+    ]);
     let row = |curve: &AlphaCurve, point: &AlphaPoint| {
-        let (mean, band) = (point.mean(sweep.generation), point.band(sweep.generation));
+        let (mean, floors) = (point.mean(sweep.generation), &point.condition.floors);
         let value = |of: fn(&SeriesPoint) -> Option<f64>| Cell::from(mean.and_then(of));
         let mut row = first_cells(curve, point);
         row.extend([Cell::count(point.condition.members.len()), value(|point| point.du_cov)]);
-        row.extend(ends(band.and_then(|band| band.du_cov)));
+        row.extend(ends(mean.and_then(|point| point.du_interval)));
         row.push(value(|point| point.dg_kf));
-        row.extend(ends(band.and_then(|band| band.dg_kf)));
+        row.extend(ends(mean.and_then(|point| point.dg_interval)));
         row.extend([value(|point| point.distinct_2), value(|point| point.hhi)]);
+        row.extend([Signal::TrackTwo, Signal::TrackOne].map(|signal| Cell::from(floors.limit(signal))));
+        row.extend([value(|point| point.behind.n), value(|point| point.behind.n_a), value(|point| point.behind.empty)]);
+        row.push(mean.map_or(Cell::Missing, differs));
+        row.push(Cell::Text(Verdict::of(&point.condition.mean, floors).beyond()));
         row
     };
     Table { columns, rows: rows(sweep, |curve, point| vec![row(curve, point)]) }
@@ -109,8 +123,4 @@ fn rows(sweep: &AlphaSweep, of_point: impl Fn(&AlphaCurve, &AlphaPoint) -> Vec<V
         rows.extend(curve.points.iter().flat_map(|point| of_point(curve, point)));
     }
     rows
-}
-
-fn ends(interval: Option<Interval>) -> [Cell; 2] {
-    [interval.map(|interval| interval.low).into(), interval.map(|interval| interval.high).into()]
 }

@@ -2,11 +2,10 @@
 
 use crate::buckets::{BANK, find};
 use crate::condition::Condition;
-use crate::paper_tables::{CONDITION, GENERATION, SETTING, column, names_needed};
+use crate::paper_tables::{CONDITION, GENERATION, SETTING, column, differs, differs_note, names_needed};
 use crate::record::SigmaNumbers;
 use crate::series::RunSeries;
 use crate::summary::RunSummary;
-use crate::summary_tables::verdict;
 use crate::table::{Cell, Digits, Table};
 
 /// The points of a condition in the bucket figure, with the proxies of the same answers.
@@ -19,6 +18,9 @@ pub(crate) fn points(condition: &Condition) -> Table {
         nats("delta_g_kf", "ΔG_KF (Track I)", r"$\Delta G_{\mathrm{KF}}$"),
         column("distinct_2", "distinct-2", "distinct-2", Digits::Decimals(4)),
         column("hhi", "HHI", "HHI", Digits::Decimals(6)),
+        column("n", "n", "$n$", Digits::Decimals(0)),
+        column("n_a", "n_A", "$n_A$", Digits::Decimals(0)),
+        column("differs", "*", "*", Digits::Exact),
     ];
     let row = |bucket: &str, series: &RunSeries, t: usize| {
         let point = &series.points[t];
@@ -29,6 +31,9 @@ pub(crate) fn points(condition: &Condition) -> Table {
             point.dg_kf.into(),
             point.distinct_2.into(),
             point.hhi.into(),
+            point.behind.n.into(),
+            point.behind.n_a.into(),
+            differs(point),
         ]
     };
     let checkpoint = |t: usize| {
@@ -58,7 +63,6 @@ pub(crate) fn summary(conditions: &[Condition]) -> Table {
         nats("delta_u_cov_excess", "ΔU_cov excess", r"\shortstack[r]{$\Delta U_{\mathrm{cov}}$\\excess}"),
         nats("delta_g_kf_final", "ΔG_KF (final)", r"\shortstack[r]{$\Delta G_{\mathrm{KF}}$\\final}"),
         nats("slope_g_kf", "slope ΔG_KF", r"\shortstack[r]{$\Delta G_{\mathrm{KF}}$\\slope}"),
-        column("tracks_agree", "track agreement?", "Track agreement?", Digits::Exact),
     ]);
     let row = |condition: &Condition, bucket: &str, series: &RunSeries| -> Option<Vec<Cell>> {
         let (bank, numbers) = (RunSummary::of(&condition.mean)?, RunSummary::of(series)?);
@@ -76,7 +80,6 @@ pub(crate) fn summary(conditions: &[Condition]) -> Table {
             excess.into(),
             numbers.final_dg.into(),
             numbers.slope_g.into(),
-            verdict(numbers.agreement),
         ]);
         Some(cells)
     };
@@ -100,7 +103,8 @@ pub(crate) fn notes(conditions: &[Condition]) -> Vec<String> {
             sigma.d
         )
     };
-    short.map(note).into_iter().collect()
+    let marked = differs_note(conditions.iter().flat_map(|condition| &condition.buckets));
+    short.map(note).into_iter().chain(marked).collect()
 }
 
 /// Answers to the prompts of a bucket, a mean over seeds.

@@ -3,7 +3,7 @@
 
 use crate::record::{BucketNumbers, Record};
 use crate::run::Run;
-use crate::series::{RunSeries, SeriesPoint};
+use crate::series::{RunSeries, SeriesPoint, with_breaks};
 
 /// How the whole prompt bank is called where it stands beside its buckets.
 pub(crate) const BANK: &str = "(all prompts)";
@@ -12,7 +12,7 @@ pub(crate) const BANK: &str = "(all prompts)";
 /// gap.
 pub(crate) fn bucket_series(run: &Run) -> Vec<RunSeries> {
     let series = |bucket: String| RunSeries {
-        points: run.records.iter().map(|record| point(record, &bucket, run.records.first())).collect(),
+        points: with_breaks(run.records.iter().map(|record| point(record, &bucket, run.records.first())).collect()),
         name: bucket,
         domain: run.manifest.domain.clone(),
         setting: run.manifest.setting,

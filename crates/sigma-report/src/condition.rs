@@ -1,10 +1,11 @@
-//! Runs sorted into conditions: runs whose configs and sources differ in nothing but the seed are repetitions of one experiment, and
-//! a condition is their mean with an interval. It decides what is a repetition and how a condition is called; it does not know files or layout.
+//! Runs sorted into conditions: runs whose `condition_hash` is the same differ in nothing but the seed and are
+//! repetitions of one experiment, and a condition is their mean with an interval. It decides what is a repetition and
+//! how a condition is called; it does not know files or layout.
 
 use std::collections::BTreeMap;
 
 use serde_yaml::Value;
-use sigma_metrics::{Interval, bootstrap_mean};
+use sigma_metrics::{Interval, mean_interval};
 
 use crate::buckets::bucket_series;
 use crate::error::{ReportError, Result};
@@ -12,28 +13,10 @@ use crate::floors::Floors;
 use crate::names;
 use crate::record::Setting;
 use crate::run::{CONFIG_FILE_NAME, Run};
-use crate::series::{RunSeries, SeriesPoint};
+use crate::series::{Behind, RunSeries, SeriesPoint};
 
 /// Probability that an interval over seeds aims at.
 pub(crate) const CONFIDENCE: f64 = 0.95;
-/// Of the resamples; any fixed number will do.
-const BOOTSTRAP_SEED: u64 = 42;
-
-/// Keys of a config that do not make another experiment: the repetition itself, where and in what portions it is computed, how long
-/// it goes on and what is kept.
-const NOT_THE_EXPERIMENT: [&[&str]; 11] = [
-    &["name"],
-    &["seed"],
-    &["generations"],
-    &["device"],
-    &["evaluation_device"],
-    &["checkpoints"],
-    &["regeneration", "batch_size"],
-    &["evaluation", "batch_size"],
-    &["evaluation", "noise_replicates"],
-    &["evaluation", "perplexity"],
-    &["encoder", "batch_size"],
-];
 
 /// One experiment: all its seeds.
 #[derive(Debug)]
@@ -45,14 +28,16 @@ pub(crate) struct Condition<'a> {
     pub(crate) label: String,
     /// For file names: `s2`, `s2_a0.1`.
     pub(crate) slug: String,
-    /// All that makes the experiment but its setting and its real fraction: what curves over the real fraction have in common.
-    pub(crate) family: Value,
+    /// All that makes the experiment but its setting and its real fraction: what curves over the real fraction have in
+    /// common.
+    pub(crate) family: String,
+    /// Of the first seed.
+    pub(crate) config: Value,
     /// In the order of seeds, at least one.
     pub(crate) members: Vec<Member<'a>>,
-    /// The mean over the members at every checkpoint that all of them have; the series itself for a single one.
+    /// The mean over the members at every checkpoint that all of them have, its intervals those over seeds; the series
+    /// itself for a single one.
     pub(crate) mean: RunSeries,
-    /// Intervals of both drifts, one entry per point of `mean`; empty for a single member.
-    pub(crate) bands: Vec<Band>,
     /// Noise of `mean`.
     pub(crate) floors: Floors,
     /// Means of the buckets, each named after its bucket.
@@ -70,18 +55,10 @@ pub(crate) struct Member<'a> {
     pub(crate) slug: String,
 }
 
-/// Intervals over seeds of one checkpoint, in nats.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Band {
-    pub(crate) du_cov: Option<Interval>,
-    pub(crate) dg_kf: Option<Interval>,
-}
-
 /// What one run has to do with others.
 struct Key<'a> {
     run: &'a Run,
-    experiment: Value,
-    family: Value,
+    config: Value,
     real_fraction: Option<f64>,
     mode: Option<String>,
 }
@@ -102,7 +79,7 @@ pub(crate) fn conditions(runs: &[Run]) -> Result<Vec<Condition<'_>>> {
     });
     let mut groups: Vec<Vec<Key>> = Vec::new();
     for key in keys {
-        match groups.iter_mut().find(|group| group[0].experiment == key.experiment) {
+        match groups.iter_mut().find(|group| group[0].run.manifest.condition_hash == key.run.manifest.condition_hash) {
             Some(group) => group.push(key),
             None => groups.push(vec![key]),
         }
@@ -132,40 +109,12 @@ fn parts<'a>(key: &Key<'a>) -> names::Parts<'a> {
 }
 
 fn key(run: &Run) -> Result<Key<'_>> {
-    let mut config: Value = serde_yaml::from_str(&run.config)
+    let config: Value = serde_yaml::from_str(&run.config)
         .map_err(|source| ReportError::Config { path: run.dir.join(CONFIG_FILE_NAME), source })?;
     let mixture = config.get("mixture");
     let real_fraction = mixture.and_then(|mixture| mixture.get("real_fraction")?.as_f64());
     let mode = mixture.and_then(|mixture| Some(mixture.get("mode")?.as_str()?.to_owned()));
-    for path in NOT_THE_EXPERIMENT {
-        remove(&mut config, path);
-    }
-    // A config names files, and only their hashes say whether two runs read the same.
-    let sources = &run.manifest.sources;
-    let hashes = [&sources.model.hash, &sources.encoder.hash, &sources.corpus.hash, &sources.prompts.hash];
-    let mut family = vec![config.clone(), run.manifest.domain.as_str().into()];
-    family.extend(hashes.map(|hash| hash.as_str().into()));
-    for path in [&["setting"][..], &["mixture", "real_fraction"]] {
-        remove(&mut family[0], path);
-    }
-    let mut experiment = vec![config, run.manifest.setting.name().into(), run.manifest.domain.as_str().into()];
-    experiment.extend(hashes.map(|hash| hash.as_str().into()));
-    Ok(Key { run, experiment: Value::Sequence(experiment), family: Value::Sequence(family), real_fraction, mode })
-}
-
-fn remove(value: &mut Value, path: &[&str]) {
-    let Value::Mapping(mapping) = value else { return };
-    match path {
-        [] => {}
-        [last] => {
-            mapping.remove(*last);
-        }
-        [first, rest @ ..] => {
-            if let Some(inner) = mapping.get_mut(*first) {
-                remove(inner, rest);
-            }
-        }
-    }
+    Ok(Key { run, config, real_fraction, mode })
 }
 
 fn condition<'a>(group: &[Key<'a>], label: String, slug: String) -> Condition<'a> {
@@ -188,9 +137,9 @@ fn condition<'a>(group: &[Key<'a>], label: String, slug: String) -> Condition<'a
     Condition {
         setting: group[0].run.manifest.setting,
         real_fraction: group[0].real_fraction,
-        family: group[0].family.clone(),
+        family: group[0].run.manifest.family_hash.clone(),
+        config: group[0].config.clone(),
         mean: mean(&series),
-        bands: if several { (0..checkpoints).map(|t| band(&series, t)).collect() } else { Vec::new() },
         floors: Floors::of_mean(&members.iter().map(|member| member.floors).collect::<Vec<_>>()),
         buckets: mean_buckets(&members, checkpoints),
         label,
@@ -199,16 +148,20 @@ fn condition<'a>(group: &[Key<'a>], label: String, slug: String) -> Condition<'a
     }
 }
 
-/// The mean of every measurement at every checkpoint. One that any run lacks is missing: a mean over some of the seeds would pass for
-/// one over all.
+/// The mean of every measurement at every checkpoint. One that any run lacks is missing: a mean over some of the seeds
+/// would pass for one over all.
 fn mean(series: &[&RunSeries]) -> RunSeries {
     let first = series[0];
     if series.len() == 1 {
         return first.clone();
     }
-    let at = |t: usize, value: fn(&SeriesPoint) -> Option<f64>| {
-        let values: Option<Vec<f64>> = series.iter().map(|series| value(series.points.get(t)?)).collect();
-        sigma_metrics::statistics::mean(&values?)
+    let all = |t: usize, value: fn(&SeriesPoint) -> Option<f64>| -> Option<Vec<f64>> {
+        series.iter().map(|series| value(series.points.get(t)?)).collect()
+    };
+    let at = |t: usize, value| sigma_metrics::statistics::mean(&all(t, value)?);
+    let over_seeds = |t: usize, value| mean_interval(&all(t, value)?, CONFIDENCE);
+    let any = |t: usize, holds: fn(Behind) -> bool| {
+        series.iter().any(|series| series.points.get(t).is_some_and(|point| holds(point.behind)))
     };
     let point = |t: usize| SeriesPoint {
         generation: first.points[t].generation,
@@ -217,11 +170,23 @@ fn mean(series: &[&RunSeries]) -> RunSeries {
         u_cov_full: at(t, |point| point.u_cov_full),
         du_cov: at(t, |point| point.du_cov),
         dg_kf: at(t, |point| point.dg_kf),
+        dg_kf_fixed_beta: at(t, |point| point.dg_kf_fixed_beta),
         du_cov_full: at(t, |point| point.du_cov_full),
+        du_interval: over_seeds(t, |point| point.du_cov),
+        dg_interval: over_seeds(t, |point| point.dg_kf),
         distinct_2: at(t, |point| point.distinct_2),
         hhi: at(t, |point| point.hhi),
         loss: at(t, |point| point.loss),
-        theorem3_half_width: at(t, |point| point.theorem3_half_width),
+        mean_tokens: at(t, |point| point.mean_tokens),
+        stop_rate: at(t, |point| point.stop_rate),
+        behind: Behind {
+            n: at(t, |point| point.behind.n),
+            n_a: at(t, |point| point.behind.n_a),
+            beta: at(t, |point| point.behind.beta),
+            empty: at(t, |point| point.behind.empty),
+            differs: any(t, |behind| behind.differs),
+            broken: any(t, |behind| behind.broken),
+        },
     };
     RunSeries { points: (0..first.points.len()).map(point).collect(), ..first.clone() }
 }
@@ -241,14 +206,7 @@ fn mean_buckets(members: &[Member], checkpoints: usize) -> Vec<RunSeries> {
     complete.map(|found| mean(&found.iter().collect::<Vec<_>>())).collect()
 }
 
-fn band(series: &[&RunSeries], t: usize) -> Band {
-    let over_seeds = |value: fn(&SeriesPoint) -> Option<f64>| {
-        interval(series.iter().map(|series| series.points.get(t).and_then(value)))
-    };
-    Band { du_cov: over_seeds(|point| point.du_cov), dg_kf: over_seeds(|point| point.dg_kf) }
-}
-
-/// The interval of the mean of `values`; `None` if one is missing.
+/// The interval of the mean of `values`, one per seed; `None` if one is missing, or for fewer than three.
 pub(crate) fn interval(values: impl Iterator<Item = Option<f64>>) -> Option<Interval> {
-    bootstrap_mean(&values.collect::<Option<Vec<f64>>>()?, CONFIDENCE, BOOTSTRAP_SEED)
+    mean_interval(&values.collect::<Option<Vec<f64>>>()?, CONFIDENCE)
 }

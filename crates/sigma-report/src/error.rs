@@ -42,6 +42,12 @@ pub enum ReportError {
     #[error("{} and {} are the same experiment with the same seed {seed}, which would count twice; report one of them, or both into separate folders", first.display(), second.display())]
     RunTwice { seed: u64, first: PathBuf, second: PathBuf },
 
+    #[error("{} is no control: its mixture.real_fraction is {got}, and a control chain is trained on real text only (1); name it among the runs instead", dir.display())]
+    ControlAlpha { dir: PathBuf, got: String },
+
+    #[error("{} is no control for {}: its {what} is {got} in the first and {expected} in the second, so that their drifts do not compare; run a control with the same measurement", dir.display(), judged.display())]
+    ControlDiffers { dir: PathBuf, what: String, got: String, expected: String, judged: PathBuf },
+
     #[error("{}: not a readable config; restore the file, it is written once when a run starts", path.display())]
     Config { path: PathBuf, source: serde_yaml::Error },
 

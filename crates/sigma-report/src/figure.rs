@@ -9,8 +9,11 @@ mod colour_map;
 mod font;
 mod heat_map;
 mod legend;
+mod length;
+mod line;
 mod panel;
 mod published;
+mod published_buckets;
 mod render;
 mod spectrum;
 mod style;
@@ -24,8 +27,7 @@ use crate::alpha::AlphaSweep;
 use crate::condition::Condition;
 use crate::durable;
 use crate::error::{ReportError, Result};
-use crate::floors::Floors;
-use crate::published::PublishedPoint;
+use crate::published::{PublishedBucket, PublishedPoint};
 use crate::record::Setting;
 use crate::series::RunSeries;
 use crate::spectrum::Spectrum;
@@ -41,6 +43,7 @@ enum Drawing {
     Panels(Vec<Panel>),
     Alpha(alpha::Picture),
     HeatMap(heat_map::Picture),
+    Published(published::Picture),
     Spectrum(spectrum::Picture),
 }
 
@@ -52,21 +55,28 @@ impl Figure {
         Figure { drawing: Drawing::Panels(panels) }
     }
 
-    /// Drift of both tracks against generation, one panel for each run. A single run needs no title; its caption says what it is.
+    /// Drift of both tracks against generation, a row for each run and a panel for each track.
     pub fn two_tracks(runs: &[RunSeries]) -> Figure {
-        let titled = runs.len() > 1;
-        let panel = |run: &RunSeries| {
-            two_tracks::panel(run, &[], &Floors::default(), titled.then(|| panel_title(run.setting).to_owned()))
-        };
-        Figure::lines(runs.iter().map(panel).collect())
+        let name = |run: &RunSeries| (runs.len() > 1).then(|| run.setting.title().to_owned());
+        let rows: Vec<two_tracks::Row> = runs.iter().map(|run| two_tracks::Row::of_run(run, name(run))).collect();
+        Figure::lines(two_tracks::panels(&rows))
     }
 
-    /// The same for the means of conditions, with their intervals over seeds and the noise of the base.
-    pub(crate) fn two_tracks_of(conditions: &[Condition]) -> Figure {
-        let panel = |(condition, title): (&Condition, Option<String>)| {
-            two_tracks::panel(&condition.mean, &condition.bands, &condition.floors, title)
-        };
-        Figure::lines(conditions.iter().zip(titles(conditions)).map(panel).collect())
+    /// The same for the means of conditions, with their intervals and the noise of the base, and the range of `control`.
+    pub(crate) fn two_tracks_of(conditions: &[Condition], control: Option<&RunSeries>) -> Figure {
+        let mut rows = Vec::new();
+        for condition in conditions {
+            let Condition { label, mean, members, floors, .. } = condition;
+            let name = (conditions.len() > 1).then(|| label.clone());
+            let seeds = members.iter().filter(|_| members.len() > 1).map(|member| &member.series).collect();
+            rows.push(two_tracks::Row { seeds, floors: *floors, control, ..two_tracks::Row::of_run(mean, name) });
+        }
+        Figure::lines(two_tracks::panels(&rows))
+    }
+
+    /// Length of answers, stop rate, rows and empty answers over generations, a line for each condition.
+    pub(crate) fn lengths(conditions: &[Condition]) -> Figure {
+        Figure::lines(length::panels(conditions))
     }
 
     /// Both tracks and the surface proxies, normalised, one panel for each run.
@@ -99,9 +109,14 @@ impl Figure {
         Figure::lines(conditions.iter().flat_map(pair).collect())
     }
 
-    /// Both tracks of a run beside the published ones, one panel for each track.
-    pub(crate) fn published(measured: &RunSeries, published: &[PublishedPoint]) -> Figure {
-        Figure::lines(published::panels(measured, published))
+    /// Both tracks of a condition beside the published ones, a column for each track, over the rows behind them.
+    pub(crate) fn published(condition: &Condition, published: &[PublishedPoint]) -> Figure {
+        Figure { drawing: Drawing::Published(published::Picture::of(condition, published)) }
+    }
+
+    /// Track II of a condition within the published buckets, one panel for each.
+    pub(crate) fn published_buckets(condition: &Condition, published: &[PublishedBucket]) -> Figure {
+        Figure::lines(published_buckets::panels(condition, published))
     }
 
     /// Final drift of both tracks against the real fraction, one panel for each track.
@@ -132,6 +147,7 @@ impl Figure {
             }
             Drawing::Alpha(picture) => picture.svg(),
             Drawing::HeatMap(picture) => picture.svg(),
+            Drawing::Published(picture) => picture.svg(),
             Drawing::Spectrum(picture) => picture.svg(),
         };
         drawn.map_err(|error| failed("draw", path, error))

@@ -1,10 +1,10 @@
 //! Noise floors of a run and of a mean of runs: how far each signal moves when the base checkpoint is evaluated again. It takes the values
 //! from the record of t = 0; the band around them is that of sigma-metrics.
 
-use sigma_metrics::{NoiseFloor, Side};
+use sigma_metrics::{NoiseFloor, PERSISTENCE, Side, onset};
 
 use crate::record::{NoisePoint, Record};
-use crate::series::{SeriesPoint, drift};
+use crate::series::{RunSeries, SeriesPoint, drift};
 
 /// Probability that one further evaluation of the base lies within a band.
 pub(crate) const LEVEL: f64 = 0.95;
@@ -20,6 +20,16 @@ pub(crate) enum Signal {
 
 impl Signal {
     pub(crate) const ALL: [Signal; 4] = [Signal::TrackTwo, Signal::TrackOne, Signal::Distinct2, Signal::Hhi];
+
+    /// For people.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Signal::TrackTwo => "ΔU",
+            Signal::TrackOne => "ΔG",
+            Signal::Distinct2 => "distinct-2",
+            Signal::Hhi => "HHI",
+        }
+    }
 
     /// Where it leaves its band when a model collapses.
     pub(crate) fn side(self) -> Side {
@@ -49,6 +59,17 @@ impl Signal {
     }
 }
 
+impl Signal {
+    /// Its value at t = 0, which a model that never moves keeps: drifts are 0 there.
+    fn baseline(self, base: &Record) -> Option<f64> {
+        match self {
+            Signal::TrackTwo | Signal::TrackOne => Some(0.0),
+            Signal::Distinct2 => base.surface.distinct_2,
+            Signal::Hhi => base.surface.hhi,
+        }
+    }
+}
+
 /// A band for each signal in the order of [`Signal::ALL`], in the unit of the signal; `None` where there are not two measured replicates.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Floors([Option<NoiseFloor>; 4]);
@@ -59,7 +80,7 @@ impl Floors {
         let Some(base) = records.first() else { return Floors::default() };
         Floors(Signal::ALL.map(|signal| {
             let values: Option<Vec<f64>> = base.noise.iter().map(|noise| signal.of_replicate(noise, base)).collect();
-            NoiseFloor::of(&values?, LEVEL)
+            NoiseFloor::of(&values?, signal.baseline(base)?, LEVEL)
         }))
     }
 
@@ -82,6 +103,12 @@ impl Floors {
     /// Whether no signal has a floor.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.iter().all(Option::is_none)
+    }
+
+    /// From which generation on `series` is beyond the band of `signal`.
+    pub(crate) fn onset(&self, signal: Signal, series: &RunSeries) -> Option<usize> {
+        let values: Vec<Option<f64>> = series.points.iter().map(|point| signal.of(point)).collect();
+        onset(&values, &self.get(signal)?, signal.side(), PERSISTENCE)
     }
 
     /// The end of a band that a collapsing signal crosses.

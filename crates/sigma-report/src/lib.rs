@@ -11,15 +11,20 @@
 //! - [`summary`]: final drifts, slopes, track agreement, correlations with the proxies;
 //! - `diagnostics`: what else a record says of its answers, and where collapse moves it;
 //! - [`metrics_csv`]: `metrics.csv`, `buckets.csv`, `timings.csv`, `noise_floor.csv`;
+//! - [`flags`]: what the flags of records mean, in words;
+//! - [`arithmetic`]: where program, machine, device or precision change inside a run;
+//! - `verdict`: which signals left the noise of the base, and which came first;
 //! - [`terminal`]: the short table at the end of a run;
 //! - `condition`, `names`: runs that differ in their seed alone as one, with intervals; what they are called;
 //! - `floors`: how far a signal moves when the base is evaluated again;
+//! - `control`: runs on real text only, to compare with;
 //! - `buckets`: the same measurements within prompt buckets;
 //! - `alpha`: conditions over the real fraction;
 //! - `spectrum`: the eigenvalues of a run over generations;
 //! - `config_keys`: a config as flat lines;
-//! - [`published`]: what the paper printed, to stand beside;
-//! - `paper_tables`, `summary_tables`, `bucket_tables`, `published_tables`, `onset_tables`, `alpha_tables`, `spectrum_tables`,
+//! - [`published`], [`published_rows`], `published_difference`: what the paper printed, to stand beside; how many rows it was measured
+//!   on; in what a run is another experiment;
+//! - `paper_tables`, `summary_tables`, `bucket_tables`, `published_tables`, `onset_tables`, `alpha_tables`, `control_tables`, `spectrum_tables`,
 //!   `repro_tables`: what tables hold, over `table`: one value as CSV, Markdown, LaTeX and HTML;
 //! - [`figure`]: two tracks, surface proxies, buckets, measured beside published, drifts over the real fraction, spectra, each as SVG,
 //!   PDF and PNG;
@@ -32,7 +37,7 @@
 //! record.write(&dir.join("gen-003.tmp").join(record::FILE_NAME))?;   // last, then rename the folder
 //! let run = Run::open(&dir)?;
 //! write_metrics(&dir, &run.records)?;
-//! eprint!("{}", run_table(&run.series()));
+//! eprint!("{}", run_table(&run.manifest, &run.records));
 //! write_report(&[run], &dir.join("report"), "fin")?;
 //! let options = ReportOptions { published: Some(Published::bundled()?), ..ReportOptions::new("fin") };
 //! write_report_with(&runs, &out, &options)?;
@@ -47,6 +52,8 @@ pub mod run;
 pub mod series;
 pub mod summary;
 
+pub mod arithmetic;
+pub mod flags;
 pub mod metrics_csv;
 pub mod terminal;
 
@@ -54,15 +61,20 @@ mod alpha;
 mod buckets;
 mod condition;
 mod config_keys;
+mod control;
 mod diagnostics;
 mod floors;
 mod names;
 mod spectrum;
+mod verdict;
 
 pub mod published;
+mod published_difference;
+pub mod published_rows;
 
 mod alpha_tables;
 mod bucket_tables;
+mod control_tables;
 mod onset_tables;
 mod paper_tables;
 mod published_tables;
@@ -83,6 +95,7 @@ mod json_file;
 
 mod error;
 
+pub use arithmetic::{ArithmeticChange, arithmetic_changes};
 pub use error::{ReportError, Result};
 pub use figure::Figure;
 pub use manifest::Manifest;
@@ -94,7 +107,7 @@ pub use record::{
 };
 pub use report::{ReportOptions, write_page, write_report, write_report_with};
 pub use run::{Run, generation_dir_name};
-pub use series::{NormalisedPoint, RunSeries, SeriesPoint};
+pub use series::{Behind, NormalisedPoint, RunSeries, SeriesPoint};
 pub use stopped::Stopped;
 pub use summary::{Agreement, ProxySummary, RunSummary};
 pub use table::CsvTable;

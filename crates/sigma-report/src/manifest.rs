@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::json_file;
-use crate::record::Setting;
+use crate::record::{Setting, inconsistent};
 
 /// Version of the fields below; raised with every change of them.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Name of the file in a run's folder.
 pub const FILE_NAME: &str = "manifest.json";
@@ -29,11 +29,48 @@ pub struct Manifest {
     pub seed: u64,
     /// RFC 3339.
     pub created: String,
+    pub sources: SourcesEntry,
+    /// Hash of config.yaml as it was written last.
+    pub config_hash: String,
+    /// Stands for all that makes the numbers but the seed: runs with the same one are repetitions of one experiment.
+    pub condition_hash: String,
+    /// The same with the seed: a run resumes only under the same one.
+    pub experiment_hash: String,
+    /// The same without the setting and the real fraction: what curves over the real fraction have in common.
+    pub family_hash: String,
+    /// Every start of the run, the first one first.
+    pub starts: Vec<StartEntry>,
+}
+
+/// Devices and precisions of a run. They are part of what makes its numbers, so they are chosen once, at its first start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resolved {
+    /// `cpu`, `cuda:0`
+    pub device: String,
+    pub evaluation_device: String,
+    /// Of matrix products in training and in writing the pool: `f32`, `f16`, `bf16`.
+    pub precision: String,
+    /// The same of the evaluation.
+    pub evaluation_precision: String,
+    /// Rows that a GPU decodes together for the pool; `None` on the CPU.
+    pub pool_rows: Option<usize>,
+    /// Rows that a GPU decodes together for the answers; `None` on the CPU.
+    pub answer_rows: Option<usize>,
+}
+
+/// One start of a run: when, by which program, on which machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartEntry {
+    /// RFC 3339.
+    pub at: String,
+    /// The first generation that was not complete.
+    pub generation: u32,
     pub program: ProgramEntry,
     pub machine: MachineEntry,
-    pub sources: SourcesEntry,
-    /// Hash of the resolved config: a run goes on only under the same one.
-    pub config_hash: String,
+    /// What `auto` stands for. It is what the start before had, unless the user allowed another device (`--accept-device-change`).
+    pub resolved: Resolved,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,8 +98,7 @@ pub struct MachineEntry {
     /// Which of the instruction sets that decide the arithmetic the CPU has.
     pub cpu_features: Vec<String>,
     pub threads: usize,
-    /// `cpu`, `cuda:0`
-    pub device: String,
+    /// The maker's name of the GPU, with the versions of what computes there.
     pub gpu: Option<String>,
 }
 
@@ -112,7 +148,16 @@ pub struct PromptsSource {
 impl Manifest {
     /// Reads a manifest; every error names `path`.
     pub fn read(path: &Path) -> Result<Manifest> {
-        json_file::read(path, "manifest of a run", SCHEMA)
+        let manifest: Manifest = json_file::read(path, "manifest of a run", SCHEMA)?;
+        if manifest.starts.is_empty() {
+            return Err(inconsistent(path, "starts", "at least one start", 0));
+        }
+        Ok(manifest)
+    }
+
+    /// The newest start. [`Manifest::read`] refuses a manifest without one.
+    pub fn latest(&self) -> Option<&StartEntry> {
+        self.starts.last()
     }
 
     /// Replaces `path` by this manifest, atomically and durably.

@@ -8,9 +8,9 @@ use std::path::Path;
 use crate::diagnostics::stop_rate;
 use crate::error::Result;
 use crate::record::{
-    BucketNumbers, DiversityNumbers, NoisePoint, Record, SigmaNumbers, SurfaceNumbers, TrainingRecord,
+    BucketNumbers, DiversityNumbers, DriftRecord, NoisePoint, Record, SigmaNumbers, SurfaceNumbers, TrainingRecord,
 };
-use crate::series::drift;
+use crate::series::{drift, fixed_beta_drift};
 use crate::stopped::Stopped;
 use crate::table::{Cell, Column, CsvTable, Table};
 
@@ -105,8 +105,13 @@ const SIGMA: &[SigmaField] = &[
     ("du_cov", |m| drift(Some(m.sigma), m.base, |sigma| sigma.u_cov).into()),
     ("g_kf", |m| Cell::Number(m.sigma.g_kf)),
     ("dg_kf", |m| drift(Some(m.sigma), m.base, |sigma| sigma.g_kf).into()),
+    ("g_kf_fixed_beta", |m| m.sigma.g_kf_fixed_beta.into()),
+    ("dg_kf_fixed_beta", |m| fixed_beta_drift(Some(m.sigma), m.base).into()),
     ("u_cov_full", |m| Cell::Number(m.sigma.u_cov_full)),
     ("du_cov_full", |m| drift(Some(m.sigma), m.base, |sigma| sigma.u_cov_full).into()),
+    ("full_estimate", |m| m.sigma.full_estimate.into()),
+    ("full_lower", |m| m.sigma.full_lower.into()),
+    ("full_upper", |m| m.sigma.full_upper.into()),
     ("rank", |m| Cell::count(m.sigma.rank)),
     ("condition", |m| Cell::Number(m.sigma.condition)),
     ("lambda_max", |m| Cell::Number(m.sigma.lambda_max)),
@@ -136,6 +141,10 @@ const SURFACE: &[Field<SurfaceNumbers>] = &[
 
 /// The rest of metrics.csv.
 const CHECKPOINT: &[Field<Record>] = &[
+    ("du_lower", |r| interval(r, |drift| drift.du_lower)),
+    ("du_upper", |r| interval(r, |drift| drift.du_upper)),
+    ("dg_lower", |r| interval(r, |drift| drift.dg_lower)),
+    ("dg_upper", |r| interval(r, |drift| drift.dg_upper)),
     ("effective_rank", |r| diversity(r, |diversity| Some(diversity.effective_rank))),
     ("rank_me", |r| diversity(r, |diversity| Some(diversity.rank_me))),
     ("vendi_1", |r| diversity(r, |diversity| Some(diversity.vendi_1))),
@@ -148,6 +157,8 @@ const CHECKPOINT: &[Field<Record>] = &[
     }),
     ("answers", |r| Cell::count(r.evaluation.answers)),
     ("empty_answers", |r| Cell::count(r.evaluation.empty)),
+    ("truncated_answers", |r| Cell::count(r.evaluation.truncated)),
+    ("read_share", |r| Cell::Number(r.evaluation.read_share)),
     ("stopped_at_eos", |r| Cell::count(r.evaluation.stopped_at_eos)),
     ("stop_rate", |r| stop_rate(r).into()),
     ("mean_tokens", |r| Cell::Number(r.evaluation.mean_tokens)),
@@ -160,6 +171,7 @@ const CHECKPOINT: &[Field<Record>] = &[
     ("last_loss", |r| training(r, |training| Cell::Number(training.last_loss))),
     ("mean_loss_last_epoch", |r| training(r, |training| Cell::Number(training.mean_loss_last_epoch))),
     ("grad_norm_max", |r| training(r, |training| Cell::Number(training.grad_norm_max))),
+    ("weight_distance", |r| training(r, |training| Cell::Number(training.weight_distance))),
     ("flags", |r| Cell::Text(r.flags.join(";"))),
 ];
 
@@ -249,6 +261,10 @@ fn push_sigma(row: &mut Vec<Cell>, sigma: Option<&SigmaNumbers>, base: Option<&S
 
 fn diversity(record: &Record, value: impl Fn(&DiversityNumbers) -> Option<f64>) -> Cell {
     record.diversity.as_ref().and_then(value).into()
+}
+
+fn interval(record: &Record, end: impl Fn(&DriftRecord) -> Option<f64>) -> Cell {
+    record.drift.as_ref().and_then(end).into()
 }
 
 fn training(record: &Record, cell: impl Fn(&TrainingRecord) -> Cell) -> Cell {

@@ -1,15 +1,15 @@
-//! Tables of what stands beside the two tracks: from which generation on a signal is beyond the noise of the base, and where every other
-//! diagnostic began and ended. The definitions are those of sigma-metrics and of `diagnostics`.
+//! Tables of what stands beside the two tracks: from which generation on a signal is beyond the noise of the base, and
+//! where every other diagnostic began and ended. The definitions are those of sigma-metrics and of `diagnostics`.
 
-use sigma_metrics::{PERSISTENCE, lead, onset};
+use sigma_metrics::{PERSISTENCE, lead};
 
 use crate::condition::{Condition, Member};
 use crate::diagnostics::{DIAGNOSTICS, Diagnostic};
-use crate::floors::{Floors, Signal};
+use crate::floors::{Floors, LEVEL, Signal};
 use crate::paper_tables::{CONDITION, SETTING, column};
 use crate::record::Record;
 use crate::series::RunSeries;
-use crate::table::{Cell, Column, Digits, Table};
+use crate::table::{Cell, Column, Digits, Table, rounded};
 
 const NATS: Digits = Digits::Decimals(3);
 
@@ -33,9 +33,9 @@ const SIGNALS: [[Column; 2]; 4] = [
     ],
 ];
 
-/// Onsets of both tracks and of the published proxies, and by how many generations Track II alarms before each proxy: one line for each
-/// condition whose runs have a noise floor, on its mean, and one for each seed of those that have several. A limit is the end of the
-/// 95 % band that collapse crosses. No row if no run has a floor.
+/// Onsets of both tracks and of the published proxies, and by how many generations Track II alarms before each proxy:
+/// one line for each condition whose runs have a noise floor, on its mean, and one for each seed of those that have
+/// several. A limit is the end of the 95 % band that collapse crosses. No row if no run has a floor.
 pub(crate) fn onsets(conditions: &[Condition]) -> Table {
     let mut columns = vec![
         SETTING,
@@ -68,8 +68,10 @@ pub(crate) fn onsets(conditions: &[Condition]) -> Table {
 pub(crate) fn onset_note() -> String {
     format!(
         "Onset: the first generation from which on all points to the end of the run, at least {PERSISTENCE}, lie beyond the limit; n/a \
-         where there is none. Limit: the end of the 95 % band that k other evaluations of the base leave for one more. Lead: by how \
-         many generations Track II comes first."
+         where there is none. Limit: the end of the 95 % band that k other evaluations of the base leave for one more, and never on the \
+         far side of the value at t = 0. A signal that does not drift has an onset in at most {} % of finished runs. Lead: by how many \
+         generations Track II comes first.",
+        rounded(100.0 * (1.0 - LEVEL) / 2.0, Digits::Decimals(1)),
     )
 }
 
@@ -84,10 +86,7 @@ fn onset_row(condition: &Condition, seed: String, series: &RunSeries, floors: &F
         Cell::Text(seed),
         replicates.map_or(Cell::Missing, Cell::count),
     ];
-    let onsets = Signal::ALL.map(|signal| {
-        let values: Vec<Option<f64>> = series.points.iter().map(|point| signal.of(point)).collect();
-        onset(&values, &floors.get(signal)?, signal.side(), PERSISTENCE)
-    });
+    let onsets = Signal::ALL.map(|signal| floors.onset(signal, series));
     for (signal, onset) in Signal::ALL.into_iter().zip(onsets) {
         row.extend([onset.map_or(Cell::Missing, Cell::count), floors.limit(signal).into()]);
     }
@@ -98,8 +97,8 @@ fn onset_row(condition: &Condition, seed: String, series: &RunSeries, floors: &F
     Some(row)
 }
 
-/// Every diagnostic at t = 0 and at the last checkpoint that all seeds have, and its change; means over seeds. One that was measured at
-/// neither has no line, and one that a seed lacks has no value.
+/// Every diagnostic at t = 0 and at the last checkpoint that all seeds have, and its change; means over seeds. One that
+/// was measured at neither has no line, and one that a seed lacks has no value.
 pub(crate) fn diagnostics(conditions: &[Condition]) -> Table {
     let value = |name, heading, latex| column(name, heading, latex, Digits::Decimals(4));
     let columns = vec![

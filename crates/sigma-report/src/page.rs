@@ -6,6 +6,7 @@ mod answers;
 mod chart;
 pub(crate) mod escape;
 mod heat_map;
+mod metrics_chart;
 
 use std::path::Path;
 
@@ -15,16 +16,19 @@ use crate::alpha::AlphaSweep;
 use crate::alpha_tables;
 use crate::bucket_tables;
 use crate::condition::{Condition, Member};
+use crate::control::Controls;
+use crate::control_tables;
 use crate::error::{ReportError, Result};
 use crate::onset_tables;
 use crate::page_tables;
 use crate::paper_tables;
-use crate::published;
+use crate::published_difference;
 use crate::published_tables;
 use crate::report::ReportOptions;
 use crate::repro_tables;
 use crate::spectrum::Spectrum;
 use crate::summary_tables;
+use crate::verdict::Verdict;
 use answers::Sample;
 use chart::Chart;
 use escape::{html as escaped, script_json};
@@ -67,20 +71,27 @@ struct Section {
 impl Contents {
     /// # Errors
     /// A file of answers that is damaged.
-    pub(crate) fn of(conditions: &[Condition], spectra: &[Spectrum], options: &ReportOptions) -> Result<Contents> {
+    pub(crate) fn of(
+        conditions: &[Condition],
+        controls: &Controls,
+        spectra: &[Spectrum],
+        options: &ReportOptions,
+    ) -> Result<Contents> {
         let members: Vec<&Member> = conditions.iter().flat_map(|condition| &condition.members).collect();
         let samples = answers::samples(&members, &options.prompts)?;
         let buckets = chart::buckets(conditions);
         let sweep = AlphaSweep::of(conditions);
-        let mut sections = vec![runs(conditions), tracks(conditions, options)];
+        let mut sections = vec![verdict(conditions), runs(conditions), tracks(conditions, options)];
+        sections.extend((!controls.is_empty()).then(|| control(conditions, controls)));
         sections.extend(sweep.as_ref().map(alpha));
-        sections.push(surface(conditions));
+        sections.extend([surface(conditions), columns()]);
         sections.extend(buckets.is_some().then(|| bucket_section(conditions)));
         // Both ends alone say little beside the whole, but they are all there is of a run without the file.
         let ends = spectra.len() < conditions.len();
         sections.push(spectrum(spectra, ends));
         sections.extend([answer_section(!samples.is_empty()), reproduction(conditions)?, configs(&members)]);
-        let mut charts = vec![chart::two_tracks(conditions, options.published.as_ref()), chart::surface(conditions)];
+        let mut charts = chart::tracks(conditions, options.published.as_ref(), controls.range());
+        charts.extend([chart::surface(conditions), metrics_chart::chart(conditions)]);
         charts.extend(ends.then(|| chart::spectrum_ends(conditions)));
         charts.extend(sweep.as_ref().map(chart::alpha));
         charts.extend(buckets);
@@ -126,8 +137,28 @@ pub(crate) fn html(contents: &Contents, path: &Path) -> Result<String> {
     ))
 }
 
+/// What there is to say, before all numbers.
+fn verdict(conditions: &[Condition]) -> Section {
+    let line = |condition: &Condition| {
+        let verdict = Verdict::of(&condition.mean, &condition.floors);
+        let rate = verdict.false_alarms().map(|rate| format!("<p class=\"note\">{}</p>\n", escaped(&rate)));
+        let words = format!(
+            "<p class=\"verdict\"><strong>{}</strong> {}</p>\n",
+            escaped(&condition.label),
+            escaped(&verdict.sentences())
+        );
+        (words, rate)
+    };
+    let (words, rates): (Vec<String>, Vec<Option<String>>) = conditions.iter().map(line).unzip();
+    let rate = rates.into_iter().flatten().next();
+    Section { id: "verdict", title: "Verdict", body: words.into_iter().chain(rate).collect() }
+}
+
 fn runs(conditions: &[Condition]) -> Section {
     let mut body = page_tables::runs(conditions).html();
+    for note in page_tables::arithmetic(conditions) {
+        body.push_str(&format!("<p>{}</p>\n", escaped(&note)));
+    }
     let flags = page_tables::flags(conditions);
     if !flags.rows.is_empty() {
         body.push_str("<h3>To know before trusting the numbers</h3>\n");
@@ -137,14 +168,14 @@ fn runs(conditions: &[Condition]) -> Section {
 }
 
 fn tracks(conditions: &[Condition], options: &ReportOptions) -> Section {
-    let mut body = chart_place("two-tracks", "Drift of both tracks over generations");
+    let mut body = chart_place("track-two", "Track II, the sensitive one, over generations");
+    body.push_str(&chart_place("track-one", "Track I, the conservative envelope, over generations"));
     body.push_str(
-        "<p>Track II (ΔU) is the sensitive one, Track I (ΔG) the conservative envelope; a sustained negative drift of either \
-         signals collapse.</p>\n",
+        "<p>A drift says something where it has left the noise of the base for good; within it, its sign says nothing.</p>\n",
     );
     body.push_str(&summary_tables::conditions(conditions).html());
     if summary_tables::has_seeds(conditions) {
-        body.push_str("<p>Means over seeds, with bootstrap 95 % intervals. Seed by seed:</p>\n");
+        body.push_str("<p>Means over seeds. Seed by seed:</p>\n");
         body.push_str(&summary_tables::seeds(conditions).html());
     }
     let onsets = onset_tables::onsets(conditions);
@@ -153,17 +184,30 @@ fn tracks(conditions: &[Condition], options: &ReportOptions) -> Section {
     }
     if let Some(published) = &options.published {
         body.push_str("<h3>Beside the published numbers</h3>\n");
-        for condition in conditions {
-            body.push_str(&format!("<p>{}</p>\n", escaped(&published::difference(condition))));
+        for note in published_difference::notes(conditions, published) {
+            body.push_str(&format!("<p>{}</p>\n", escaped(&note)));
         }
         body.push_str(&published_tables::scalars(conditions, published).html());
+        for words in summary_tables::in_the_papers_words(conditions) {
+            body.push_str(&format!("<p>{}</p>\n", escaped(&words)));
+        }
     }
-    body.push_str(&format!("<p>{}</p>\n", escaped(&paper_tables::two_tracks_note())));
     for condition in conditions {
-        let points = paper_tables::two_tracks_points(&condition.mean, &condition.bands).html();
+        let mut points = paper_tables::two_tracks_points(&condition.mean).html();
+        for note in paper_tables::two_tracks_notes(&condition.mean, condition.members.len()) {
+            points.push_str(&format!("<p>{}</p>\n", escaped(&note)));
+        }
         body.push_str(&folded(&format!("Points of {}", condition.label), &points));
     }
     Section { id: "tracks", title: "Two tracks", body }
+}
+
+fn control(conditions: &[Condition], controls: &Controls) -> Section {
+    let mut body = control_tables::control(conditions, controls).html();
+    for note in control_tables::notes(controls) {
+        body.push_str(&format!("<p>{}</p>\n", escaped(&note)));
+    }
+    Section { id: "control", title: "Control chains", body }
 }
 
 fn surface(conditions: &[Condition]) -> Section {
@@ -175,6 +219,15 @@ fn surface(conditions: &[Condition]) -> Section {
         body.push_str(&folded(&format!("Points of {}", condition.label), &points));
     }
     Section { id: "surface-proxies", title: "Surface proxies", body }
+}
+
+fn columns() -> Section {
+    let mut body = chart_place("metrics", "Any column of metrics.csv over generations");
+    body.push_str(
+        "<p>Means over seeds. Length of answers (mean_tokens) and stop rate move the row count n, and n moves Track I. The band is the \
+         noise of the base, 95 %, where its replicates were measured by the column.</p>\n",
+    );
+    Section { id: "columns", title: "All measurements", body }
 }
 
 fn bucket_section(conditions: &[Condition]) -> Section {
@@ -194,8 +247,7 @@ fn bucket_section(conditions: &[Condition]) -> Section {
 }
 
 fn alpha(sweep: &AlphaSweep) -> Section {
-    let mut body =
-        chart_place("alpha", "Final drift against the real fraction, with bootstrap 95 % intervals over seeds");
+    let mut body = chart_place("alpha", "Final drift against the real fraction");
     body.push_str("<figure data-heat-map aria-label=\"Mean ΔU over real fraction and generation\">\n");
     body.push_str("<figcaption>Mean ΔU over real fraction and generation</figcaption>\n</figure>\n");
     for note in sweep.notes() {

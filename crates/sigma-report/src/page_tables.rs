@@ -1,6 +1,8 @@
 //! Tables of the page alone: what the runs are, and what their records warn of.
 
+use crate::arithmetic::{self, arithmetic_changes, program_name};
 use crate::condition::{Condition, Member};
+use crate::flags;
 use crate::paper_tables::{CONDITION, column};
 use crate::table::{Cell, Digits, Table};
 
@@ -30,15 +32,9 @@ pub(crate) fn runs(conditions: &[Condition]) -> Table {
         let sources = &manifest.sources;
         let done = member.run.records.last().map_or(0, |record| record.generation);
         let sigma = member.run.records.first().and_then(|record| record.sigma.as_ref());
-        let program = match &manifest.program.commit {
-            Some(commit) => format!(
-                "{} ({}{})",
-                manifest.program.version,
-                commit.chars().take(12).collect::<String>(),
-                if manifest.program.dirty { ", changed" } else { "" }
-            ),
-            None => manifest.program.version.clone(),
-        };
+        let latest = manifest.latest();
+        let program = latest.map_or(String::new(), |start| program_name(&start.program));
+        let device = latest.map(|start| start.machine.gpu.as_ref().unwrap_or(&start.resolved.device));
         vec![
             Cell::text(&condition.label),
             Cell::text(&manifest.name),
@@ -56,7 +52,7 @@ pub(crate) fn runs(conditions: &[Condition]) -> Table {
             Cell::count(sources.prompts.count),
             sigma.map_or(Cell::Missing, |sigma| Cell::count(sigma.n)),
             sigma.map_or(Cell::Missing, |sigma| Cell::count(sigma.n_a)),
-            Cell::text(manifest.machine.gpu.as_ref().unwrap_or(&manifest.machine.device)),
+            device.map_or(Cell::Missing, |device| Cell::text(device)),
             Cell::text(&manifest.created),
             Cell::Text(program),
         ]
@@ -68,49 +64,54 @@ pub(crate) fn runs(conditions: &[Condition]) -> Table {
     Table { columns, rows }
 }
 
-/// The flags of all records: which, in which run, at which generations.
+/// Where the arithmetic changes inside a run, and where it differs between the seeds of a condition, in words.
+pub(crate) fn arithmetic(conditions: &[Condition]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for condition in conditions {
+        for member in &condition.members {
+            let changes = arithmetic_changes(&member.run.records);
+            notes.extend(changes.iter().map(|change| format!("{}: {change}.", member.label)));
+        }
+        notes.extend(seeds_differ(condition));
+    }
+    notes
+}
+
+/// Every part of the arithmetic that is not the same in the first records of all seeds.
+fn seeds_differ(condition: &Condition) -> Vec<String> {
+    let of_member = |member: &Member| member.run.records.first().map(|record| arithmetic::parts(&record.arithmetic));
+    let Some(seeds) = condition.members.iter().map(of_member).collect::<Option<Vec<_>>>() else { return Vec::new() };
+    let Some(first) = seeds.first() else { return Vec::new() };
+    let differs = |at: &usize| seeds.iter().any(|seed| seed[*at].1 != first[*at].1);
+    let named = |at: usize| {
+        let values = condition.members.iter().zip(&seeds);
+        let values: Vec<String> =
+            values.map(|(member, seed)| format!("{} (seed {})", seed[at].1, member.run.manifest.seed)).collect();
+        format!("{}: the {} is not that of all seeds: {}.", condition.label, first[at].0, values.join(", "))
+    };
+    (0..first.len()).filter(differs).map(named).collect()
+}
+
+/// The flags of all records: what, in which run, at which generations.
 pub(crate) fn flags(conditions: &[Condition]) -> Table {
     let text = |name, heading| column(name, heading, heading, Digits::Exact);
-    let columns = vec![text("run", "run"), text("flag", "flag"), text("generations", "generations")];
-    let mut rows = Vec::new();
-    for member in conditions.iter().flat_map(|condition| &condition.members) {
-        let mut found: Vec<(&str, Vec<u32>)> = Vec::new();
-        for record in &member.run.records {
-            for flag in &record.flags {
-                match found.iter_mut().find(|(known, _)| known == flag) {
-                    Some((_, generations)) => generations.push(record.generation),
-                    None => found.push((flag, vec![record.generation])),
-                }
-            }
-        }
+    let columns = vec![
+        text("run", "run"),
+        text("generations", "generations"),
+        text("meaning", "what to know"),
+        text("flag", "flag"),
+    ];
+    let of_member = |member: &Member| -> Vec<Vec<Cell>> {
         let row = |(flag, generations): (&str, Vec<u32>)| {
-            vec![Cell::text(&member.label), Cell::text(flag), Cell::Text(ranges(&generations))]
+            vec![
+                Cell::text(&member.label),
+                Cell::Text(flags::ranges(&generations)),
+                Cell::Text(flags::explain(flag)),
+                Cell::text(flag),
+            ]
         };
-        rows.extend(found.into_iter().map(row));
-    }
-    Table { columns, rows }
-}
-
-/// Ascending numbers with runs drawn together: `0, 3 to 7`.
-fn ranges(numbers: &[u32]) -> String {
-    let shown: Vec<String> = numbers
-        .chunk_by(|a, b| b - a == 1)
-        .map(|run| match run {
-            [only] => only.to_string(),
-            [first, .., last] => format!("{first} to {last}"),
-            [] => String::new(),
-        })
-        .collect();
-    shown.join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neighbours_are_drawn_together() {
-        assert_eq!(ranges(&[0, 3, 4, 5, 9, 10]), "0, 3 to 5, 9 to 10");
-        assert_eq!(ranges(&[]), "");
-    }
+        flags::of_records(&member.run.records).into_iter().map(row).collect()
+    };
+    let members = conditions.iter().flat_map(|condition| &condition.members);
+    Table { columns, rows: members.flat_map(of_member).collect() }
 }

@@ -1,42 +1,64 @@
-//! What the paper printed about its FIN runs, read from `data/paper` or from the copy that the program carries, and the one sentence
-//! that says in what a run is another experiment than the published one. Tables and figures of both are made elsewhere.
+//! What the paper printed about its runs, read from `data/paper` or from the copy that the program carries. Tables and
+//! figures of both are made elsewhere, and so is the sentence that says in what a run is another experiment than the
+//! published one.
 
 use std::fs;
 use std::path::Path;
 
-use crate::condition::Condition;
+use sigma_metrics::Drift;
+
 use crate::error::{ReportError, Result};
+use crate::published_rows::{rows_behind, stretches};
 use crate::record::Setting;
 use crate::series::{RunSeries, SeriesPoint};
 use crate::table::CsvTable;
 
-const POINTS: (&str, &str) = ("s1_points.csv", include_str!("../../../data/paper/s1_points.csv"));
-const SUMMARY: (&str, &str) = ("summary.csv", include_str!("../../../data/paper/summary.csv"));
-const SURFACE: (&str, &str) = ("surface_proxies.csv", include_str!("../../../data/paper/surface_proxies.csv"));
+const S1_POINTS: File = ("s1_points.csv", include_str!("../../../data/paper/s1_points.csv"));
+const S2_POINTS: File = ("s2_points.csv", include_str!("../../../data/paper/s2_points.csv"));
+const BUCKETS: File = ("s1_buckets.csv", include_str!("../../../data/paper/s1_buckets.csv"));
+const SUMMARY: File = ("summary.csv", include_str!("../../../data/paper/summary.csv"));
+const SURFACE: File = ("surface_proxies.csv", include_str!("../../../data/paper/surface_proxies.csv"));
 
-/// The base model of appendix C.2.
-const MODEL: &str = "facebook/opt-125m";
-/// The last part of the encoder's hub id.
-const ENCODER: &str = "all-MiniLM-L6-v2";
-const DOMAIN: &str = "fin";
+/// Name and content.
+type File = (&'static str, &'static str);
+
+/// What the third version calls the domain of the runs; the first calls it FIN.
+pub(crate) const DOMAIN: &str = "tech";
+/// Of the embeddings, all-MiniLM-L6-v2's.
+pub const DIMENSION: u32 = 384;
 
 /// The published numbers. Drifts are in nats, slopes in nats per generation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Published {
-    /// Both tracks of S1, as far as the appendix prints them (C.3).
+    /// Both tracks of S1, t = 0 to 50 (third version, Table 9).
     pub s1_points: Vec<PublishedPoint>,
+    /// Both tracks of S2, t = 0 to 50 (third version, Table 10).
+    pub s2_points: Vec<PublishedPoint>,
+    /// Track II of S1 within each prompt bucket (third version, Table 12).
+    pub s1_buckets: Vec<PublishedBucket>,
     /// Table 1.
     pub summaries: Vec<PublishedSummary>,
-    /// Endpoints of the surface proxies (Table 14), without its correlations, of which the source does not name all.
+    /// Ends of the surface proxies (first version, Table 14), correlations with Track II (named in the third version,
+    /// Table 11).
     pub surfaces: Vec<PublishedSurface>,
 }
 
-/// One generation of the published S1 run.
+/// One generation of a published run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PublishedPoint {
     pub generation: u32,
     pub du_cov: f64,
     pub dg_kf: f64,
+    /// n_t, recovered from the drifts by [`rows_behind`]: `None` where rows were left out (beta > 0).
+    pub rows: Option<u32>,
+}
+
+/// Track II within the answers to the prompts of one bucket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublishedBucket {
+    pub bucket: String,
+    /// Generation, and dU in nats.
+    pub du_cov: Vec<(u32, f64)>,
 }
 
 /// One line of Table 1.
@@ -50,7 +72,7 @@ pub struct PublishedSummary {
     pub slope_g: f64,
 }
 
-/// One line of Table 14.
+/// One line of the surface table. Correlations are over t = 0 to 50.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PublishedSurface {
     pub setting: Setting,
@@ -58,6 +80,12 @@ pub struct PublishedSurface {
     pub distinct_2_last: f64,
     pub hhi_first: f64,
     pub hhi_last: f64,
+    /// Pearson(dU, distinct-2)
+    pub pearson_distinct_2: f64,
+    /// Pearson(dU, HHI)
+    pub pearson_hhi: f64,
+    /// Spearman(dU, HHI)
+    pub spearman_hhi: f64,
 }
 
 impl Published {
@@ -66,7 +94,7 @@ impl Published {
         Published::parse(|(name, text)| CsvTable::parse(Path::new(name), text.as_bytes()))
     }
 
-    /// Reads `s1_points.csv`, `summary.csv` and `surface_proxies.csv` in `dir`.
+    /// Reads the files of the same names in `dir`.
     ///
     /// # Errors
     /// A file that is not there, lacks a column, or holds something else than numbers where numbers are expected.
@@ -78,12 +106,7 @@ impl Published {
         })
     }
 
-    fn parse(open: impl Fn((&str, &str)) -> Result<CsvTable>) -> Result<Published> {
-        let points = open(POINTS)?;
-        let drifts = points.all_numbers("delta_u_cov")?.into_iter().zip(points.all_numbers("delta_g_kf")?);
-        let s1_points = points.generations("generation")?.into_iter().zip(drifts);
-        let s1_points = s1_points.map(|(generation, (du_cov, dg_kf))| PublishedPoint { generation, du_cov, dg_kf });
-
+    fn parse(open: impl Fn(File) -> Result<CsvTable>) -> Result<Published> {
         let summary = open(SUMMARY)?;
         let generations = summary.generations("generations")?;
         let [final_du, slope_u, final_dg, slope_g] =
@@ -100,14 +123,25 @@ impl Published {
         let surface = open(SURFACE)?;
         let [distinct_2_first, distinct_2_last, hhi_first, hhi_last] =
             columns(&surface, ["distinct_2_first", "distinct_2_last", "hhi_first", "hhi_last"])?;
+        let [pearson_distinct_2, pearson_hhi, spearman_hhi] =
+            columns(&surface, ["pearson_distinct_2", "pearson_hhi", "spearman_hhi"])?;
         let surfaces = settings(&surface)?.into_iter().enumerate().map(|(line, setting)| PublishedSurface {
             setting,
             distinct_2_first: distinct_2_first[line],
             distinct_2_last: distinct_2_last[line],
             hhi_first: hhi_first[line],
             hhi_last: hhi_last[line],
+            pearson_distinct_2: pearson_distinct_2[line],
+            pearson_hhi: pearson_hhi[line],
+            spearman_hhi: spearman_hhi[line],
         });
-        Ok(Published { s1_points: s1_points.collect(), summaries: summaries.collect(), surfaces: surfaces.collect() })
+        Ok(Published {
+            s1_points: points(&open(S1_POINTS)?)?,
+            s2_points: points(&open(S2_POINTS)?)?,
+            s1_buckets: buckets(&open(BUCKETS)?)?,
+            summaries: summaries.collect(),
+            surfaces: surfaces.collect(),
+        })
     }
 
     pub(crate) fn summary(&self, setting: Setting) -> Option<&PublishedSummary> {
@@ -118,38 +152,85 @@ impl Published {
         self.surfaces.iter().find(|surface| surface.setting == setting)
     }
 
-    /// The published series of `setting`; only that of S1 was printed.
-    pub(crate) fn points(&self, setting: Setting) -> Option<&[PublishedPoint]> {
-        (setting == Setting::S1 && !self.s1_points.is_empty()).then_some(&self.s1_points)
+    pub(crate) fn points(&self, setting: Setting) -> &[PublishedPoint] {
+        match setting {
+            Setting::S1 => &self.s1_points,
+            Setting::S2 => &self.s2_points,
+        }
+    }
+
+    /// Only those of S1 were printed.
+    pub(crate) fn buckets(&self, setting: Setting) -> &[PublishedBucket] {
+        match setting {
+            Setting::S1 => &self.s1_buckets,
+            Setting::S2 => &[],
+        }
+    }
+
+    /// The printed points of `setting` as a series, which has drifts and nothing else; `None` without points.
+    pub(crate) fn series(&self, setting: Setting) -> Option<RunSeries> {
+        self.series_of(setting, |points| points.iter().map(series_point).collect())
+    }
+
+    /// The same to draw lines through: a point without numbers stands wherever a line must not cross.
+    pub(crate) fn broken_series(&self, setting: Setting) -> Option<RunSeries> {
+        self.series_of(setting, |points| {
+            let gap = |last: &PublishedPoint| SeriesPoint::of_tracks(last.generation, None, None);
+            let with_gap = |stretch: &[PublishedPoint]| -> Vec<SeriesPoint> {
+                stretch.iter().map(series_point).chain(stretch.last().map(gap)).collect()
+            };
+            let mut broken: Vec<SeriesPoint> = stretches(points).flat_map(with_gap).collect();
+            broken.pop();
+            broken
+        })
+    }
+
+    fn series_of(
+        &self,
+        setting: Setting,
+        points: impl FnOnce(&[PublishedPoint]) -> Vec<SeriesPoint>,
+    ) -> Option<RunSeries> {
+        let points = points(self.points(setting));
+        let (name, domain) = ("published".to_owned(), DOMAIN.to_owned());
+        (!points.is_empty()).then_some(RunSeries { name, domain, setting, points })
     }
 }
 
-/// The printed points of S1 as a series, which has drifts and nothing else.
-pub(crate) fn published_series(published: &Published) -> RunSeries {
-    let point = |point: &PublishedPoint| SeriesPoint {
-        generation: point.generation,
-        u_cov: None,
-        g_kf: None,
-        u_cov_full: None,
-        du_cov: Some(point.du_cov),
-        dg_kf: Some(point.dg_kf),
-        du_cov_full: None,
-        distinct_2: None,
-        hhi: None,
-        loss: None,
-        theorem3_half_width: None,
+fn series_point(point: &PublishedPoint) -> SeriesPoint {
+    let drifts = SeriesPoint::of_tracks(point.generation, None, None);
+    SeriesPoint { du_cov: Some(point.du_cov), dg_kf: Some(point.dg_kf), ..drifts }
+}
+
+fn points(table: &CsvTable) -> Result<Vec<PublishedPoint>> {
+    let [du, dg] = columns(table, ["delta_u_cov", "delta_g_kf"])?;
+    let drifts: Vec<Drift> = du.into_iter().zip(dg).map(|(du, dg)| Drift { du, dg }).collect();
+    let points = table.generations("generation")?.into_iter().zip(&drifts).zip(rows_behind(&drifts, DIMENSION));
+    let point = |((generation, drift), rows): ((u32, &Drift), Option<u32>)| PublishedPoint {
+        generation,
+        du_cov: drift.du,
+        dg_kf: drift.dg,
+        rows,
     };
-    RunSeries {
-        name: "published".to_owned(),
-        domain: DOMAIN.to_owned(),
-        setting: Setting::S1,
-        points: published.s1_points.iter().map(point).collect(),
-    }
+    Ok(points.map(point).collect())
 }
 
-fn columns(table: &CsvTable, names: [&str; 4]) -> Result<[Vec<f64>; 4]> {
-    let [a, b, c, d] = names.map(|name| table.all_numbers(name));
-    Ok([a?, b?, c?, d?])
+/// One bucket for each column but the generation.
+fn buckets(table: &CsvTable) -> Result<Vec<PublishedBucket>> {
+    let generations = table.generations("generation")?;
+    let names = table.header().iter().filter(|name| *name != "generation");
+    let bucket = |name: &String| -> Result<PublishedBucket> {
+        let du_cov = generations.iter().copied().zip(table.all_numbers(name)?).collect();
+        Ok(PublishedBucket { bucket: name.clone(), du_cov })
+    };
+    names.map(bucket).collect()
+}
+
+fn columns<const N: usize>(table: &CsvTable, names: [&str; N]) -> Result<[Vec<f64>; N]> {
+    let mut columns = names.map(|_| Vec::new());
+    for (column, name) in columns.iter_mut().zip(names) {
+        *column = table.all_numbers(name)?;
+    }
+    Ok(columns)
 }
 
 fn settings(table: &CsvTable) -> Result<Vec<Setting>> {
@@ -158,47 +239,4 @@ fn settings(table: &CsvTable) -> Result<Vec<Setting>> {
         "S2" => Some(Setting::S2),
         _ => None,
     })
-}
-
-/// In what `condition` is not the published run, as one sentence. What the paper does not publish, its corpus and its prompts, always
-/// differs.
-pub(crate) fn difference(condition: &Condition) -> String {
-    let run = condition.members[0].run;
-    let sources = &run.manifest.sources;
-    let mut parts = Vec::new();
-    let mut part = |what: &str, here: String, there: &str| parts.push(format!("{what} ({here}; published: {there})"));
-    if !run.manifest.domain.eq_ignore_ascii_case(DOMAIN) {
-        part("domain", run.manifest.domain.clone(), "fin");
-    }
-    let corpus = format!("{}, {} contexts", sources.corpus.path, sources.corpus.contexts);
-    part("corpus", corpus, "a FIN corpus of 1,000 to 1,200 contexts, itself not public");
-    let prompts = format!("{}, {} prompts", sources.prompts.path, sources.prompts.count);
-    part("prompts", prompts, "163 to 200, themselves not public");
-    if sources.model.source != MODEL {
-        part("model", sources.model.source.clone(), MODEL);
-    }
-    if !sources.encoder.source.ends_with(ENCODER) {
-        part("encoder", sources.encoder.source.clone(), ENCODER);
-    }
-    let observed = run.records.first().and_then(|record| record.sigma.as_ref());
-    if let Some(sigma) = observed {
-        let here = format!("n_A = {} of {} at t = 0", sigma.n_a, sigma.n);
-        match condition.setting {
-            // dG - dU is d log(n_A / n_A at t = 0) with a tail budget of zero, and only then: so it is in the printed series.
-            Setting::S1 if sigma.n_a == sigma.n => {}
-            Setting::S1 => part("observed blocks", here, "all, about 1,000, as its two tracks imply"),
-            Setting::S2 => part("observed blocks", here, "not stated"),
-        }
-    }
-    if let Some(fraction) = condition.real_fraction.filter(|fraction| *fraction != 0.0) {
-        part("real fraction", fraction.to_string(), "0");
-    }
-    let last = condition.mean.points.last().map_or(0, |point| point.generation);
-    if last != 50 {
-        part("generations", last.to_string(), "50");
-    }
-    if condition.members.len() > 1 {
-        part("seeds", format!("a mean of {}", condition.members.len()), "one");
-    }
-    format!("{} differs from the published {} run in {}.", condition.label, condition.setting.title(), parts.join(", "))
 }

@@ -7,10 +7,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ReportError, Result};
+use crate::manifest::{MachineEntry, ProgramEntry, Resolved};
 use crate::{exact_float, json_file};
 
 /// Version of the fields below; raised with every change of them.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// Name of the file in a generation's folder.
 pub const FILE_NAME: &str = "record.json";
@@ -58,6 +59,8 @@ pub struct Record {
     pub starting_from: String,
     /// Hash of the weights this generation ended with.
     pub weights: String,
+    /// What computed this generation.
+    pub arithmetic: ArithmeticRecord,
     /// BLAKE3 of everything used, by name: config, contexts, prompts, tokenizer, encoder, ...
     pub inputs: BTreeMap<String, String>,
     /// What lies in the generation's folder, by file name; the record itself excepted.
@@ -71,6 +74,8 @@ pub struct Record {
     pub embedding: EmbeddingRecord,
     /// Measured over the whole prompt bank; `None` if no block could be embedded (see `flags`).
     pub sigma: Option<SigmaNumbers>,
+    /// Intervals of the drifts against t = 0; `None` at t = 0 itself, and where `sigma` of either is.
+    pub drift: Option<DriftRecord>,
     pub buckets: Vec<BucketNumbers>,
     pub surface: SurfaceNumbers,
     /// Of the rows that `sigma` is measured over; `None` if that is.
@@ -85,6 +90,36 @@ pub struct Record {
     /// RFC 3339.
     pub finished: String,
     pub seconds: f64,
+}
+
+/// Program, machine, devices and precisions that a generation was computed with. They may differ from generation to generation
+/// (another commit, another CPU), and then tables and pages name the change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArithmeticRecord {
+    pub program: ProgramEntry,
+    pub machine: MachineEntry,
+    pub resolved: Resolved,
+}
+
+/// Delete-a-group jackknife intervals over prompts of both drifts, in nats, and Track I with the tail budget held.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DriftRecord {
+    #[serde(with = "exact_float::option")]
+    pub du_lower: Option<f64>,
+    #[serde(with = "exact_float::option")]
+    pub du_upper: Option<f64>,
+    #[serde(with = "exact_float::option")]
+    pub dg_lower: Option<f64>,
+    #[serde(with = "exact_float::option")]
+    pub dg_upper: Option<f64>,
+    /// Groups of prompts.
+    pub groups: usize,
+    /// Why dU has no interval.
+    pub du_missing: Option<String>,
+    /// Why dG has no interval.
+    pub dg_missing: Option<String>,
 }
 
 /// A file in a generation's folder.
@@ -126,7 +161,9 @@ pub struct TrainingRecord {
     pub grad_norm_max: f64,
     /// Steps that loss scaling threw away.
     pub skipped_steps: usize,
-    pub precision: String,
+    /// How far training moved the weights: L2 norm of the change / L2 norm of the weights that it started from.
+    #[serde(with = "exact_float")]
+    pub weight_distance: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -141,11 +178,17 @@ pub struct RegenerationRecord {
 #[serde(deny_unknown_fields)]
 pub struct EvaluationRecord {
     pub answers: usize,
+    /// Answers without a word.
     pub empty: usize,
+    /// Answers that the encoder did not read to their end, or whose windows leave a rest.
+    pub truncated: usize,
+    /// Share of the answers' characters that the encoder read; 1 where there are none.
+    #[serde(with = "exact_float")]
+    pub read_share: f64,
     pub stopped_at_eos: usize,
     #[serde(with = "exact_float")]
     pub mean_tokens: f64,
-    /// Windows cut from the answers; what is embedded.
+    /// Texts that were embedded, one row each.
     pub blocks: usize,
     pub seconds: f64,
 }
@@ -182,9 +225,20 @@ pub struct SigmaNumbers {
     /// Track I (3.16).
     #[serde(with = "exact_float")]
     pub g_kf: f64,
+    /// Track I with the tail budget of t = 0 in place of `beta`, so that it does not follow n; `None` if t = 0 has no numbers.
+    #[serde(with = "exact_float::option")]
+    pub g_kf_fixed_beta: Option<f64>,
     /// Track II with every block observed.
     #[serde(with = "exact_float")]
     pub u_cov_full: f64,
+    /// Corrected estimate of `u_cov_full` from the observed blocks, with an interval; `None` with the reason below.
+    #[serde(with = "exact_float::option")]
+    pub full_estimate: Option<f64>,
+    #[serde(with = "exact_float::option")]
+    pub full_lower: Option<f64>,
+    #[serde(with = "exact_float::option")]
+    pub full_upper: Option<f64>,
+    pub full_missing: Option<String>,
     /// Numerical rank of G_A.
     pub rank: usize,
     #[serde(with = "exact_float")]

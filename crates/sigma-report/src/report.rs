@@ -10,6 +10,8 @@ use crate::alpha::AlphaSweep;
 use crate::alpha_tables;
 use crate::bucket_tables;
 use crate::condition::{Condition, Member, conditions};
+use crate::control::Controls;
+use crate::control_tables;
 use crate::error::{ReportError, Result};
 use crate::figure::Figure;
 use crate::metrics_csv::{buckets_table, metrics_table, noise_table};
@@ -17,11 +19,13 @@ use crate::names::check_file_name_part;
 use crate::onset_tables;
 use crate::page::{self, Contents};
 use crate::paper_tables;
-use crate::published::{self, Published};
+use crate::published::Published;
+use crate::published_difference;
 use crate::published_tables;
 use crate::record::Setting;
 use crate::repro_tables;
 use crate::run::Run;
+use crate::series::RunSeries;
 use crate::spectrum::{Spectrum, spectra};
 use crate::spectrum_tables;
 use crate::summary_tables;
@@ -39,12 +43,14 @@ pub struct ReportOptions {
     pub published: Option<Published>,
     /// Texts of prompts by their id, shown above the answers on the page; a prompt that is not here is shown by its id.
     pub prompts: BTreeMap<String, String>,
+    /// Runs on real text only, with the same base, prompts, encoder and settings of the measurement.
+    pub control: Vec<Run>,
 }
 
 impl ReportOptions {
-    /// Neither published numbers nor texts of prompts.
+    /// Neither published numbers nor texts of prompts nor control chains.
     pub fn new(prefix: &str) -> ReportOptions {
-        ReportOptions { prefix: prefix.to_owned(), published: None, prompts: BTreeMap::new() }
+        ReportOptions { prefix: prefix.to_owned(), published: None, prompts: BTreeMap::new(), control: Vec::new() }
     }
 }
 
@@ -58,8 +64,8 @@ pub fn write_report(runs: &[Run], out: &Path, prefix: &str) -> Result<Vec<PathBu
 
 /// Writes the report of `runs` below `out` and gives the paths written.
 ///
-/// Runs whose configs and sources differ in the seed alone are one condition, of which tables and figures show the mean with bootstrap 95 %
-/// intervals. `<c>` is the name of a condition: `s1`, `s2`, and where the setting does not tell conditions apart the real fraction or
+/// Runs whose configs and sources differ in the seed alone are one condition, of which tables and figures show the mean, with an interval from
+/// three seeds on. `<c>` is the name of a condition: `s1`, `s2`, and where the setting does not tell conditions apart the real fraction or
 /// the name of the run behind it, as in `s2_a0.1`. Lines in brackets depend on the runs.
 ///
 /// ```text
@@ -67,37 +73,40 @@ pub fn write_report(runs: &[Run], out: &Path, prefix: &str) -> Result<Vec<PathBu
 /// final/<DOMAIN>/metrics_paper.csv                        S1, with metrics_buckets_paper.csv
 /// true_recursion/<DOMAIN>/metrics_paper_recursion.csv     S2, with metrics_buckets_paper_recursion.csv
 /// figures/<prefix>_<c>_two_tracks.{svg,pdf,png}
-/// figures/<prefix>_{surface_proxies,buckets}.{svg,pdf,png}
+/// figures/<prefix>_{length,surface_proxies,buckets}.{svg,pdf,png}
 /// tables/<prefix>_<c>_{two_tracks,surface_proxies,buckets}_points.{csv,md,tex}
 /// tables/tab_<prefix>_{s1s2_summary,surface_proxies,buckets,diagnostics}.{csv,md,tex}
 /// tables/tab_<prefix>_repro_{model_training,data_mixture,decoding,seeds,sigma_ub,environment}.{csv,md,tex}
 /// [several conditions]  figures/<prefix>_s1s2_two_tracks.{svg,pdf,png}
 /// [several seeds]       tables/<prefix>_<c>_seed<seed>_two_tracks_points.{csv,md,tex}, tables/tab_<prefix>_seeds.{csv,md,tex}
 /// [noise replicates]    tables/tab_<prefix>_onset.{csv,md,tex}, and noise_floor*.csv beside metrics_paper*.csv
+/// [control chains]      tables/tab_<prefix>_control.{csv,md,tex}
 /// [several alphas]      figures/<prefix>_alpha{,_heatmap}.{svg,pdf,png}, tables/<prefix>_alpha_{points,seed_points,heatmap}.{csv,md,tex}
 /// [spectrum.csv]        figures/<prefix>_<c>_spectrum.{svg,pdf,png} of the first seed, tables/<prefix>_<c>_spectrum.csv
-/// [published numbers]   figures/<prefix>_<c>_published.{svg,pdf,png}, tables/<prefix>_<c>_published_points.{csv,md,tex} (S1),
-///                       tables/tab_<prefix>_published.{csv,md,tex}
+/// [published numbers]   figures/<prefix>_<c>_published.{svg,pdf,png}, tables/<prefix>_<c>_published_points.{csv,md,tex},
+///                       the same with `_buckets` where the run has published buckets, tables/tab_<prefix>_published.{csv,md,tex}
 /// ```
 ///
 /// Where one folder would hold the metrics of several runs, `_<c>_seed<seed>` is added to their names.
 ///
 /// # Errors
 /// Nothing is written if there is no run, a run has no checkpoint, a name cannot be part of a file name, a config or a file of
-/// answers cannot be read, or one experiment is given twice with the same seed.
+/// answers cannot be read, one experiment is given twice with the same seed, or a control is none.
 pub fn write_report_with(runs: &[Run], out: &Path, options: &ReportOptions) -> Result<Vec<PathBuf>> {
     let conditions = checked(runs, options)?;
     let spectra = spectra(&conditions)?;
     let cards = repro_tables::cards(&conditions)?;
-    let contents = Contents::of(&conditions, &spectra, options)?;
+    let controls = Controls::of(&options.control, &conditions)?;
+    let contents = Contents::of(&conditions, &controls, &spectra, options)?;
     let page = page::html(&contents, &out.join(PAGE_FILE_NAME))?;
 
     let mut report = Report { prefix: &options.prefix, files: Files::below(out) };
     report.metrics(&conditions)?;
-    report.tracks(&conditions)?;
+    report.tracks(&conditions, controls.range().as_ref())?;
     report.surface(&conditions)?;
     report.buckets(&conditions)?;
     report.diagnostics(&conditions)?;
+    report.control(&conditions, &controls)?;
     if let Some(sweep) = AlphaSweep::of(&conditions) {
         report.alpha(&sweep)?;
     }
@@ -118,7 +127,9 @@ pub fn write_report_with(runs: &[Run], out: &Path, options: &ReportOptions) -> R
 /// See [`write_report_with`].
 pub fn write_page(runs: &[Run], out: &Path, options: &ReportOptions) -> Result<PathBuf> {
     let conditions = checked(runs, options)?;
-    let page = page::html(&Contents::of(&conditions, &spectra(&conditions)?, options)?, &out.join(PAGE_FILE_NAME))?;
+    let controls = Controls::of(&options.control, &conditions)?;
+    let contents = Contents::of(&conditions, &controls, &spectra(&conditions)?, options)?;
+    let page = page::html(&contents, &out.join(PAGE_FILE_NAME))?;
     let mut files = Files::below(out);
     files.page(PAGE_FILE_NAME, &page)?;
     Ok(out.join(PAGE_FILE_NAME))
@@ -171,26 +182,27 @@ impl Report<'_> {
         Ok(())
     }
 
-    fn tracks(&mut self, conditions: &[Condition]) -> Result<()> {
+    fn tracks(&mut self, conditions: &[Condition], control: Option<&RunSeries>) -> Result<()> {
         let prefix = self.prefix;
-        let note = [paper_tables::two_tracks_note()];
         for condition in conditions {
-            let name = format!("{prefix}_{}_two_tracks", condition.slug);
-            self.files.figure(&name, &Figure::two_tracks_of(std::slice::from_ref(condition)))?;
-            let points = paper_tables::two_tracks_points(&condition.mean, &condition.bands);
-            self.files.table(&format!("{name}_points"), &points, &note)?;
-            for member in condition.members.iter().filter(|_| condition.members.len() > 1) {
-                let points = paper_tables::two_tracks_points(&member.series, &[]);
-                self.files.table(&format!("{prefix}_{}_two_tracks_points", member.slug), &points, &note)?;
+            let (name, seeds) = (format!("{prefix}_{}_two_tracks", condition.slug), condition.members.len());
+            self.files.figure(&name, &Figure::two_tracks_of(std::slice::from_ref(condition), control))?;
+            let notes = paper_tables::two_tracks_notes(&condition.mean, seeds);
+            self.files.table(&format!("{name}_points"), &paper_tables::two_tracks_points(&condition.mean), &notes)?;
+            for member in condition.members.iter().filter(|_| seeds > 1) {
+                let points = paper_tables::two_tracks_points(&member.series);
+                let notes = paper_tables::two_tracks_notes(&member.series, 1);
+                self.files.table(&format!("{prefix}_{}_two_tracks_points", member.slug), &points, &notes)?;
             }
         }
         if conditions.len() > 1 {
-            self.files.figure(&format!("{prefix}_s1s2_two_tracks"), &Figure::two_tracks_of(conditions))?;
+            self.files.figure(&format!("{prefix}_s1s2_two_tracks"), &Figure::two_tracks_of(conditions, control))?;
         }
-        let summary = summary_tables::conditions(conditions);
-        self.files.table(&format!("tab_{prefix}_s1s2_summary"), &summary, &[])?;
+        self.files.figure(&format!("{prefix}_length"), &Figure::lengths(conditions))?;
+        let notes = summary_tables::notes(conditions);
+        self.files.table(&format!("tab_{prefix}_s1s2_summary"), &summary_tables::conditions(conditions), &notes)?;
         if summary_tables::has_seeds(conditions) {
-            self.files.table(&format!("tab_{prefix}_seeds"), &summary_tables::seeds(conditions), &[])?;
+            self.files.table(&format!("tab_{prefix}_seeds"), &summary_tables::seeds(conditions), &notes)?;
         }
         Ok(())
     }
@@ -200,7 +212,8 @@ impl Report<'_> {
         self.files.figure(&format!("{prefix}_surface_proxies"), &Figure::surface_proxies_of(conditions))?;
         for condition in conditions {
             let points = paper_tables::surface_points(&condition.mean);
-            self.files.table(&format!("{prefix}_{}_surface_proxies_points", condition.slug), &points, &[])?;
+            let notes: Vec<String> = paper_tables::differs_note([&condition.mean]).into_iter().collect();
+            self.files.table(&format!("{prefix}_{}_surface_proxies_points", condition.slug), &points, &notes)?;
         }
         self.files.table(&format!("tab_{prefix}_surface_proxies"), &paper_tables::surface_summary(conditions), &[])
     }
@@ -222,7 +235,8 @@ impl Report<'_> {
         }
         for condition in with_buckets {
             let points = bucket_tables::points(condition);
-            self.files.table(&format!("{prefix}_{}_buckets_points", condition.slug), &points, &[])?;
+            let notes: Vec<String> = paper_tables::differs_note(&condition.buckets).into_iter().collect();
+            self.files.table(&format!("{prefix}_{}_buckets_points", condition.slug), &points, &notes)?;
         }
         let notes = bucket_tables::notes(conditions);
         self.files.table(&format!("tab_{prefix}_buckets"), &bucket_tables::summary(conditions), &notes)
@@ -260,17 +274,32 @@ impl Report<'_> {
         self.files.table(&format!("tab_{prefix}_onset"), &onsets, &[onset_tables::onset_note()])
     }
 
+    fn control(&mut self, conditions: &[Condition], controls: &Controls) -> Result<()> {
+        if controls.is_empty() {
+            return Ok(());
+        }
+        let (name, notes) = (format!("tab_{}_control", self.prefix), control_tables::notes(controls));
+        self.files.table(&name, &control_tables::control(conditions, controls), &notes)
+    }
+
     fn published(&mut self, conditions: &[Condition], published: &Published) -> Result<()> {
         let prefix = self.prefix;
         for condition in conditions {
-            let Some(points) = published.points(condition.setting) else { continue };
             let name = format!("{prefix}_{}_published", condition.slug);
-            self.files.figure(&name, &Figure::published(&condition.mean, points))?;
-            let table = published_tables::points(&condition.mean, points);
-            self.files.table(&format!("{name}_points"), &table, &[published::difference(condition)])?;
+            let notes = published_difference::notes(std::slice::from_ref(condition), published);
+            let points = published.points(condition.setting);
+            self.files.figure(&name, &Figure::published(condition, points))?;
+            self.files.table(&format!("{name}_points"), &published_tables::points(condition, points), &notes)?;
+            let buckets = published.buckets(condition.setting);
+            if buckets.iter().any(|bucket| published_tables::measured_bucket(condition, bucket).is_some()) {
+                let table = published_tables::bucket_points(condition, buckets);
+                self.files.figure(&format!("{name}_buckets"), &Figure::published_buckets(condition, buckets))?;
+                self.files.table(&format!("{name}_buckets_points"), &table, &notes)?;
+            }
         }
-        let sentences: Vec<String> = conditions.iter().map(published::difference).collect();
         let scalars = published_tables::scalars(conditions, published);
-        self.files.table(&format!("tab_{prefix}_published"), &scalars, &sentences)
+        let mut notes = published_difference::notes(conditions, published);
+        notes.extend(summary_tables::in_the_papers_words(conditions));
+        self.files.table(&format!("tab_{prefix}_published"), &scalars, &notes)
     }
 }

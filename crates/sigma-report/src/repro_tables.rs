@@ -6,7 +6,7 @@ use serde_yaml::Value;
 use crate::condition::{Condition, Member};
 use crate::config_keys;
 use crate::error::{ReportError, Result};
-use crate::manifest::Manifest;
+use crate::manifest::{ProgramEntry, StartEntry};
 use crate::paper_tables::column;
 use crate::record::{Record, Setting};
 use crate::run::CONFIG_FILE_NAME;
@@ -40,7 +40,7 @@ const PARTS: [Part; 6] = [
             ("model revision", |member| optional(member.run.manifest.sources.model.revision.as_deref())),
             ("model hash", |member| member.run.manifest.sources.model.hash.clone()),
             ("steps per generation", |member| trained(member, |training| training.steps.to_string())),
-            ("precision used", |member| trained(member, |training| training.precision.clone())),
+            ("precision used", |member| started(member, |start| start.resolved.precision.clone())),
         ],
     },
     Part {
@@ -87,15 +87,16 @@ const PARTS: [Part; 6] = [
         // And every key that no other card has.
         sections: &["device", "evaluation_device", "checkpoints"],
         facts: &[
-            ("program version", |member| member.run.manifest.program.version.clone()),
-            ("program commit", |member| commit(&member.run.manifest)),
-            ("operating system", |member| member.run.manifest.machine.os.clone()),
-            ("architecture", |member| member.run.manifest.machine.arch.clone()),
-            ("CPU", |member| member.run.manifest.machine.cpu.clone()),
-            ("CPU features", |member| member.run.manifest.machine.cpu_features.join(", ")),
-            ("threads", |member| member.run.manifest.machine.threads.to_string()),
-            ("device used", |member| member.run.manifest.machine.device.clone()),
-            ("GPU", |member| optional(member.run.manifest.machine.gpu.as_deref())),
+            ("program version", |member| started(member, |start| start.program.version.clone())),
+            ("program commit", |member| started(member, |start| commit(&start.program))),
+            ("operating system", |member| started(member, |start| start.machine.os.clone())),
+            ("architecture", |member| started(member, |start| start.machine.arch.clone())),
+            ("CPU", |member| started(member, |start| start.machine.cpu.clone())),
+            ("CPU features", |member| started(member, |start| start.machine.cpu_features.join(", "))),
+            ("threads", |member| started(member, |start| start.machine.threads.to_string())),
+            ("device used", |member| started(member, |start| start.resolved.device.clone())),
+            ("evaluation device used", |member| started(member, |start| start.resolved.evaluation_device.clone())),
+            ("GPU", |member| started(member, |start| optional(start.machine.gpu.as_deref()))),
             ("created", |member| member.run.manifest.created.clone()),
             ("config hash", |member| member.run.manifest.config_hash.clone()),
         ],
@@ -188,7 +189,18 @@ fn measured(member: &Member, of: impl Fn(&Record) -> Option<String>) -> String {
     optional(member.run.records.first().and_then(of).as_deref())
 }
 
-fn commit(manifest: &Manifest) -> String {
-    let changed = if manifest.program.dirty { ", changed" } else { "" };
-    manifest.program.commit.as_ref().map_or("none".to_owned(), |commit| format!("{commit}{changed}"))
+/// Of every start of a run, each different value once.
+fn started(member: &Member, of: impl Fn(&StartEntry) -> String) -> String {
+    let mut found: Vec<String> = Vec::new();
+    for value in member.run.manifest.starts.iter().map(of) {
+        if !found.contains(&value) {
+            found.push(value);
+        }
+    }
+    found.join("; ")
+}
+
+fn commit(program: &ProgramEntry) -> String {
+    let changed = if program.dirty { ", changed" } else { "" };
+    program.commit.as_ref().map_or("none".to_owned(), |commit| format!("{commit}{changed}"))
 }

@@ -13,7 +13,7 @@ use crate::series::RunSeries;
 pub const CONFIG_FILE_NAME: &str = "config.yaml";
 
 /// What a run folder says about itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     pub dir: PathBuf,
     /// The resolved config as written, for people to read.

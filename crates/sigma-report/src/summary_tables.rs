@@ -1,12 +1,14 @@
-//! Table 1 of the paper: where both tracks ended and how they moved, one line for each condition, and one for each seed of those
-//! that have several. The columns of the published table come first and keep its names.
-
-use sigma_metrics::Interval;
+//! Table 1 of the paper: where both tracks ended and how they moved, one line for each condition, and one for each seed
+//! of those that have several. The columns of the published table come first and keep its names; in place of its
+//! verdict, which goes by the sign of the drifts, stands which signals left the noise.
 
 use crate::condition::{Condition, Member, interval};
-use crate::paper_tables::{CONDITION, SETTING, column, names_needed};
-use crate::summary::{Agreement, RunSummary};
+use crate::floors::Floors;
+use crate::paper_tables::{CONDITION, SETTING, column, differs, differs_note, ends, names_needed};
+use crate::series::RunSeries;
+use crate::summary::RunSummary;
 use crate::table::{Cell, Column, Digits, Table};
+use crate::verdict::Verdict;
 
 const NATS: Digits = Digits::Decimals(3);
 const FRACTION: Column = column("real_fraction", "real fraction α", r"$\alpha$", Digits::Exact);
@@ -51,12 +53,20 @@ const ENDS: [[Column; 2]; 4] = [
     ],
 ];
 
-/// One line for each condition. Scalars are those of the mean series, which are the means of the scalars of its seeds; intervals are
-/// 95 % percentile bootstraps over seeds.
+/// What the last checkpoint is measured on.
+const BEHIND: [Column; 4] = [
+    column("n", "n (t = T)", r"\shortstack[r]{$n$\\$t = T$}", Digits::Decimals(0)),
+    column("n_a", "n_A (t = T)", r"\shortstack[r]{$n_A$\\$t = T$}", Digits::Decimals(0)),
+    column("empty_answers", "empty (t = T)", r"\shortstack[r]{empty\\$t = T$}", Digits::Decimals(0)),
+    column("differs", "*", "*", Digits::Exact),
+];
+
+/// One line for each condition. Scalars are those of the mean series, which are the means of the scalars of its seeds;
+/// intervals are those of Student's t over seeds, 95 %, from three on.
 pub(crate) fn conditions(conditions: &[Condition]) -> Table {
     let named = names_needed(conditions);
     let seeds = has_seeds(conditions);
-    let mut columns = published_columns();
+    let mut columns = columns();
     if named {
         columns.extend([CONDITION, FRACTION]);
     }
@@ -65,7 +75,7 @@ pub(crate) fn conditions(conditions: &[Condition]) -> Table {
         columns.extend(ENDS.into_iter().flatten());
     }
     let row = |condition: &Condition| {
-        let mut row = published_cells(&RunSummary::of(&condition.mean)?);
+        let mut row = cells(&condition.mean, &condition.floors)?;
         if named {
             row.extend([Cell::text(&condition.label), condition.real_fraction.into()]);
         }
@@ -85,7 +95,7 @@ pub(crate) fn conditions(conditions: &[Condition]) -> Table {
 
 /// One line for each run, over the checkpoints that all seeds of its condition have.
 pub(crate) fn seeds(conditions: &[Condition]) -> Table {
-    let mut columns = published_columns();
+    let mut columns = columns();
     columns.extend([
         CONDITION,
         FRACTION,
@@ -93,7 +103,7 @@ pub(crate) fn seeds(conditions: &[Condition]) -> Table {
         column("name", "run", "run", Digits::Exact),
     ]);
     let row = |condition: &Condition, member: &Member| {
-        let mut row = published_cells(&RunSummary::of(&member.series)?);
+        let mut row = cells(&member.series, &member.floors)?;
         row.extend([
             Cell::text(&condition.label),
             condition.real_fraction.into(),
@@ -109,29 +119,54 @@ pub(crate) fn seeds(conditions: &[Condition]) -> Table {
     Table { columns, rows: conditions.iter().flat_map(of_condition).collect() }
 }
 
+/// What a reader of both tables has to know, first of all the verdict on every condition in words.
+pub(crate) fn notes(conditions: &[Condition]) -> Vec<String> {
+    let verdict = |condition: &Condition| {
+        format!("{}: {}", condition.label, Verdict::of(&condition.mean, &condition.floors).sentences())
+    };
+    let mut notes: Vec<String> = conditions.iter().map(verdict).collect();
+    if conditions.iter().any(|condition| condition.members.len() > 2) {
+        notes.push(
+            "Low and high: the interval of the mean over seeds, Student's t, 95 %; none below three seeds.".to_owned(),
+        );
+    }
+    notes.extend(differs_note(conditions.iter().map(|condition| &condition.mean)));
+    notes
+}
+
+/// What the paper would say of every condition, which goes by the sign of the drifts and of their slopes alone; for
+/// tables beside the published numbers and nowhere else.
+pub(crate) fn in_the_papers_words(conditions: &[Condition]) -> Vec<String> {
+    let words = |condition: &Condition| {
+        let agreement = RunSummary::of(&condition.mean)?.agreement?;
+        Some(format!(
+            "{}, by the sign of the drifts alone, in the paper's words: tracks agree: {}.",
+            condition.label,
+            agreement.phrase()
+        ))
+    };
+    conditions.iter().filter_map(words).collect()
+}
+
 /// Whether a condition has several seeds.
 pub(crate) fn has_seeds(conditions: &[Condition]) -> bool {
     conditions.iter().any(|condition| condition.members.len() > 1)
 }
 
-pub(crate) fn verdict(agreement: Option<Agreement>) -> Cell {
-    agreement.map_or(Cell::Missing, |agreement| Cell::Verdict { word: agreement.word(), phrase: agreement.phrase() })
-}
-
-fn published_columns() -> Vec<Column> {
+fn columns() -> Vec<Column> {
     let mut columns = vec![SETTING, column("generations", "T", "$T$", Digits::Exact)];
     columns.extend(SCALARS.map(|(column, _)| column));
-    columns.push(column("tracks_agree", "track agreement?", "Track agreement?", Digits::Exact));
+    columns.extend(BEHIND);
+    columns.push(column("beyond_noise", "beyond the noise", r"\shortstack[l]{beyond\\the noise}", Digits::Exact));
     columns
 }
 
-fn published_cells(summary: &RunSummary) -> Vec<Cell> {
+/// `None` for a run without checkpoints.
+fn cells(series: &RunSeries, floors: &Floors) -> Option<Vec<Cell>> {
+    let (summary, last) = (RunSummary::of(series)?, series.points.last()?);
     let mut row = vec![Cell::text(summary.setting.title()), Cell::Count(summary.generations.into())];
-    row.extend(SCALARS.map(|(_, scalar)| Cell::from(scalar(summary))));
-    row.push(verdict(summary.agreement));
-    row
-}
-
-fn ends(interval: Option<Interval>) -> [Cell; 2] {
-    [interval.map(|interval| interval.low).into(), interval.map(|interval| interval.high).into()]
+    row.extend(SCALARS.map(|(_, scalar)| Cell::from(scalar(&summary))));
+    row.extend([last.behind.n.into(), last.behind.n_a.into(), last.behind.empty.into(), differs(last)]);
+    row.push(Cell::Text(Verdict::of(series, floors).beyond()));
+    Some(row)
 }

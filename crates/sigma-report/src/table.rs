@@ -141,6 +141,17 @@ impl Table {
         self.rows.iter().all(|row| row[column].is_numeric())
     }
 
+    /// The numbers of a column, `None` where a cell holds none; nothing for a name that no column has.
+    pub(crate) fn numbers_of(&self, name: &str) -> Vec<Option<f64>> {
+        let Some(column) = self.columns.iter().position(|column| column.name == name) else { return Vec::new() };
+        let number = |row: &Vec<Cell>| match row[column] {
+            Cell::Number(number) => Some(number).filter(|number| number.is_finite()),
+            Cell::Count(count) => Some(count as f64),
+            _ => None,
+        };
+        self.rows.iter().map(number).collect()
+    }
+
     fn rounded_rows(&self) -> impl Iterator<Item = Vec<String>> {
         self.rows
             .iter()

@@ -33,7 +33,7 @@ impl Default for TrainingConfig {
         Self {
             epochs: 5,
             batch_size: 16,
-            learning_rate: 5e-5,
+            learning_rate: 2e-5,
             weight_decay: 0.01,
             beta1: 0.9,
             beta2: 0.999,

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use sigma_model::ModelError;
 
+use crate::trainee::Arithmetic;
+
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
@@ -40,6 +42,11 @@ pub enum TrainError {
     State { path: PathBuf, reason: String },
     #[error("a saved training run does not belong to this model: `{name}` has {got} values instead of {expected}")]
     StateShape { name: String, expected: usize, got: usize },
+    #[error(
+        "a saved training run was computed in {saved}, but this one computes in {now}: its loss scale and its rounding are those of \
+         another arithmetic; resume it where it began, or train from the start"
+    )]
+    StateArithmetic { saved: Arithmetic, now: Arithmetic },
     #[error(transparent)]
     Model(#[from] ModelError),
 }

@@ -63,8 +63,8 @@ impl Settled<'_> {
     /// # Errors
     /// [`TrainError::State`]
     pub fn save(&mut self, path: &Path) -> Result<(), TrainError> {
-        let (scale, updates) = (self.trainee.scale(), self.trainee.updates());
-        Snapshot { curve: self.curve, scale, updates, arrays: self.trainee.arrays()? }.write(path)
+        let (arithmetic, scale, updates) = (self.trainee.arithmetic(), self.trainee.scale(), self.trainee.updates());
+        Snapshot { arithmetic, curve: self.curve, scale, updates, arrays: self.trainee.arrays()? }.write(path)
     }
 }
 

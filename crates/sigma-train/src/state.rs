@@ -2,6 +2,7 @@
 //! last bit. What is drawn at a step depends on the step alone, so there is no generator whose position had to be kept.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
@@ -10,18 +11,22 @@ use sigma_kernels::loss_scale::LossScale;
 
 use crate::TrainError;
 use crate::finetune::StepRecord;
-use crate::trainee::NamedArrays;
+use crate::trainee::{Arithmetic, NamedArrays};
 
 /// Floats per tensor of the file: while one is written, only its bytes are in memory a second time.
 const CHUNK: usize = 1 << 22;
 const CURVE: &str = "curve";
 const SCALARS: &str = "scalars";
+/// Key of the file's metadata.
+const ARITHMETIC: &str = "arithmetic";
 /// Columns of the curve: epoch, loss, learning rate, gradient norm (NaN for a skipped step).
 const COLUMNS: usize = 4;
 
 /// What a run needs to go on after the last step of `curve`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingState {
+    /// What the steps were computed with.
+    pub(crate) arithmetic: Arithmetic,
     pub(crate) curve: Vec<StepRecord>,
     /// The loss scale, and the good steps since it moved.
     pub(crate) scale: f64,
@@ -34,6 +39,7 @@ pub struct TrainingState {
 
 /// A run as it is written: borrowed, because a copy would double the memory.
 pub(crate) struct Snapshot<'a> {
+    pub(crate) arithmetic: Arithmetic,
     pub(crate) curve: &'a [StepRecord],
     pub(crate) scale: LossScale,
     pub(crate) updates: usize,
@@ -94,7 +100,8 @@ impl Snapshot<'_> {
                 tensors.push((format!("{name}#{number:06}"), Array { shape: [part.len()], values: Values::F32(part) }));
             }
         }
-        safetensors::serialize_to_file(tensors, None, path)
+        let metadata = HashMap::from([(ARITHMETIC.to_string(), self.arithmetic.to_string())]);
+        safetensors::serialize_to_file(tensors, Some(metadata), path)
             .map_err(|error| TrainError::State { path: path.to_path_buf(), reason: error.to_string() })
     }
 }
@@ -108,6 +115,9 @@ impl TrainingState {
         let broken = |reason: String| TrainError::State { path: path.to_path_buf(), reason };
         let bytes = fs::read(path).map_err(|error| broken(error.to_string()))?;
         let file = SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(error.to_string()))?;
+        let arithmetic = header.metadata().as_ref().and_then(|metadata| metadata.get(ARITHMETIC)?.parse().ok());
+        let arithmetic = arithmetic.ok_or_else(|| broken("it does not say what it was computed with".to_string()))?;
         let doubles = |name: &str| -> Result<Vec<f64>, TrainError> {
             let tensor = file.tensor(name).map_err(|error| broken(error.to_string()))?;
             if tensor.dtype() != Dtype::F64 {
@@ -141,7 +151,14 @@ impl TrainingState {
                 values.extend(tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));
             }
         }
-        Ok(Self { curve: curve.collect(), scale, good_steps: good_steps as usize, updates: updates as usize, arrays })
+        Ok(Self {
+            arithmetic,
+            curve: curve.collect(),
+            scale,
+            good_steps: good_steps as usize,
+            updates: updates as usize,
+            arrays,
+        })
     }
 
     /// Steps done so far.

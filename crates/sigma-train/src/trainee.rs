@@ -2,6 +2,8 @@
 //! precision on a GPU, candle's autograd for f16 on the CPU. It knows nothing of epochs, schedules or saved runs.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor, Var};
@@ -15,11 +17,37 @@ use crate::{TrainError, TrainingState};
 
 /// Parameters, their gradients, and AdamW's moments.
 pub struct Trainee {
+    arithmetic: Arithmetic,
     engine: Engine,
     scale: LossScale,
     /// Steps that changed the parameters.
     updates: usize,
     outcomes: Vec<Outcome>,
+}
+
+/// What steps are computed with. A loss scale belongs to it, so a saved run resumes only under the same one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arithmetic {
+    /// Of matrix products.
+    pub precision: DType,
+    pub on_gpu: bool,
+}
+
+impl fmt::Display for Arithmetic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on a {}", self.precision.as_str(), if self.on_gpu { "GPU" } else { "CPU" })
+    }
+}
+
+impl FromStr for Arithmetic {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let all = [DType::F32, DType::F16, DType::BF16]
+            .into_iter()
+            .flat_map(|precision| [false, true].map(|on_gpu| Arithmetic { precision, on_gpu }));
+        all.into_iter().find(|arithmetic| arithmetic.to_string() == text).ok_or(())
+    }
 }
 
 /// What came of a step.
@@ -76,10 +104,11 @@ impl Trainee {
 
     fn at_the_start(mut engine: Engine, compute: DType) -> Result<Self, TrainError> {
         let scale = LossScale::new(compute == DType::F16);
+        let arithmetic = Arithmetic { precision: compute, on_gpu: matches!(engine, Engine::Gpu(_)) };
         if let Engine::Gpu(training) = &mut engine {
             training.begin_at(&scale, 0)?;
         }
-        Ok(Self { engine, scale, updates: 0, outcomes: Vec::new() })
+        Ok(Self { arithmetic, engine, scale, updates: 0, outcomes: Vec::new() })
     }
 
     /// One step with `batch` rows (see [`HostTraining::loss_and_gradients`]): loss, gradients, and an update of every parameter if
@@ -179,6 +208,10 @@ impl Trainee {
         }
     }
 
+    pub(crate) fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
+    }
+
     pub(crate) fn scale(&self) -> LossScale {
         self.scale
     }
@@ -190,8 +223,12 @@ impl Trainee {
     /// Takes over what another run of the same model has saved.
     ///
     /// # Errors
+    /// [`TrainError::StateArithmetic`] if it was computed on another kind of device or in another precision, and
     /// [`TrainError::StateShape`] if an array is missing or of another size; then nothing was changed that a caller could still use.
     pub(crate) fn restore(&mut self, state: TrainingState) -> Result<(), TrainError> {
+        if state.arithmetic != self.arithmetic {
+            return Err(TrainError::StateArithmetic { saved: state.arithmetic, now: self.arithmetic });
+        }
         let TrainingState { scale, good_steps, updates, mut arrays, .. } = state;
         self.scale = LossScale::from_parts(scale, good_steps, self.scale.is_dynamic());
         self.updates = updates;

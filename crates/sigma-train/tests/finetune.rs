@@ -272,7 +272,8 @@ fn a_gpu_skips_steps_that_overflow_and_halves_the_loss_scale_by_itself() {
         let data = if name == "scalars" { &scalars[..] } else { view.data() };
         (name, safetensors::tensor::TensorView::new(view.dtype(), view.shape().to_vec(), data).unwrap())
     });
-    safetensors::serialize_to_file(tensors.collect::<Vec<_>>(), None, &path).unwrap();
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    safetensors::serialize_to_file(tensors.collect::<Vec<_>>(), header.metadata().clone(), &path).unwrap();
     let state = TrainingState::read(&path).unwrap();
 
     let exact = TrainingConfig { precision: Precision::Fp32, ..config.clone() };
@@ -288,6 +289,31 @@ fn a_gpu_skips_steps_that_overflow_and_halves_the_loss_scale_by_itself() {
     let norm = first.gradient_norm.unwrap();
     assert!((norm / twin.gradient_norm.unwrap() - 1.0).abs() < 0.2, "{norm} and {:?}", twin.gradient_norm);
     assert!(rest[skipped..].iter().all(|r| r.gradient_norm.is_some_and(|norm| norm < 10.0)));
+}
+
+/// A loss scale of 65,536 divides the gradients of a run that never multiplied them: it would be frozen without a word.
+#[test]
+fn a_run_of_another_precision_or_device_is_not_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let seeds = Seeds::new(42, "test");
+    let streams = Streams { seeds: &seeds, generation: Some(1) };
+    let config = |precision| TrainingConfig { precision, dropout: Some(0.0), epochs: 16, ..config() };
+    let cases = [
+        (on_gpu(), Precision::Fp16, tiny(), Precision::Fp32, "f16 on a GPU", "f32 on a CPU"),
+        (tiny(), Precision::Fp32, on_gpu(), Precision::Fp16, "f32 on a CPU", "f16 on a GPU"),
+        (tiny(), Precision::Fp32, on_gpu(), Precision::Fp32, "f32 on a CPU", "f32 on a GPU"),
+        (tiny(), Precision::Fp32, tiny(), Precision::Bf16, "f32 on a CPU", "bf16 on a CPU"),
+    ];
+    for (i, (saved_on, saved_in, on, precision, saved, now)) in cases.into_iter().enumerate() {
+        let path = dir.path().join(format!("{i}.safetensors"));
+        let state = stopped(&saved_on, &blocks(8), &config(saved_in), streams, (&path, 1));
+        let resumed =
+            finetune(&on, &blocks(8), &config(precision), streams, Some(state), |_| ControlFlow::Continue(()));
+        let error = resumed.unwrap_err();
+        assert!(matches!(error, TrainError::StateArithmetic { .. }), "{error}");
+        let message = error.to_string();
+        assert!(message.contains(saved) && message.contains(now), "{message}");
+    }
 }
 
 #[test]

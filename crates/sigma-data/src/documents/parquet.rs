@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fs::File;
+use std::io::{Read, Seek};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use parquet::schema::types::Type;
 
 use super::{Columns, RawDocument};
 use crate::error::DataError;
+use crate::foreign;
 use crate::place::{At, Place};
 
 const TEXT: &str = "a string";
@@ -32,6 +34,28 @@ pub(crate) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, DataError
     })
 }
 
+/// A file that begins as Parquet does.
+pub(crate) fn open(path: &Path) -> Result<File, DataError> {
+    let mut file = File::open(path).map_err(DataError::read(path))?;
+    if !file.metadata().map_err(DataError::read(path))?.is_file() {
+        let problem = "not a regular file; Parquet is read from its end, so a pipe cannot give it".to_string();
+        return Err(DataError::Shard { path: path.to_path_buf(), problem });
+    }
+    let mut start = Vec::new();
+    Read::by_ref(&mut file).take(foreign::LOOK as u64).read_to_end(&mut start).map_err(DataError::read(path))?;
+    foreign::refuse(path, &start)?;
+    if start.starts_with(b"PARE") {
+        let (kind, advice) = ("a Parquet file with an encrypted footer", "write it without encryption");
+        return Err(DataError::Foreign { path: path.to_path_buf(), kind, advice });
+    }
+    if !start.starts_with(foreign::PARQUET) {
+        let advice = "give a file of another kind its own extension";
+        return Err(DataError::Foreign { path: path.to_path_buf(), kind: "not a Parquet file", advice });
+    }
+    file.rewind().map_err(DataError::read(path))?;
+    Ok(file)
+}
+
 fn message(panic: &(dyn Any + Send)) -> String {
     let fixed = panic.downcast_ref::<&str>().map(ToString::to_string);
     fixed.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
@@ -39,8 +63,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 
 fn read_columns(path: &Arc<Path>, columns: &Columns<'_>) -> Result<Vec<RawDocument>, DataError> {
     let damaged = |source: ParquetError| DataError::Parquet { path: path.to_path_buf(), source };
-    let file = File::open(path).map_err(DataError::read(path))?;
-    let reader = SerializedFileReader::new(file).map_err(damaged)?;
+    let reader = SerializedFileReader::new(open(path)?).map_err(damaged)?;
     let schema = reader.metadata().file_metadata().schema();
 
     let text = column(path, schema, columns.text, TEXT)?.ok_or_else(|| missing(path, columns.text, schema))?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{RawDocument, extension, stem, unknown_format};
 use crate::error::DataError;
+use crate::foreign;
 use crate::place::{At, Place};
 
 pub(crate) fn read_file(path: &Path) -> Result<RawDocument, DataError> {
@@ -24,8 +25,9 @@ pub(crate) fn read_lines(path: &Path) -> Result<Vec<RawDocument>, DataError> {
     Ok(lines.map(document).collect())
 }
 
-fn read_text(path: &Path) -> Result<String, DataError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, DataError> {
     let bytes = fs::read(path).map_err(DataError::read(path))?;
+    foreign::refuse_for_text(path, &bytes[..bytes.len().min(foreign::LOOK)])?;
     let mut text = String::from_utf8(bytes).map_err(|e| {
         let valid = &e.as_bytes()[..e.utf8_error().valid_up_to()];
         let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();

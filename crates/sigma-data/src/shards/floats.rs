@@ -1,4 +1,4 @@
-//! Little-endian floating-point numbers of a file as float32.
+//! Floating-point numbers of a file as float32.
 
 use std::io::{self, Read};
 
@@ -16,6 +16,13 @@ pub(super) enum FloatType {
     F64,
 }
 
+/// How the bytes of a value lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endian {
+    Little,
+    Big,
+}
+
 impl FloatType {
     /// Bytes of one value.
     pub(super) fn size(self) -> usize {
@@ -27,17 +34,23 @@ impl FloatType {
     }
 
     /// Fills `values` from the reader.
-    pub(super) fn read(self, reader: &mut impl Read, values: &mut [f32]) -> io::Result<()> {
+    pub(super) fn read(self, endian: Endian, reader: &mut impl Read, values: &mut [f32]) -> io::Result<()> {
         if self == Self::F32 {
             reader.read_exact(bytemuck::cast_slice_mut(values))?;
-            // nothing to do where memory is little-endian
-            values.iter_mut().for_each(|value| *value = f32::from_le_bytes(value.to_ne_bytes()));
+            match endian {
+                // nothing to do where memory is little-endian
+                Endian::Little => values.iter_mut().for_each(|value| *value = f32::from_le_bytes(value.to_ne_bytes())),
+                Endian::Big => values.iter_mut().for_each(|value| *value = f32::from_be_bytes(value.to_ne_bytes())),
+            }
             return Ok(());
         }
         let mut bytes = vec![0; PIECE.min(values.len()) * self.size()];
         for values in values.chunks_mut(PIECE) {
             let bytes = &mut bytes[..values.len() * self.size()];
             reader.read_exact(bytes)?;
+            if endian == Endian::Big {
+                bytes.chunks_exact_mut(self.size()).for_each(<[u8]>::reverse);
+            }
             match self {
                 Self::F16 => convert(values, bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
                 Self::Bf16 => convert(values, bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),

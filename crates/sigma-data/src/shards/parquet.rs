@@ -4,14 +4,15 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use parquet::basic::Type as Physical;
+use parquet::basic::{Repetition, Type as Physical};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::DataType;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::schema::types::Type;
 
 use super::wrong;
-use crate::documents::parquet::guarded;
+use crate::documents::parquet::{guarded, open};
 use crate::error::DataError;
 use crate::place::{At, Place};
 
@@ -52,18 +53,26 @@ impl ListColumn {
 
     fn open_unguarded(path: &Path, name: Option<&str>) -> Result<Self, DataError> {
         let damaged = |source: ParquetError| DataError::Parquet { path: path.to_path_buf(), source };
-        let file = SerializedFileReader::new(File::open(path).map_err(DataError::read(path))?).map_err(damaged)?;
+        let file = SerializedFileReader::new(open(path)?).map_err(damaged)?;
         let schema = file.metadata().file_metadata().schema_descr();
         let lists: Vec<(usize, &str)> = (0..schema.num_columns())
             .filter(|&leaf| {
                 let column = schema.column(leaf);
-                column.max_rep_level() == 1 && matches!(column.physical_type(), Physical::FLOAT | Physical::DOUBLE)
+                // the leaves of a map or of lists of structs lie side by side
+                let alone = only_leaf(schema.get_column_root(leaf)).is_some();
+                alone
+                    && column.max_rep_level() == 1
+                    && matches!(column.physical_type(), Physical::FLOAT | Physical::DOUBLE)
             })
             .map(|leaf| (leaf, schema.get_column_root(leaf).name()))
             .collect();
         let (leaf, name) = match (name, &lists[..]) {
             (None, [only]) => *only,
-            (None, []) => return Err(wrong(path, format!("no column holds {EXPECTED}"))),
+            (None, []) => {
+                let there: Vec<String> =
+                    schema.root_schema().get_fields().iter().map(|field| described(field)).collect();
+                return Err(wrong(path, format!("no column holds {EXPECTED}; there are {}", there.join(", "))));
+            }
             (None, several) => {
                 let names: Vec<&str> = several.iter().map(|(_, name)| *name).collect();
                 return Err(wrong(path, format!("several columns hold {EXPECTED}: {}; name one", names.join(", "))));
@@ -72,8 +81,8 @@ impl ListColumn {
                 Some(found) => *found,
                 None => {
                     let fields = schema.root_schema().get_fields();
-                    if fields.iter().any(|field| field.name() == name) {
-                        let (column, found) = (name.to_string(), "something else".to_string());
+                    if let Some(field) = fields.iter().find(|field| field.name() == name) {
+                        let (column, found) = (name.to_string(), content(field));
                         return Err(DataError::ColumnType {
                             path: path.to_path_buf(),
                             column,
@@ -108,6 +117,10 @@ impl ListColumn {
         };
         if rows > 0 {
             column.width = column.first_width()?;
+        }
+        if column.width == 0 && rows > 0 {
+            let (place, problem) = (Place::new(&column.path, At::Row(1)), "is null or empty".to_string());
+            return Err(DataError::ShardRow { place, column: column.name, problem });
         }
         if column.width == 0 {
             return Err(wrong(path, format!("`{}` has no values", column.name)));
@@ -222,6 +235,32 @@ impl ListColumn {
             self.group = None;
         }
     }
+}
+
+/// A column's name and what it holds.
+fn described(field: &Type) -> String {
+    format!("`{}` ({})", field.name(), content(field))
+}
+
+/// What a column holds, in words.
+fn content(field: &Type) -> String {
+    match only_leaf(field) {
+        Some((0, kind)) => kind,
+        Some((1, kind)) => format!("lists of {kind}"),
+        Some((_, kind)) => format!("lists of lists of {kind}"),
+        None => "a group of several values".to_string(),
+    }
+}
+
+/// How many lists are around the only leaf of a column, and the leaf's type. None where there are several leaves.
+fn only_leaf(field: &Type) -> Option<(usize, String)> {
+    let info = field.get_basic_info();
+    let lists = usize::from(info.has_repetition() && info.repetition() == Repetition::REPEATED);
+    if field.is_primitive() {
+        return Some((lists, field.get_physical_type().to_string()));
+    }
+    let [inner] = field.get_fields() else { return None };
+    only_leaf(inner).map(|(more, kind)| (lists + more, kind))
 }
 
 fn records<T: DataType>(

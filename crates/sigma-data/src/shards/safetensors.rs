@@ -7,8 +7,8 @@ use std::path::Path;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
-use super::dense::Dense;
-use super::floats::FloatType;
+use super::dense::{Dense, Layout, Order};
+use super::floats::{Endian, FloatType};
 use super::wrong;
 use crate::error::DataError;
 
@@ -16,13 +16,12 @@ use crate::error::DataError;
 const HEADER_LIMIT: u64 = 100_000_000;
 
 /// The tensor of that name, or the only one of two dimensions.
-pub(super) fn open(path: &Path, name: Option<&str>) -> Result<Dense, DataError> {
-    let mut file = File::open(path).map_err(DataError::read(path))?;
+pub(super) fn open(path: &Path, mut file: File, name: Option<&str>) -> Result<Dense, DataError> {
     let length = file.metadata().map_err(DataError::read(path))?.len();
     let mut prefix = [0; 8];
     file.read_exact(&mut prefix).map_err(|_| wrong(path, "not a .safetensors file: it is shorter than 8 bytes"))?;
     let header_length = u64::from_le_bytes(prefix);
-    if header_length > HEADER_LIMIT || header_length > length - 8 {
+    if header_length > HEADER_LIMIT || header_length > length.saturating_sub(8) {
         let problem =
             format!("not a .safetensors file, or incomplete: a header of {header_length} bytes in a file of {length}");
         return Err(wrong(path, problem));
@@ -64,5 +63,6 @@ pub(super) fn open(path: &Path, name: Option<&str>) -> Result<Dense, DataError> 
         }
     };
     let shape: Vec<u64> = info.shape.iter().map(|&size| size as u64).collect();
-    Dense::new(path, file, 8 + header_length + info.data_offsets.0 as u64, &shape, values)
+    let layout = Layout { values, endian: Endian::Little, order: Order::C };
+    Dense::new(path, file, 8 + header_length + info.data_offsets.0 as u64, &shape, layout)
 }

@@ -21,6 +21,7 @@ fn answer(id: &str) -> Answer {
     Answer {
         id: id.to_string(),
         bucket: "neutral".to_string(),
+        response: 0,
         text: "line\nbreak \u{2028} \"quote\" 😀".to_string(),
         tokens: vec![0, u32::MAX],
         finish_reason: FinishReason::Eos,
@@ -39,15 +40,22 @@ fn answers_survive_a_file() {
 #[test]
 fn answers_have_the_documented_fields() {
     let line = serde_json::to_value(Answer { finish_reason: FinishReason::Length, ..answer("a") }).unwrap();
-    let expected = serde_json::json!({"id": "a", "bucket": "neutral", "text": "line\nbreak \u{2028} \"quote\" 😀",
+    let expected = serde_json::json!({"id": "a", "bucket": "neutral", "response": 0, "text": "line\nbreak \u{2028} \"quote\" 😀",
         "tokens": [0, u32::MAX], "finish_reason": "length", "seed": "00ff"});
     assert_eq!(line, expected);
 }
 
 #[test]
-fn a_prompt_is_answered_once() {
+fn a_response_to_a_prompt_is_there_once_and_files_of_one_response_need_not_number_it() {
     let (_folder, path) = file("answers.jsonl", "");
+    let second = Answer { response: 1, ..answer("a") };
+    write_answers(&path, &[answer("a"), second.clone()]).unwrap();
+    assert_eq!(read_answers(&path).unwrap(), [answer("a"), second]);
     write_answers(&path, &[answer("a"), answer("a")]).unwrap();
     let error = read_answers(&path).unwrap_err();
-    assert!(matches!(&error, DataError::DuplicateId { id, .. } if id == "a"), "{error}");
+    assert!(matches!(&error, DataError::DuplicateId { id, .. } if id == "a, response 0"), "{error}");
+    let mut line = serde_json::to_value(answer("b")).unwrap();
+    line.as_object_mut().unwrap().remove("response");
+    std::fs::write(&path, line.to_string()).unwrap();
+    assert_eq!(read_answers(&path).unwrap(), [answer("b")]);
 }

@@ -135,7 +135,7 @@ fn files_that_hold_no_document_are_refused() {
 
 #[test]
 fn an_unknown_extension_is_refused_with_what_is_supported() {
-    for name in ["a.csv", "a.jsonl.gz", "a"] {
+    for name in ["a.doc", "a.jsonl.gz", "a"] {
         let (_folder, path) = file(name, "x");
         let error = read_documents(&path, None, None).unwrap_err();
         assert!(matches!(error, DataError::UnknownFormat { .. }), "{name}: {error}");

@@ -2,6 +2,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
+use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
@@ -17,9 +18,13 @@ fn written_by_pyarrow() -> std::path::PathBuf {
 
 /// A file of optional string columns, each given by its values.
 fn write(path: &Path, columns: &[(&str, &[Option<&str>])]) {
+    write_with(path, columns, Compression::UNCOMPRESSED);
+}
+
+fn write_with(path: &Path, columns: &[(&str, &[Option<&str>])], codec: Compression) {
     let fields: String = columns.iter().map(|(name, _)| format!("optional binary {name} (UTF8);")).collect();
     let schema = Arc::new(parse_message_type(&format!("message m {{ {fields} }}")).unwrap());
-    let properties = Arc::new(WriterProperties::new());
+    let properties = Arc::new(WriterProperties::builder().set_compression(codec).build());
     let mut writer = SerializedFileWriter::new(File::create(path).unwrap(), schema, properties).unwrap();
     let mut group = writer.next_row_group().unwrap();
     for (_, values) in columns {
@@ -49,6 +54,51 @@ fn a_file_of_pyarrow_is_read_across_row_groups_compressions_and_neighbouring_col
     assert_eq!(found, expected);
     let documents = read_documents(&written_by_pyarrow(), Some("long"), Some("url")).unwrap();
     assert_eq!((documents[6].id.as_str(), documents[6].text.as_str()), ("https://example.org/6", "large 6"));
+}
+
+#[test]
+fn every_codec_gives_the_documents_of_the_plain_file() {
+    let of = |path: &Path| read_documents(path, None, None).unwrap();
+    let plain = of(&goldens().join("parquet/plain.jsonl"));
+    assert_eq!(plain.len(), 4);
+    for written in ["brotli.parquet", "lz4.parquet"] {
+        assert_eq!(of(&goldens().join("parquet").join(written)), plain, "{written}, by another writer");
+    }
+    let codecs = [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::GZIP(GzipLevel::default()),
+        Compression::BROTLI(BrotliLevel::default()),
+        Compression::LZ4,
+        Compression::LZ4_RAW,
+        Compression::ZSTD(ZstdLevel::default()),
+    ];
+    for codec in codecs {
+        let (_folder, path) = file("a.parquet", "");
+        let ids: Vec<Option<&str>> = plain.iter().map(|document| Some(document.id.as_str())).collect();
+        let texts: Vec<Option<&str>> = plain.iter().map(|document| Some(document.text.as_str())).collect();
+        write_with(&path, &[("id", &ids), ("text", &texts)], codec);
+        assert_eq!(of(&path), plain, "{codec}");
+    }
+}
+
+#[test]
+fn columns_that_hold_no_text_are_refused_by_name_and_type() {
+    for (kind, found) in [
+        ("required int96 text;", "INT96"),
+        ("required boolean text;", "BOOLEAN"),
+        ("required double text;", "DOUBLE"),
+        ("required fixed_len_byte_array(2) text;", "FIXED_LEN_BYTE_ARRAY"),
+        ("optional group text (LIST) { repeated group list { optional binary element (UTF8); } }", "a group"),
+        ("optional group text { optional binary a (UTF8); }", "a group"),
+    ] {
+        let (_folder, path) = file("a.parquet", "");
+        let schema = Arc::new(parse_message_type(&format!("message m {{ {kind} }}")).unwrap());
+        SerializedFileWriter::new(File::create(&path).unwrap(), schema, Arc::default()).unwrap().close().unwrap();
+        let message = read_documents(&path, None, None).unwrap_err().to_string();
+        assert!(message.contains("`text`") && message.contains(found), "{kind}: {message}");
+        assert!(!message.contains("damaged"), "{message}");
+    }
 }
 
 #[test]
@@ -110,7 +160,8 @@ fn a_file_cut_short_at_any_byte_is_refused() {
     for length in 0..whole.len() {
         let (_folder, path) = file("c.parquet", &whole[..length]);
         let error = read_documents(&path, Some("body"), None).unwrap_err();
-        assert!(matches!(error, DataError::Parquet { .. }), "{length} bytes: {error}");
+        let said = error.to_string();
+        assert!(said.contains("c.parquet") && said.contains("Parquet"), "{length} bytes: {error}");
     }
 }
 

@@ -96,6 +96,6 @@ fn a_text_file_is_one_prompt_a_line_and_needs_a_bucket() {
     assert!(error.contains("bank.txt") && error.contains("`bucket`"), "{error}");
     let error = read_prompts(&path, &config(r#""bucket": "odd""#)).unwrap_err();
     assert!(matches!(error, DataError::UnknownBucket { .. }));
-    let (_folder, path) = file("bank.csv", "a");
+    let (_folder, path) = file("bank.doc", "a");
     assert!(matches!(read_prompts(&path, &config("")), Err(DataError::UnknownFormat { .. })));
 }

@@ -119,6 +119,17 @@ fn every_format_and_type_gives_the_same_rows_however_they_are_cut() {
         npy(&path("a.npy"), &dict, &bytes(kind));
         assert!(read(&path("a.npy"), None, 777) == expected, "{kind}");
     }
+    // the other byte order, and the other order of the values
+    let big: Vec<u8> = expected.iter().flat_map(|x| x.to_be_bytes()).collect();
+    npy(&path("big.npy"), "{'descr': '>f4', 'fortran_order': False, 'shape': (50000, 3), }\n", &big);
+    assert!(read(&path("big.npy"), None, 777) == expected);
+    let columns = |column: usize| expected.iter().skip(column).step_by(3).map(|&x| f64::from(x));
+    let fortran: Vec<u8> = (0..3).flat_map(columns).flat_map(f64::to_be_bytes).collect();
+    npy(&path("fortran.npy"), "{'descr': '>f8', 'fortran_order': True, 'shape': (50000L, 3L), }\n", &fortran);
+    assert!(read(&path("fortran.npy"), None, 777) == expected);
+    // what the file is counts more than its name
+    fs::copy(path("fortran.npy"), path("misnamed.parquet")).unwrap();
+    assert!(read(&path("misnamed.parquet"), None, 50_000) == expected);
     for (dtype, kind) in [("F16", "f2"), ("BF16", "bf"), ("F32", "f4"), ("F64", "f8")] {
         let data = bytes(kind);
         let end = data.len() + 12;
@@ -143,15 +154,20 @@ fn every_format_and_type_gives_the_same_rows_however_they_are_cut() {
 }
 
 #[test]
-fn a_npy_that_cannot_be_streamed_says_why_and_what_to_do() {
+fn a_npy_that_is_no_matrix_of_floats_says_why_and_what_to_do() {
     let (_dir, path) = in_folder("rows.npy");
     let data = [0; 24];
     for (dict, word) in [
-        ("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }", "ascontiguousarray"),
-        ("{'descr': '>f4', 'fortran_order': False, 'shape': (2, 3), }", "little-endian"),
-        ("{'descr': '<i8', 'fortran_order': False, 'shape': (2, 3), }", "float32"),
-        ("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2, 3), }", "float32"),
-        ("{'descr': '<f4', 'fortran_order': False, 'shape': (6,), }", "2-D"),
+        ("{'descr': '<i8', 'fortran_order': False, 'shape': (2, 3), }", "integers; save it as float16, float32"),
+        ("{'descr': '|b1', 'fortran_order': False, 'shape': (2, 3), }", "booleans"),
+        ("{'descr': '<c8', 'fortran_order': False, 'shape': (2, 3), }", "complex"),
+        ("{'descr': '<f16', 'fortran_order': False, 'shape': (2, 3), }", "floats of another size"),
+        ("{'descr': '|O', 'fortran_order': False, 'shape': (2, 3), }", "Python objects"),
+        ("{'descr': [('a', '<f4'), ('b', '<f4')], 'fortran_order': False, 'shape': (2, 3), }", "a structured array"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (6,), }", "two-dimensional"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (), }", "two-dimensional"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2, 3), }", "two-dimensional"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3), }", "12 bytes follow"),
         ("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 4), }", "incomplete"),
         ("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 0), }", "width 0"),
         (
@@ -166,12 +182,15 @@ fn a_npy_that_cannot_be_streamed_says_why_and_what_to_do() {
         assert!(refused(&path, None).contains(word), "{dict}: {}", refused(&path, None));
     }
     fs::write(&path, b"\x93NUMPY\x02\x00\xff\xff\xff\xff{'descr'").unwrap();
-    assert!(refused(&path, None).contains("not a .npy"));
+    assert!(refused(&path, None).contains("cut short"));
+    fs::write(&path, b"\x93NUMPY\x04\x00\xff\xff\xff\xff{'descr'").unwrap();
+    assert!(refused(&path, None).contains("version 4"));
     for length in 0..10 {
         fs::write(&path, &b"\x93NUMPY\x01\x00\x00\x00"[..length]).unwrap();
         refused(&path, None);
     }
     let (_dir, path) = in_folder("rows.csv");
+    fs::write(&path, "1,2\n").unwrap();
     assert!(refused(&path, None).contains(".safetensors"));
 }
 
@@ -231,11 +250,13 @@ fn a_list_that_does_not_fit_is_named_by_row_and_column() {
     let error = Shard::open(&path, Some("v")).unwrap().read(9, &mut Vec::new()).unwrap_err();
     assert!(error.to_string().contains("row 2"), "{error}");
     assert!(refused(&path, None).contains("v, w"));
-    assert!(refused(&path, Some("id")).contains("something else"));
+    assert!(refused(&path, Some("id")).contains("holds INT32"));
     assert!(refused(&path, Some("x")).contains("no column `x`"));
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     refused(&path, Some("v"));
     parquet(&path, &[None, good()], 9);
+    assert!(refused(&path, Some("v")).contains("row 1: `v` is null or empty"));
+    parquet(&path, &[], 9);
     assert!(refused(&path, Some("v")).contains("no values"));
 }

@@ -13,15 +13,14 @@ use sigma_metrics::{
 use super::{gram, print};
 use crate::assets::FrozenEncoder;
 use crate::hub::Hub;
-use crate::{cli, device, stage};
+use crate::{cli, device, stage, yaml};
 
 /// Nats of rounding in S from which on a reader should know.
 const S_ERROR_WARNING: f64 = 0.1;
 
 pub fn execute(hub: Hub, arguments: &cli::Metrics) -> Result<()> {
     let observed = match &arguments.observed {
-        Some(text) => serde_yaml::from_str(text)
-            .with_context(|| format!("--observed {text}: expected a positive number or `all`"))?,
+        Some(text) => yaml::argument(text, &format!("--observed {text}"))?,
         None if !arguments.gram.is_empty() => Observed::All,
         None => SigmaConfig::default().observed,
     };

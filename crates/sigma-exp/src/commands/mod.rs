@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod check;
+mod config;
 mod gram;
 mod metrics;
 mod pretrain;

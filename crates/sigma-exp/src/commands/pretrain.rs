@@ -14,7 +14,8 @@ use sigma_model::{Opt, OptConfig};
 use sigma_train::TrainingConfig;
 
 use crate::hub::Hub;
-use crate::{device, results, stage, yaml};
+use crate::yaml::{self, Setting};
+use crate::{device, results, stage};
 
 /// A pretraining config.
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,7 +64,7 @@ fn default_device() -> String {
 }
 
 pub fn execute(hub: Hub, path: &Path, overrides: &[String], out: Option<PathBuf>) -> Result<()> {
-    let config: Pretraining = yaml::load(path, overrides)?;
+    let config: Pretraining = yaml::load(path, &Setting::parse_all(overrides)?)?;
     let out = out.unwrap_or_else(|| config.out.clone());
     if out.join("model.safetensors").exists() {
         bail!("{} holds a model already; remove it first, or choose another --out", out.display());

@@ -1,6 +1,7 @@
 //! `sigma-exp report`: tables, figures and a page from run folders.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use sigma_data::TextFile;
@@ -10,16 +11,10 @@ use sigma_report::{Published, ReportOptions, Run, write_report_with};
 use super::print;
 use crate::run_folder::CONFIG;
 use crate::sweep::folder::SweepFolder;
-use crate::{cli, spec};
+use crate::{cli, spec, yaml};
 
 pub fn execute(arguments: &cli::Report) -> Result<()> {
-    let mut runs = Vec::new();
-    for dir in &arguments.dirs {
-        match SweepFolder::is_one(dir) {
-            true => runs.extend(SweepFolder::open(dir)?.opened()?),
-            false => runs.push(Run::open(dir)?),
-        }
-    }
+    let (runs, control) = (opened(&arguments.dirs)?, opened(&arguments.control)?);
     let out = match (&arguments.out, &arguments.dirs[..]) {
         (Some(out), _) => out.clone(),
         (None, [dir]) => dir.join("report"),
@@ -38,7 +33,7 @@ pub fn execute(arguments: &cli::Report) -> Result<()> {
     };
     let published = if arguments.paper { Some(Published::bundled()?) } else { None };
     let prompts = runs.iter().flat_map(prompts).collect();
-    let files = write_report_with(&runs, &out, &ReportOptions { prefix, published, prompts })?;
+    let files = write_report_with(&runs, &out, &ReportOptions { prefix, published, prompts, control })?;
     if arguments.paper {
         let table = files.iter().find(|file| file.to_string_lossy().ends_with("_published.md"));
         if let Some(path) = table {
@@ -46,15 +41,26 @@ pub fn execute(arguments: &cli::Report) -> Result<()> {
             print(&format!("{text}\n"))?;
         }
     }
-    let list: String = files.iter().map(|file| format!("{}\n", file.display())).collect();
-    print(&list)
+    tracing::info!("{} files of tables and figures in {}", files.len(), out.display());
+    print(&format!("{}\n", out.join("index.html").display()))
+}
+
+/// The runs that `dirs` name, those of a sweep one by one.
+fn opened(dirs: &[PathBuf]) -> Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    for dir in dirs {
+        match SweepFolder::is_one(dir) {
+            true => runs.extend(SweepFolder::open(dir)?.opened()?),
+            false => runs.push(Run::open(dir)?),
+        }
+    }
+    Ok(runs)
 }
 
 /// The texts of a run's prompts by id, if its bank is still where the run found it; the page does without otherwise.
 pub fn prompts(run: &Run) -> BTreeMap<String, String> {
     let read = || -> Option<BTreeMap<String, String>> {
-        let text = std::fs::read_to_string(run.dir.join(CONFIG)).ok()?;
-        let section = serde_yaml::from_str::<spec::Experiment>(&text).ok()?.prompts;
+        let section = yaml::load::<spec::Experiment>(&run.dir.join(CONFIG), &[]).ok()?.prompts;
         let TextFile::Local(path) = section.text_file().ok()? else { return None };
         let bank = read_prompts(&path, &section).ok()?;
         Some(bank.into_iter().map(|prompt| (prompt.id, prompt.text)).collect())

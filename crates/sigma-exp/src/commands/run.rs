@@ -5,49 +5,52 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use sigma_data::hash::hash_bytes;
+use sigma_report::manifest::{Resolved, StartEntry};
 use sigma_report::{Manifest, Stopped, manifest};
 
-use super::print;
+use super::{check, print};
+use crate::arithmetic::{Arithmetic, DecodeRows, DeviceChange};
 use crate::assets::Assets;
 use crate::driver::{self, RunContext};
+use crate::experiment_key::ExperimentKey;
 use crate::hub::Hub;
 use crate::run_folder::{CONFIG, LOG, REPORT, RunFolder};
-use crate::{cli, device, guard, integrity, log, machine, plan, results, spec};
-
-impl cli::Config {
-    /// The experiment that the file and the overrides state.
-    pub fn load(&self) -> Result<spec::Experiment> {
-        let mut overrides = self.overrides.clone();
-        if let Some(device) = &self.device {
-            overrides.push(format!("device={device}"));
-        }
-        spec::Experiment::load(&self.config, &overrides)
-    }
-}
+use crate::{cli, experiment_key, guard, integrity, interrupt, log, machine, plan, results, spec};
 
 pub fn execute(hub: Hub, arguments: &cli::Run) -> Result<()> {
     let experiment = arguments.config.load()?;
     let path = arguments.out.clone().unwrap_or_else(|| PathBuf::from("results").join(&experiment.name));
-    if arguments.dry_run {
-        let device = device::open(&experiment.device)?;
-        let assets = Assets::load(hub, &experiment, None, &device)?;
-        return print(&format!("{}\n{}", experiment.to_yaml()?, plan::describe(&experiment, &assets, &device)?));
+    if arguments.resume {
+        tracing::info!("--resume is not needed: a run resumes by itself where its folder holds one");
     }
-    run(hub, &experiment, &path, arguments.fresh, None)
+    if arguments.dry_run {
+        let arithmetic = Arithmetic::open(&experiment, None, DeviceChange::Refused)?;
+        let assets = Assets::load(hub, &experiment, None, &arithmetic)?;
+        return check::show(&experiment, &assets, &arithmetic);
+    }
+    let device_change = if arguments.accept_device_change { DeviceChange::Accepted } else { DeviceChange::Refused };
+    let options = RunOptions { fresh: arguments.fresh, device_change, base_evaluations: None };
+    run(hub, &experiment, &path, options)
 }
 
-/// Runs `experiment` in the folder `path`, or goes on there. `base_evaluations` is where generation 0 may be shared with other runs.
-pub fn run(
-    hub: Hub,
-    experiment: &spec::Experiment,
-    path: &Path,
-    fresh: bool,
-    base_evaluations: Option<&Path>,
-) -> Result<()> {
-    let device = device::open(&experiment.device)?;
-    // what is wrong with the sources shows before anything is written; going on uses the commits that were used before
+/// How a run is started.
+#[derive(Clone, Copy)]
+pub struct RunOptions<'a> {
+    /// Deletes what the folder holds of a run.
+    pub fresh: bool,
+    pub device_change: DeviceChange,
+    /// Where generation 0 may be shared with other runs.
+    pub base_evaluations: Option<&'a Path>,
+}
+
+/// Runs `experiment` in the folder `path`, or resumes there.
+pub fn run(hub: Hub, experiment: &spec::Experiment, path: &Path, options: RunOptions<'_>) -> Result<()> {
+    let RunOptions { fresh, device_change, base_evaluations } = options;
     let before = if fresh { None } else { RunFolder::peek(path)? };
-    let assets = Assets::load(hub, experiment, before.as_ref().map(|manifest| &manifest.sources), &device)?;
+    let begun = before.as_ref().and_then(Manifest::latest).map(|start| &start.resolved);
+    // what is wrong with devices and sources shows before anything is written; resuming uses the commits that were used before
+    let arithmetic = Arithmetic::open(experiment, begun, device_change)?;
+    let assets = Assets::load(hub, experiment, before.as_ref().map(|manifest| &manifest.sources), &arithmetic)?;
     let sources = assets.sources(experiment)?;
     let folder = RunFolder::open(path)?;
     if fresh {
@@ -57,6 +60,25 @@ pub fn run(
     if let Some(manifest) = &begun {
         guard::check(&folder, manifest, experiment, &sources)?;
     }
+    let resolved = match begun.as_ref().and_then(Manifest::latest).map(|start| &start.resolved) {
+        Some(stored) if device_change == DeviceChange::Refused => {
+            guard::check_rows(&folder, experiment, stored)?;
+            let rows = DecodeRows { pool: stored.pool_rows, answers: stored.answer_rows };
+            arithmetic.resolved(rows)
+        }
+        _ => arithmetic.resolved(plan::decode_rows(experiment, &assets, &arithmetic)?),
+    };
+    let start = StartEntry {
+        at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        generation: RunFolder::count_records(path) as u32,
+        program: machine::program(),
+        machine: machine::machine(&arithmetic.device),
+        resolved,
+    };
+    let mut starts = begun.as_ref().map_or_else(Vec::new, |manifest| manifest.starts.clone());
+    starts.push(start.clone());
+    let used: Vec<&Resolved> = starts.iter().map(|start| &start.resolved).collect();
+    let key = ExperimentKey::of(experiment, &sources, &used)?;
     let config = experiment.to_yaml()?;
     let manifest = Manifest {
         schema: manifest::SCHEMA,
@@ -65,14 +87,13 @@ pub fn run(
         setting: experiment.setting,
         generations: experiment.generations,
         seed: experiment.seed,
-        created: match begun {
-            Some(manifest) => manifest.created,
-            None => humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-        },
-        program: machine::program(),
-        machine: machine::machine(&device),
+        created: begun.map_or_else(|| start.at.clone(), |manifest| manifest.created),
         sources,
         config_hash: hash_bytes(config.as_bytes()),
+        condition_hash: key.condition,
+        experiment_hash: key.experiment,
+        family_hash: key.family,
+        starts,
     };
     results::replace(&path.join(CONFIG), &config)?;
     manifest.write(&path.join(manifest::FILE_NAME))?;
@@ -91,10 +112,24 @@ pub fn run(
     } else if done > 0 {
         tracing::info!("{}: going on at generation {done} of {last}", path.display());
     } else {
-        tracing::info!("{}: generations 0 to {last}, on {}", path.display(), device::describe(&device));
+        tracing::info!(
+            "{}: generations 0 to {last}, on {}",
+            path.display(),
+            experiment_key::arithmetic_of(&start.resolved)
+        );
     }
-    let run = RunContext { experiment, assets: &assets, folder: &folder, device: &device, base_evaluations };
-    let records = driver::run(run, records)?;
+    let run = RunContext {
+        experiment,
+        assets: &assets,
+        folder: &folder,
+        arithmetic: &arithmetic,
+        start: &start,
+        base_evaluations,
+    };
+    let records = {
+        let _orderly = interrupt::orderly();
+        driver::run(run, records)?
+    };
     let options = results::report_options(experiment, &assets);
     drop(assets);
     print(&results::table(&manifest, &records)).context("the table can not be printed")?;

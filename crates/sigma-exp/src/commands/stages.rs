@@ -12,6 +12,7 @@ use sigma_data::seeds::Seeds;
 
 use crate::assets::{FrozenEncoder, Language, TokenizedPrompt, fetch_tokenizer};
 use crate::hub::Hub;
+use crate::stage::{Embedding, Questions};
 use crate::{cli, device, results, stage};
 
 pub fn finetune(hub: Hub, arguments: &cli::Finetune) -> Result<()> {
@@ -48,8 +49,15 @@ pub fn generate(hub: Hub, arguments: &cli::Generate) -> Result<()> {
     match arguments.purpose {
         cli::Purpose::Regeneration => {
             let contexts = read_blocks(&arguments.prompts, &tokenizer, model.config().vocab_size, None)?;
-            let (pool, _) =
-                stage::regenerate(&model, &contexts, &experiment.regeneration, &seeds, arguments.generation, None)?;
+            let (pool, _) = stage::regenerate(
+                &model,
+                &contexts,
+                &experiment.regeneration,
+                &seeds,
+                arguments.generation,
+                None,
+                None,
+            )?;
             write_blocks(&arguments.out, &pool)?;
         }
         cli::Purpose::Evaluation => {
@@ -59,8 +67,15 @@ pub fn generate(hub: Hub, arguments: &cli::Generate) -> Result<()> {
                 .into_iter()
                 .map(|prompt| Ok(TokenizedPrompt { tokens: tokenizer.encode_with_bos(&prompt.text)?, prompt }))
                 .collect::<Result<Vec<_>>>()?;
-            let (answers, _) =
-                stage::answer(&model, &tokenizer, &prompts, &experiment.evaluation, &seeds, (None, None), None)?;
+            let questions = Questions {
+                prompts: &prompts,
+                config: &experiment.evaluation,
+                seeds: &seeds,
+                generation: None,
+                replicate: None,
+                rows: None,
+            };
+            let (answers, _) = stage::answer(&model, &tokenizer, questions, None)?;
             write_answers(&arguments.out, &answers)?;
         }
     }
@@ -74,12 +89,19 @@ pub fn embed(hub: Hub, arguments: &cli::Embed) -> Result<()> {
     let section = &experiment.encoder;
     let encoder = FrozenEncoder::load(hub, &section.source, section.max_tokens, &device)?;
     let dim = encoder.encoder.dim();
-    let rows = if arguments.windows {
+    let rows = if arguments.answers {
         let tokenizer = Tokenizer::load(&fetch_tokenizer(hub, &experiment.model.source)?)?;
         let answers = read_answers(&arguments.texts)?;
-        let cut = (experiment.evaluation.window_tokens, experiment.evaluation.stride_tokens, section.batch_size);
-        let seeds = Seeds::new(experiment.seed, &experiment.domain);
-        stage::embed_answers(&answers, &tokenizer, &encoder, cut, &seeds, None)?.1
+        let how = Embedding {
+            tokenizer: &tokenizer,
+            encoder: &encoder,
+            config: &experiment.evaluation,
+            observed: experiment.sigma.observed,
+            batch_size: section.batch_size,
+            seeds: &Seeds::new(experiment.seed, &experiment.domain),
+            generation: None,
+        };
+        stage::embed_answers(&answers, how)?.rows
     } else {
         let documents = read_documents(&arguments.texts, None, None)?;
         let texts: Vec<&str> = documents.iter().map(|d| d.text.as_str()).collect();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use sigma_report::{Run, Stopped};
+use sigma_report::{Run, Stopped, arithmetic_changes};
 
 use super::print;
 use crate::diagnostics::CheckFailed;
@@ -32,6 +32,9 @@ pub fn execute(dir: &Path, verify: bool) -> Result<()> {
     print(&format!("{} ({}): {state}{holder}\n", run.manifest.name, run.manifest.setting.title()))?;
     if let Some(Stopped { generation, message, .. }) = Stopped::of(dir)? {
         print(&format!("generation {generation} could not be made: {message}\n"))?;
+    }
+    for change in arithmetic_changes(&run.records) {
+        print(&format!("note: {change}\n"))?;
     }
     print(&results::table(&run.manifest, &run.records))
 }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use sigma_report::ReportOptions;
 
+use super::run::RunOptions;
 use super::{print, report};
+use crate::arithmetic::DeviceChange;
 use crate::hub::Hub;
 use crate::interrupt::{self, Interrupted};
 use crate::spec::Experiment;
@@ -14,6 +16,7 @@ use crate::sweep::members::members;
 use crate::sweep::spec::SweepSpec;
 use crate::sweep::table::{Totals, table};
 use crate::sweep::{local, slurm};
+use crate::yaml::Setting;
 use crate::{cli, commands};
 
 pub fn execute(hub: Hub, arguments: &cli::Sweep) -> Result<()> {
@@ -43,12 +46,19 @@ pub fn execute(hub: Hub, arguments: &cli::Sweep) -> Result<()> {
                 folder.runs().len(),
                 slots.len()
             );
-            let outcome = local::run(&folder, &queue, &slots, hub.offline);
+            let outcome = {
+                let _orderly = interrupt::orderly();
+                local::run(&folder, &queue, &slots, hub.offline)
+            };
             print(&table(&folder, &|_| None)?)?;
             outcome?;
             conclude(&folder, arguments.retry_failed)
         }
-        cli::Launcher::Slurm => slurm::submit(&folder, arguments.retry_failed, hub.offline),
+        cli::Launcher::Slurm => {
+            // a job that is handed in must also be written down
+            let _orderly = interrupt::orderly();
+            slurm::submit(&folder, arguments.retry_failed, hub.offline)
+        }
     }
 }
 
@@ -81,9 +91,13 @@ pub fn execute_run(hub: Hub, arguments: &cli::SweepRun) -> Result<()> {
         bail!("{} has no run `{run}`; `sigma-exp status {0}` lists its runs", arguments.dir.display());
     }
     folder.forget_failure(&run)?;
-    let overrides = arguments.device.iter().map(|device| format!("device={device}")).collect::<Vec<_>>();
+    let overrides =
+        arguments.device.iter().map(|device| Setting::text("--device", "device", device)).collect::<Vec<_>>();
     let result = Experiment::load(&folder.config(&run), &overrides).and_then(|experiment| {
-        commands::run::run(hub, &experiment, &folder.run(&run), false, Some(&folder.base_evaluations()))
+        let shared = folder.base_evaluations();
+        let options =
+            RunOptions { fresh: false, device_change: DeviceChange::Refused, base_evaluations: Some(&shared) };
+        commands::run::run(hub, &experiment, &folder.run(&run), options)
     });
     let Err(error) = result else { return Ok(()) };
     if error.downcast_ref::<Interrupted>().is_some() {

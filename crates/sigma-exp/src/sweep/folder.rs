@@ -24,7 +24,7 @@ use sigma_report::Run;
 use super::members::Member;
 use super::spec::SlurmSpec;
 use crate::run_folder::{self, RunFolder};
-use crate::{guard, results, spec};
+use crate::{experiment_key, results, spec};
 
 const INDEX: &str = "sweep.json";
 const SCHEMA: u32 = 1;
@@ -138,7 +138,7 @@ impl SweepFolder {
         }
         let stored = fs::read_to_string(&path).with_context(|| format!("{} can not be read", path.display()))?;
         let stored: Value = serde_yaml::from_str(&stored).with_context(|| format!("{} is damaged", path.display()))?;
-        let differences = guard::differences(&stored, &serde_yaml::from_str(&member.experiment.to_yaml()?)?);
+        let differences = experiment_key::differences(&stored, &serde_yaml::from_str(&member.experiment.to_yaml()?)?);
         if differences.is_empty() || !self.run(&member.name).exists() {
             return Ok(());
         }

@@ -1,12 +1,13 @@
 //! From a sweep file to its runs: every combination of the varied keys, a name for each, and its complete, checked config.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail};
-use serde_yaml::{Mapping, Value};
 
 use super::spec::SweepSpec;
+use crate::experiment_key;
 use crate::spec::Experiment;
+use crate::yaml::{Entry, Kind, Node, Setting};
 
 /// One run of a sweep.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +24,7 @@ const ALIASES: [(&str, &str); 1] = [("alpha", "mixture.real_fraction")];
 const MOST_RUNS: usize = 10_000;
 
 /// Keys and the values they take in one run, in the order of the file.
-type Point = Vec<(String, Value)>;
+type Point = Vec<Setting>;
 
 /// All runs of `sweep`, in the order of the file: explicit runs first, then the grid with its last key fastest.
 pub fn members(sweep: &SweepSpec) -> Result<Vec<Member>> {
@@ -31,35 +32,40 @@ pub fn members(sweep: &SweepSpec) -> Result<Vec<Member>> {
     let explicit: Vec<Point> = if sweep.runs.is_empty() {
         vec![Vec::new()]
     } else {
-        let of = |(i, run): (usize, &Mapping)| point(run).with_context(|| format!("entry {} of `runs`", i + 1));
+        let of = |(i, run): (usize, &Vec<Entry>)| point(run).with_context(|| format!("entry {} of `runs`", i + 1));
         sweep.runs.iter().enumerate().map(of).collect::<Result<_>>()?
     };
     let grid = grid(&sweep.grid)?;
 
     let mut members: Vec<Member> = Vec::new();
-    let mut names = HashSet::new();
+    let mut names: HashMap<String, Point> = HashMap::new();
+    let mut configs: HashMap<String, String> = HashMap::new();
     for run in &explicit {
         for cell in &grid {
             let varied: Point = run.iter().chain(cell).cloned().collect();
-            if let Some((key, _)) = varied
-                .iter()
-                .enumerate()
-                .find(|(i, (k, _))| varied[..*i].iter().any(|(o, _)| o == k))
-                .map(|(_, pair)| pair)
-            {
-                bail!("`{key}` is varied twice: by `runs` and by `grid`, or under two names");
+            let repeated =
+                |(i, setting): &(usize, &Setting)| varied[..*i].iter().any(|other| other.path == setting.path);
+            if let Some((_, Setting { path, .. })) = varied.iter().enumerate().find(repeated) {
+                bail!("`{path}` is varied twice: by `runs` and by `grid`, or under two names");
             }
             let name = name(&varied);
-            if !names.insert(name.clone()) {
-                bail!("two runs of the sweep are both called `{name}`: the same values are listed twice");
+            let named = Setting::text("the name of the run,", "name", &name);
+            let settings: Vec<Setting> = common.iter().chain(&varied).chain([&named]).cloned().collect();
+            let experiment = Experiment::load(&sweep.base, &settings).with_context(|| format!("run `{name}`"))?;
+            if let Some(other) = configs.insert(experiment_key::what_counts(&experiment)?, name.clone()) {
+                let both = if other == name { format!("`{name}`") } else { format!("`{other}` and `{name}`") };
+                bail!("two runs of the sweep are the same experiment, {both}: the same values are listed twice");
             }
-            let mut overrides: Vec<String> = Vec::new();
-            let name_key = ("name".to_string(), Value::String(name.clone()));
-            for (key, value) in common.iter().chain(&varied).chain([&name_key]) {
-                // JSON is YAML, on one line
-                overrides.push(format!("{key}={}", serde_json::to_string(value)?));
+            if let Some(other) = names.insert(name.clone(), varied.clone()) {
+                let values =
+                    |point: &Point| point.iter().map(|s| format!("{} {}", s.path, s.value)).collect::<Vec<_>>();
+                bail!(
+                    "two runs of the sweep would both have the folder `{name}`: {} and {}; their values differ only in \
+                     characters that a folder's name cannot have",
+                    values(&other).join(", "),
+                    values(&varied).join(", ")
+                );
             }
-            let experiment = Experiment::load(&sweep.base, &overrides).with_context(|| format!("run `{name}`"))?;
             members.push(Member { name, experiment });
         }
     }
@@ -67,13 +73,13 @@ pub fn members(sweep: &SweepSpec) -> Result<Vec<Member>> {
 }
 
 /// Every combination of the grid's values; a single empty one for an empty grid.
-fn grid(grid: &Mapping) -> Result<Vec<Point>> {
+fn grid(grid: &[Entry]) -> Result<Vec<Point>> {
     let mut points = vec![Point::new()];
-    for (keys, values) in grid {
-        let keys = names_of(keys).context("grid")?;
+    for Entry { key, value, .. } in grid {
+        let keys = names_of(key).context("grid")?;
         let title = keys.join(", ");
-        let Value::Sequence(values) = values else {
-            bail!("grid: `{title}` must be a list of values, as in `{title}: [1, 2]`");
+        let Kind::List(values) = &value.kind else {
+            bail!("{}: grid: `{title}` must be a list of values, as in `{title}: [1, 2]`", value.at);
         };
         if values.is_empty() {
             bail!("grid: the list of `{title}` is empty");
@@ -86,13 +92,13 @@ fn grid(grid: &Mapping) -> Result<Vec<Point>> {
         let mut next = Vec::with_capacity(points.len() * values.len());
         for point in &points {
             for value in values {
-                let together: Vec<Value> = match (&keys[..], value) {
-                    ([_], value) => vec![value.clone()],
-                    (_, Value::Sequence(list)) if list.len() == keys.len() => list.clone(),
+                let together: Vec<Node> = match (&keys[..], &value.kind) {
+                    ([_], _) => vec![value.clone()],
+                    (_, Kind::List(list)) if list.len() == keys.len() => list.clone(),
                     _ => bail!("grid: each value of `{title}` must be a list of {} values, one per key", keys.len()),
                 };
                 let mut longer = point.clone();
-                longer.extend(keys.iter().cloned().zip(together));
+                longer.extend(keys.iter().cloned().zip(together).map(|(path, value)| Setting { path, value }));
                 next.push(longer);
             }
         }
@@ -102,11 +108,11 @@ fn grid(grid: &Mapping) -> Result<Vec<Point>> {
 }
 
 /// The keys and values of one mapping.
-fn point(mapping: &Mapping) -> Result<Point> {
+fn point(entries: &[Entry]) -> Result<Point> {
     let mut point = Point::new();
-    for (key, value) in mapping {
+    for Entry { key, value, .. } in entries {
         match &names_of(key)?[..] {
-            [name] => point.push((name.clone(), value.clone())),
+            [name] => point.push(Setting { path: name.clone(), value: value.clone() }),
             several => bail!("`{}`: here every key stands for itself", several.join(", ")),
         }
     }
@@ -114,8 +120,7 @@ fn point(mapping: &Mapping) -> Result<Point> {
 }
 
 /// `a.b` or `a.b, c.d`, with short names spelled out.
-fn names_of(key: &Value) -> Result<Vec<String>> {
-    let Value::String(text) = key else { bail!("{key:?} is not the name of a key") };
+fn names_of(text: &str) -> Result<Vec<String>> {
     let full = |name: &str| ALIASES.iter().find(|(short, _)| *short == name).map_or(name, |(_, long)| long).to_string();
     let names: Vec<String> = text.split(',').map(|name| full(name.trim())).collect();
     if let Some(broken) = names.iter().find(|name| name.is_empty() || name.contains('=')) {
@@ -128,15 +133,11 @@ fn names_of(key: &Value) -> Result<Vec<String>> {
 }
 
 /// `s2_a0.25_seed42`: what a folder can be called, from the values that make the run.
-fn name(varied: &[(String, Value)]) -> String {
-    let part = |(key, value): &(String, Value)| {
-        let value = match value {
-            Value::String(text) => text.clone(),
-            other => serde_json::to_string(other).unwrap_or_default(),
-        };
-        let last = key.rsplit('.').next().unwrap_or(key);
-        let text = match key.as_str() {
-            "setting" | "domain" => value,
+fn name(varied: &[Setting]) -> String {
+    let part = |Setting { path, value }: &Setting| {
+        let last = path.rsplit('.').next().unwrap_or(path);
+        let text = match path.as_str() {
+            "setting" | "domain" => value.to_string(),
             "mixture.real_fraction" => format!("a{value}"),
             _ => format!("{last}{value}"),
         };
@@ -150,11 +151,13 @@ fn name(varied: &[(String, Value)]) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::yaml;
     use std::path::Path;
 
     fn expand(text: &str) -> Result<Vec<Member>> {
         let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
-        let mut sweep: SweepSpec = serde_yaml::from_str(&format!("name: x\nbase: demo_s2.yaml\n{text}")).unwrap();
+        let root = yaml::parse(&format!("name: x\nbase: demo_s2.yaml\n{text}"), "sweep.yaml").unwrap();
+        let mut sweep = SweepSpec::of(&root)?;
         sweep.base = configs.join(sweep.base);
         members(&sweep)
     }
@@ -202,6 +205,14 @@ mod tests {
             ("grid: { alpha: [] }", &["empty"]),
             ("grid: { alpha: [0, 1.5] }", &["a1.5", "real_fraction"]),
             ("grid: { alpha: [0, 0] }", &["a0", "twice"]),
+            ("grid: { alpha: [1, 1.0] }", &["`a1`", "`a1.0`", "same experiment"]),
+            ("grid: { alpha: [0, -0.0] }", &["`a0`", "same experiment"]),
+            ("grid: { seed: [16, 0x10] }", &["`seed16`", "`seed0x10`", "same experiment"]),
+            ("grid: { training.learning_rate: [1e-4, 0.0001] }", &["same experiment"]),
+            ("grid: { mixture.mode: [replace, ~] }", &["same experiment"]),
+            ("grid: { encoder.batch_size: [16, 32] }", &["same experiment"]),
+            ("runs: [{ seed: 42 }, { setting: s2 }]", &["`seed42` and `s2`", "same experiment"]),
+            ("grid: { corpus.id_column: [a/b, a-b] }", &["a/b", "a-b", "characters"]),
             ("grid: { alpha: [0], mixture.real_fraction: [1] }", &["real_fraction", "twice"]),
             ("grid: { training.epoch: [1] }", &["epoch1", "did you mean `epochs`"]),
             ("grid: { 'domain, seed': [[fin, 1], [law]] }", &["2 values"]),

@@ -258,9 +258,10 @@ mod tests {
 
     #[test]
     fn the_script_asks_for_what_the_sweep_file_says_and_nothing_else() {
-        let spec: SlurmSpec = serde_yaml::from_str(
+        let spec: SlurmSpec = crate::yaml::argument(
             "{ partition: gpu, account: abc, time: 90, gres: 'gpu:1', mem: 32G, cpus_per_task: 8, throttle: 4, \
              setup: ['module load cuda', 'export A=b'], extra: ['--exclude=n3'] }",
+            "slurm",
         )
         .unwrap();
         let text = script(Path::new("/data/results/it's"), "alpha", &spec, 36).unwrap();

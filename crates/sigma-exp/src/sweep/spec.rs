@@ -3,32 +3,45 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_yaml::Mapping;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
+use crate::yaml::{Entry, Kind, Node};
 use crate::{spec, yaml};
 
-#[derive(Debug, Clone, Deserialize)]
+/// The file as it is written. What varies stays as it is spelled until a config takes it.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct SweepFile {
+    name: String,
+    base: PathBuf,
+    #[serde(default, rename = "set")]
+    _set: Option<IgnoredAny>,
+    #[serde(default, rename = "grid")]
+    _grid: Option<IgnoredAny>,
+    #[serde(default, rename = "runs")]
+    _runs: Option<IgnoredAny>,
+    #[serde(default)]
+    jobs: Option<usize>,
+    #[serde(default)]
+    slurm: SlurmSpec,
+}
+
+#[derive(Debug, Clone)]
 pub struct SweepSpec {
     /// Name of the sweep and of its folder below `results/`.
     pub name: String,
     /// The experiment config that every run starts from; relative to the sweep file.
     pub base: PathBuf,
     /// Keys that are set in every run.
-    #[serde(default)]
-    pub set: Mapping,
+    pub set: Vec<Entry>,
     /// Key to list of values; every combination is a run. `alpha` stands for `mixture.real_fraction`; a key that names several, as in
     /// `domain, corpus.path`, takes lists of as many values, which vary together.
-    #[serde(default)]
-    pub grid: Mapping,
+    pub grid: Vec<Entry>,
     /// Explicit runs, each a mapping of keys; every one is combined with every point of `grid`.
-    #[serde(default)]
-    pub runs: Vec<Mapping>,
+    pub runs: Vec<Vec<Entry>>,
     /// Runs at the same time on this machine: by default one per GPU, or one on the CPU.
-    #[serde(default)]
     pub jobs: Option<usize>,
-    #[serde(default)]
     pub slurm: SlurmSpec,
 }
 
@@ -41,13 +54,11 @@ pub struct SlurmSpec {
     pub qos: Option<String>,
     pub constraint: Option<String>,
     /// Time limit of one run, as sbatch takes it: `04:00:00`, `1-12`, or minutes.
-    #[serde(deserialize_with = "text_or_number")]
     pub time: Option<String>,
     /// For example `gpu:1`.
     pub gres: Option<String>,
     pub cpus_per_task: Option<u32>,
     /// For example `32G`.
-    #[serde(deserialize_with = "text_or_number")]
     pub mem: Option<String>,
     /// At most so many runs at once.
     pub throttle: Option<u32>,
@@ -61,22 +72,36 @@ pub struct SlurmSpec {
     pub extra: Vec<String>,
 }
 
-fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Scalar {
-        Number(u64),
-        Text(String),
+/// The keys and values of a section; none where nothing is written.
+fn section(what: &str, node: Option<&Node>) -> Result<Vec<Entry>> {
+    match node.map(|node| (node, &node.kind)) {
+        Some((_, Kind::Map(entries))) => Ok(entries.clone()),
+        Some((node, _)) if !node.is_null() => {
+            bail!("{}: {what} must be a section of keys with values, not {}", node.at, node.describe())
+        }
+        _ => Ok(Vec::new()),
     }
-    Ok(Option::<Scalar>::deserialize(deserializer)?.map(|scalar| match scalar {
-        Scalar::Number(number) => number.to_string(),
-        Scalar::Text(text) => text,
-    }))
 }
 
 impl SweepSpec {
+    /// What a file's tree states.
+    pub(super) fn of(root: &Node) -> Result<Self> {
+        let SweepFile { name, base, jobs, slurm, .. } = yaml::typed(root)?;
+        let runs = match root.get("runs").map(|node| (node, &node.kind)) {
+            Some((_, Kind::List(nodes))) => {
+                nodes.iter().map(|node| section("an entry of `runs`", Some(node))).collect::<Result<_>>()?
+            }
+            Some((node, _)) if !node.is_null() => {
+                bail!("{}: `runs` must be a list of sections, not {}", node.at, node.describe())
+            }
+            _ => Vec::new(),
+        };
+        let (set, grid) = (section("`set`", root.get("set"))?, section("`grid`", root.get("grid"))?);
+        Ok(Self { name, base, set, grid, runs, jobs, slurm })
+    }
+
     pub fn load(path: &Path) -> Result<Self> {
-        let mut sweep: Self = yaml::load(path, &[])?;
+        let mut sweep = Self::of(&yaml::read(path)?)?;
         sweep.validate().with_context(|| format!("{}", path.display()))?;
         if let (Some(folder), true) = (path.parent(), sweep.base.is_relative()) {
             sweep.base = folder.join(&sweep.base);

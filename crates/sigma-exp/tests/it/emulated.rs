@@ -16,8 +16,7 @@ fn run(out: &Path, device: &str, more: &[&str]) {
         "corpus.max_contexts=16",
         "prompts.max_per_bucket=1",
         "evaluation.max_new_tokens=16",
-        "evaluation.window_tokens=8",
-        "evaluation.stride_tokens=8",
+        "evaluation.responses_per_prompt=1",
         "evaluation.noise_replicates=0",
         "evaluation.batch_size=8",
         "regeneration.batch_size=16",
@@ -55,7 +54,8 @@ fn a_run_in_f32_writes_the_cpu_s_texts_and_follows_its_losses() {
     assert_eq!(ours.len(), 4);
     assert!(ours.iter().zip(&theirs).all(|(a, b)| (a / b - 1.0).abs() < 1e-3), "{ours:?} {theirs:?}");
     let manifest: Value = serde_json::from_str(&read(&gpu.join("manifest.json"))).unwrap();
-    assert_eq!(manifest["machine"]["device"], "emulated");
+    assert_eq!(manifest["starts"][0]["resolved"]["device"], "emulated");
+    assert_eq!(manifest["starts"][0]["resolved"]["answer_rows"], 8);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_run_in_f16_gives_the_same_files_every_time_and_after_a_stop() {
     run(&stopped, "emulated", &[]);
     assert_same_results(&whole, &stopped);
     let record: Value = serde_json::from_str(&read(&whole.join("gen-001/record.json"))).unwrap();
-    assert_eq!(record["training"]["precision"], "f16");
+    assert_eq!(record["arithmetic"]["resolved"]["precision"], "f16");
     assert_eq!(record["training"]["skipped_steps"], 0);
 }
 

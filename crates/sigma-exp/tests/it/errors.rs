@@ -22,7 +22,7 @@ fn broken_configs_name_file_place_and_remedy() {
         ("epochs: 1", "epoch: 1", &["training", "unknown field `epoch`", "line 11", "did you mean `epochs`"]),
         ("setting: s2 ", "setting: s3 ", &["setting", "unknown variant `s3`"]),
         ("mode: replace", "mode: replacing", &["mixture", "did you mean `replace`"]),
-        ("epochs: 1", "epochs: many", &["training.epochs", "invalid type", "line 11"]),
+        ("epochs: 1", "epochs: many", &["training.epochs", "`many` is not a whole number", "line 11"]),
         ("epochs: 1", "epochs: -1", &["training.epochs", "-1"]),
         ("epochs: 1", "epochs: 0", &["training.epochs is 0", "at least 1"]),
         ("real_fraction: 0.0", "real_fraction: 1.2", &["mixture.real_fraction is 1.2", "[0, 1]"]),

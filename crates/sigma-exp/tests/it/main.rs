@@ -2,6 +2,7 @@
 //! is wrong.
 #![allow(clippy::unwrap_used)]
 
+mod arithmetic;
 mod bad_input;
 mod commands;
 mod disk;
@@ -15,8 +16,11 @@ mod gram;
 mod guard;
 mod hub;
 mod integrity;
+mod interrupts;
 mod limits;
+mod nulls;
 mod places;
+mod protocol;
 mod resume;
 mod runs;
 mod slurm;
@@ -53,7 +57,7 @@ fn fails(arguments: &[&str]) -> String {
 }
 
 /// A run of two generations that takes a second or two: `--set` arguments on top of a demo config.
-const SMALL: [&str; 14] = [
+const SMALL: [&str; 16] = [
     "--set",
     "generations=2",
     "--set",
@@ -61,7 +65,9 @@ const SMALL: [&str; 14] = [
     "--set",
     "prompts.max_per_bucket=2",
     "--set",
-    "evaluation.max_new_tokens=80",
+    "evaluation.responses_per_prompt=2",
+    "--set",
+    "evaluation.max_new_tokens=40",
     "--set",
     "training.epochs=1",
     "--set",
@@ -95,6 +101,7 @@ fn results(run: &Path) -> Vec<(String, Vec<u8>)> {
                 "synthetic.jsonl",
                 "responses.jsonl",
                 "embeddings.npy",
+                "rows.csv",
                 "spectrum.csv",
                 "training.csv",
                 "model/model.safetensors",

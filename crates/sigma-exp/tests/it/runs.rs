@@ -62,9 +62,9 @@ fn a_run_folder_holds_what_the_design_says() {
         assert!(!line["text"].as_str().unwrap().is_empty());
     }
     let responses = read(&run.join("gen-002/responses.jsonl"));
-    assert_eq!(responses.lines().count(), 10);
+    assert_eq!(responses.lines().count(), 20, "ten prompts, two responses each");
     let answer: Value = serde_json::from_str(responses.lines().next().unwrap()).unwrap();
-    for field in ["id", "bucket", "text", "tokens", "finish_reason", "seed"] {
+    for field in ["id", "bucket", "response", "text", "tokens", "finish_reason", "seed"] {
         assert!(!answer[field].is_null(), "{field}");
     }
     // only the last generation keeps its weights, and generation 0 is the base itself
@@ -98,7 +98,8 @@ fn the_manifest_says_what_made_the_run_and_from_what() {
     let run = dir.path().join("run");
     run_small("configs/demo_s2.yaml", &run, &["--set", "generations=0"]);
     let manifest: Value = serde_json::from_str(&read(&run.join("manifest.json"))).unwrap();
-    let (program, machine, sources) = (&manifest["program"], &manifest["machine"], &manifest["sources"]);
+    let start = &manifest["starts"][0];
+    let (program, machine, sources) = (&start["program"], &start["machine"], &manifest["sources"]);
     assert_eq!(program["version"], env!("CARGO_PKG_VERSION"));
     assert!(program["compiler"].as_str().unwrap().starts_with("rustc "));
     for name in ["candle-core", "faer", "gemm", "pulp", "tokenizers"] {
@@ -109,8 +110,11 @@ fn the_manifest_says_what_made_the_run_and_from_what() {
     // outside of a checkout there is no commit
     assert!(program["commit"].as_str().is_none_or(|commit| commit.len() == 40) && program["dirty"].is_boolean());
     let machine_has = |key: &str| machine.as_object().unwrap().contains_key(key);
-    assert!(["os", "arch", "cpu", "cpu_features", "threads", "device", "gpu"].iter().all(|key| machine_has(key)));
-    assert_eq!(machine["device"], "cpu");
+    assert!(["os", "arch", "cpu", "cpu_features", "threads", "gpu"].iter().all(|key| machine_has(key)));
+    assert_eq!((&start["resolved"]["device"], &start["resolved"]["precision"]), (&"cpu".into(), &"f32".into()));
+    for hash in ["condition_hash", "experiment_hash", "family_hash"] {
+        assert_eq!(manifest[hash].as_str().unwrap().len(), 64, "{hash}");
+    }
     for source in ["model", "encoder", "corpus", "prompts"] {
         assert_eq!(sources[source]["hash"].as_str().unwrap().len(), 64, "{source}");
     }
@@ -144,16 +148,6 @@ fn the_same_config_gives_the_same_bytes_for_any_threads_batch_size_and_folder() 
     }
     let metrics = |precision: &str| read(&dir.path().join(precision).join("metrics.csv"));
     assert_ne!(metrics("fp32"), metrics("bf16"));
-}
-
-#[test]
-fn evaluating_on_a_second_device_changes_no_number() {
-    let dir = tempdir().unwrap();
-    let (alone, beside) = (dir.path().join("alone"), dir.path().join("beside"));
-    run_small("configs/demo_s2.yaml", &alone, &[]);
-    // here the second device is the CPU again: what is tested is that measuring t beside making t + 1 is safe
-    run_small("configs/demo_s2.yaml", &beside, &["--set", "device=auto", "--set", "evaluation_device=cpu"]);
-    assert_same_results(&alone, &beside);
 }
 
 #[test]
@@ -300,7 +294,10 @@ fn a_report_on_two_seeds_has_a_page_and_the_published_numbers_beside_the_measure
     let path = |p: &Path| p.to_str().unwrap().to_string();
     let (one, two, to) = (path(&one), path(&two), path(&out));
     let printed = succeeds(&["report", &one, &two, "--out", &to, "--prefix", "x", "--paper"]);
-    assert!(printed.contains("differs from the published S1 run in corpus"), "{printed}");
+    assert!(
+        printed.contains("differs from the published S1 run in domain (fin; published: tech), corpus"),
+        "{printed}"
+    );
     for name in [
         "index.html",
         "figures/x_s1_published.pdf",
@@ -308,8 +305,9 @@ fn a_report_on_two_seeds_has_a_page_and_the_published_numbers_beside_the_measure
         "tables/tab_x_seeds.md",
         "figures/x_buckets.png",
     ] {
-        assert!(out.join(name).exists() && printed.contains(name), "{name}");
+        assert!(out.join(name).exists(), "{name}");
     }
+    assert!(printed.lines().last().unwrap().ends_with("index.html"), "one path, not seventy: {printed}");
     // the prompts of the bank are shown above the answers
     let first = read(&root().join("data/fin/prompts.jsonl"));
     let prompt: serde_json::Value = serde_json::from_str(first.lines().next().unwrap()).unwrap();

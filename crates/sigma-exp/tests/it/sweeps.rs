@@ -12,8 +12,8 @@ use tempfile::tempdir;
 use crate::{assert_same_results, fails, read, root, sigma, succeeds};
 
 /// What makes a demo run take a second.
-pub(crate) const SMALL_SET: &str = "generations: 2, corpus.max_contexts: 24, prompts.max_per_bucket: 2, evaluation.max_new_tokens: 80, \
-                             training.epochs: 1, sigma.observed: 12, evaluation.noise_replicates: 2";
+pub(crate) const SMALL_SET: &str = "generations: 2, corpus.max_contexts: 24, prompts.max_per_bucket: 2, evaluation.responses_per_prompt: 2, \
+                             evaluation.max_new_tokens: 40, training.epochs: 1, sigma.observed: 12, evaluation.noise_replicates: 2";
 
 /// A sweep file in `dir` on top of the small demo.
 pub(crate) fn sweep_file(dir: &Path, more: &str) -> PathBuf {
@@ -63,8 +63,9 @@ fn every_run_of_a_sweep_has_the_bytes_of_a_run_alone_and_the_base_is_evaluated_o
     let again = sigma(&["sweep", text(&file), "--out", text(&out)]);
     assert!(String::from_utf8_lossy(&again.stderr).contains("0 of 4 runs to do"));
     // a report by hand is the same report
-    let files = succeeds(&["report", text(&out)]);
-    assert!(files.contains("tab_small_s1s2_summary.csv"), "{files}");
+    let printed = succeeds(&["report", text(&out)]);
+    assert!(printed.lines().last().unwrap().ends_with("index.html"), "{printed}");
+    assert_eq!(read(&out.join("report/tables/tab_small_s1s2_summary.csv")), summary);
 }
 
 #[test]

@@ -185,7 +185,7 @@ fn what_cannot_be_accumulated_is_refused_by_row_and_column() {
     assert!(matches!(sigma_ub_of_gram(&gram, None, None, &config), Err(MetricsError::LargestEnergy { .. })));
     let fresh = GramAccumulator::new(2).unwrap();
     assert!(matches!(sigma_ub_of_gram(&fresh, None, None, &config), Err(MetricsError::NothingObserved { .. })));
-    let some = SigmaConfig::default();
+    let some = SigmaConfig { observed: Observed::Count(500), ..config };
     assert!(matches!(sigma_ub_of_gram(&fresh, None, None, &some), Err(MetricsError::ObservedOfGram { count: 500 })));
 }
 

@@ -92,3 +92,27 @@ fn a_ridge_lost_in_rounding_is_an_error_and_no_number() {
     assert_eq!(error, MetricsError::NotPositiveDefinite { pivot: 1, shift: 1e-300 });
     assert!(error.to_string().contains("raise delta"));
 }
+
+#[test]
+fn a_subnormal_ridge_is_refused_in_few_digits_and_a_cap_below_unit_rows_before_there_are_rows() {
+    let config = SigmaConfig { delta: 1e-320, ..SigmaConfig::default() };
+    let error = config.validate().unwrap_err();
+    assert!(matches!(error, MetricsError::Config { field: "delta", .. }));
+    assert_eq!(
+        error.to_string(),
+        "`delta` is 1e-320, but must be positive, finite and no subnormal number (1e-307 or more)"
+    );
+
+    let config = SigmaConfig { rho: 0.99, ..SigmaConfig::default() };
+    assert_eq!(config.validate(), Ok(()));
+    let error = config.validate_for_unit_rows().unwrap_err();
+    assert_eq!(error.to_string(), "`rho` is 0.99, but must be at least 1: embeddings have norm 1");
+    assert_eq!(SigmaConfig::default().validate_for_unit_rows(), Ok(()));
+}
+
+#[test]
+fn rows_too_wide_for_a_matrix_are_refused_before_it_is_made() {
+    let wide = Embeddings::new(2, 100_000, vec![0.0; 200_000]).unwrap();
+    let error = sigma_ub(&wide, &[0, 1], None, &SigmaConfig::default()).unwrap_err();
+    assert_eq!(error, MetricsError::TooWide { d: 100_000, limit: 16_384 });
+}

@@ -10,7 +10,7 @@ fn sigma(json: &str) -> Result<SigmaConfig, String> {
 
 #[test]
 fn an_empty_section_is_the_papers() {
-    let paper = SigmaConfig { observed: Observed::Count(500), delta: 1e-3, rho: 1.0, confidence: 0.95 };
+    let paper = SigmaConfig { observed: Observed::All, delta: 1e-3, rho: 1.0, confidence: 0.95 };
     assert_eq!(sigma("{}"), Ok(paper.clone()));
     assert_eq!(paper.validate(), Ok(()));
     let surface: SurfaceConfig = serde_json::from_str("{}").unwrap();

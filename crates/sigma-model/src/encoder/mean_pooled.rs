@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use sigma_data::Tokenizer;
 use sigma_kernels::linear::Threads;
 
+use super::TextRead;
 use super::groups::{mean_pooled, means};
 use crate::{Device, ModelError, Opt};
 
@@ -53,6 +54,17 @@ impl OptEncoder {
             Ok(ids)
         };
         texts.par_iter().map(tokens).collect()
+    }
+
+    pub fn read(&self, texts: &[&str]) -> Result<Vec<TextRead>, ModelError> {
+        let of = |text: &&str| {
+            let ids = self.tokenizer.encode(text)?;
+            // BOS takes a place
+            let truncated = ids.len() >= self.max_tokens;
+            let read = if truncated { self.tokenizer.decode(&ids[..self.max_tokens - 1]) } else { text.to_string() };
+            Ok(TextRead { characters: read.chars().count(), truncated })
+        };
+        texts.par_iter().map(of).collect()
     }
 
     /// Mean-pooled states `[B * dim]`, not yet normalised.

@@ -19,6 +19,15 @@ pub enum Encoder {
     Opt(Box<OptEncoder>),
 }
 
+/// How much of a text an encoder reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextRead {
+    /// Characters up to the end of the last token that is read.
+    pub characters: usize,
+    /// Whether tokens were cut off.
+    pub truncated: bool,
+}
+
 impl Encoder {
     /// Loads the encoder of `folder`. Texts are cut at `max_tokens` (special tokens included), by default what the
     /// model's own files say. A BERT computes on the CPU, whatever the device.
@@ -61,6 +70,14 @@ impl Encoder {
         match self {
             Encoder::Bert(encoder) => encoder.tokenize(texts),
             Encoder::Opt(encoder) => encoder.tokenize(texts),
+        }
+    }
+
+    /// How much of each text the encoder reads before it cuts it at [`Encoder::max_tokens`].
+    pub fn read(&self, texts: &[&str]) -> Result<Vec<TextRead>, ModelError> {
+        match self {
+            Encoder::Bert(encoder) => encoder.read(texts),
+            Encoder::Opt(encoder) => encoder.read(texts),
         }
     }
 

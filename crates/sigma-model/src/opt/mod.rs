@@ -211,6 +211,21 @@ impl Opt {
         Ok(all)
     }
 
+    /// How far this model's parameters lie from those of `start`: the L2 norm of the difference over the L2 norm of `start`, both over
+    /// all parameters, in f64. The models must have one config.
+    pub fn distance(&self, start: &Opt) -> Result<f64, ModelError> {
+        let (ours, theirs) = (self.host_parameters()?, start.host_parameters()?);
+        let (mut moved, mut whole) = (0.0, 0.0);
+        for ((_, _, now), (_, _, before)) in ours.iter().zip(theirs.iter()) {
+            for (now, before) in now.iter().zip(before) {
+                let (now, before) = (f64::from(*now), f64::from(*before));
+                moved += (now - before).powi(2);
+                whole += before.powi(2);
+            }
+        }
+        Ok(if moved == 0.0 { 0.0 } else { (moved / whole).sqrt() })
+    }
+
     /// Calls `visit` with name, shape and values of every parameter, in the order of names.
     fn for_each_parameter(&self, mut visit: impl FnMut(&str, &[usize], &[f32])) -> Result<(), ModelError> {
         self.host_parameters()?.iter().for_each(|(name, shape, values)| visit(name, shape, values));

@@ -2,8 +2,9 @@
 
 use plotters::style::RGBColor;
 
-use super::axis::Axis;
-use super::panel::{Line, Marker, Panel};
+use super::legend::{DIFFERS, Shape, Sign};
+use super::line::{Line, Marker};
+use super::panel::Panel;
 use super::style::{BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILLION};
 use crate::buckets::BANK;
 use crate::series::{RunSeries, SeriesPoint};
@@ -18,28 +19,14 @@ pub(super) fn panel(
     buckets: &[RunSeries],
     drift: fn(&SeriesPoint) -> Option<f64>,
 ) -> Panel {
-    let line = |label: &str, colour, marker, series: &RunSeries| Line {
-        label: label.to_owned(),
-        colour,
-        marker,
-        points: series.points.iter().map(|point| (point.generation, drift(point))).collect(),
-    };
-    let mut lines = vec![line(BANK, INK, Marker::OpenSquare, bank)];
+    let mut lines = vec![Line::of((BANK, INK, Marker::OpenSquare), bank, drift)];
     lines.extend(buckets.iter().enumerate().map(|(index, bucket)| {
         // The second turn of the colours meets other shapes.
         let marker = MARKERS[(index + index / COLOURS.len()) % MARKERS.len()];
-        line(&bucket.name, COLOURS[index % COLOURS.len()], marker, bucket)
+        Line::of((&bucket.name, COLOURS[index % COLOURS.len()], marker), bucket, drift)
     }));
-    let y = Axis::around(lines.iter().flat_map(|line| &line.points).filter_map(|(_, drift)| *drift), true);
-    Panel {
-        title: Some(title),
-        y_title: format!("drift from generation 0 ({})", y.unit("nats")),
-        x: Axis::generations(bank.points.last().map_or(0, |point| point.generation)),
-        y,
-        zero_line: true,
-        bands: Vec::new(),
-        whiskers: None,
-        lines,
-        signs: Vec::new(),
-    }
+    let last = bank.points.last().map_or(0, |point| point.generation);
+    let hollow = lines.iter().any(|line| !line.hollow.is_empty());
+    let signs = hollow.then_some(Sign { label: DIFFERS, shape: Shape::Hollow }).into_iter().collect();
+    Panel { signs, ..Panel::of_drifts(Some(title), "drift from generation 0", last, lines) }
 }

@@ -1,14 +1,18 @@
 //! The one legend of a figure, in a strip of its own above the panels, where it can cover no data. It takes as many rows as its
 //! entries need.
 
-use plotters::element::{PathElement, Rectangle, Text};
+use plotters::element::{Circle, DashedPathElement, PathElement, Rectangle, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, RGBColor};
 
-use super::panel::{Area, Drawn, Line, draw_marker, draw_path, letters};
+use super::line::{Line, draw_hollow, draw_marker, draw_path};
+use super::panel::{Area, Drawn, letters};
 use super::style::*;
 
 pub(super) const LEFT: Pos = Pos { h_pos: HPos::Left, v_pos: VPos::Center };
+
+/// What a hollow point says.
+pub(super) const DIFFERS: &str = "n or n_A not as at t = 0";
 
 /// What stands for an entry, left of its words.
 #[derive(Clone, Copy)]
@@ -27,11 +31,15 @@ pub(super) struct Sign {
 #[derive(Clone, PartialEq)]
 pub(super) enum Shape {
     /// An area of each of these colours, so strong.
-    Areas {
-        colours: Vec<RGBColor>,
-        tint: f64,
-    },
-    Whisker(RGBColor),
+    Areas { colours: Vec<RGBColor>, tint: f64 },
+    /// A whisker of each of these colours.
+    Whiskers(Vec<RGBColor>),
+    /// A dot of each of these colours.
+    Dots(Vec<RGBColor>),
+    /// A hollow point.
+    Hollow,
+    /// The upright line at an onset.
+    Upright,
 }
 
 /// Entries with their places.
@@ -93,6 +101,21 @@ impl<'a> Key<'a> {
 }
 
 impl Sign {
+    /// The sign of both: what has the same label has the colours of both.
+    pub(super) fn merged(&mut self, other: &Sign) {
+        let (colours, more) = match (&mut self.shape, &other.shape) {
+            (Shape::Areas { colours, .. }, Shape::Areas { colours: more, .. })
+            | (Shape::Whiskers(colours), Shape::Whiskers(more))
+            | (Shape::Dots(colours), Shape::Dots(more)) => (colours, more),
+            _ => return,
+        };
+        more.iter().for_each(|colour| {
+            if !colours.contains(colour) {
+                colours.push(*colour)
+            }
+        });
+    }
+
     /// Between `left` and `left` + dash, around `middle`.
     fn draw(&self, area: &Area, left: i32, middle: i32) -> Drawn {
         let half = units(0.42 * LEGEND_PT);
@@ -106,14 +129,31 @@ impl Sign {
                 }
                 Ok(())
             }
-            Shape::Whisker(colour) => {
-                let line = colour.stroke_width(stroke(GRID_PT));
-                let x = left + dash() / 2;
-                let cap = units(WHISKER_CAP_PT);
-                for y in [middle - half, middle + half] {
-                    area.draw(&PathElement::new(vec![(x - cap, y), (x + cap, y)], line))?;
+            Shape::Dots(colours) => {
+                for (index, colour) in (1..).zip(colours) {
+                    let x = left + index * dash() / (colours.len() as i32 + 1);
+                    area.draw(&Circle::new((x, middle), units(DOT_PT), tint(*colour, DOT_TINT).filled()))?;
                 }
-                area.draw(&PathElement::new(vec![(x, middle - half), (x, middle + half)], line))
+                Ok(())
+            }
+            Shape::Hollow => draw_hollow(area, (left + dash() / 2, middle), INK),
+            Shape::Upright => {
+                let x = left + dash() / 2;
+                let ends = vec![(x, middle - half), (x, middle + half)];
+                let style = INK.stroke_width(stroke(GRID_PT));
+                area.draw(&DashedPathElement::new(ends, units(ONSET_DASH_PT), units(ONSET_DASH_PT), style))
+            }
+            Shape::Whiskers(colours) => {
+                let cap = units(WHISKER_CAP_PT);
+                for (index, colour) in (1..).zip(colours) {
+                    let line = colour.stroke_width(stroke(GRID_PT));
+                    let x = left + index * dash() / (colours.len() as i32 + 1);
+                    for y in [middle - half, middle + half] {
+                        area.draw(&PathElement::new(vec![(x - cap, y), (x + cap, y)], line))?;
+                    }
+                    area.draw(&PathElement::new(vec![(x, middle - half), (x, middle + half)], line))?;
+                }
+                Ok(())
             }
         }
     }

@@ -1,18 +1,20 @@
-//! Panels: axes, a thin grid, intervals as areas or whiskers, lines with markers. It knows nothing of what the lines mean.
+//! Panels: axes, a thin grid, intervals as areas or whiskers, lines with markers. It knows nothing of what the lines
+//! mean.
 
 use std::io;
 use std::ops::Range;
 
 use plotters::chart::{ChartBuilder, ChartContext};
+use plotters::coord::Shift;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
-use plotters::coord::{CoordTranslate, Shift};
 use plotters::drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea};
 use plotters::element::{Circle, DashedPathElement, EmptyElement, PathElement, Polygon, Text};
 use plotters::prelude::{Cartesian2d, SVGBackend};
-use plotters::style::{Color, FontFamily, FontStyle, IntoFont, RGBColor, ShapeStyle, TextStyle, WHITE};
+use plotters::style::{Color, FontFamily, FontStyle, IntoFont, RGBColor, TextStyle, WHITE};
 
 use super::axis::Axis;
 use super::legend::{Key, LEFT, Legend, Sign};
+use super::line::{Line, draw_line, marker_stride};
 use super::style::*;
 
 pub(super) struct Panel {
@@ -27,8 +29,18 @@ pub(super) struct Panel {
     /// Intervals around single points, behind the lines too.
     pub(super) whiskers: Option<Band>,
     pub(super) lines: Vec<Line>,
-    /// What areas and whiskers are, for the legend.
+    /// Single values beside the lines: generation, value.
+    pub(super) dots: Vec<Dots>,
+    /// From where on a line is beyond the noise.
+    pub(super) onset: Option<u32>,
+    /// What areas, whiskers and marks are, for the legend.
     pub(super) signs: Vec<Sign>,
+}
+
+/// Values that no line joins.
+pub(super) struct Dots {
+    pub(super) colour: RGBColor,
+    pub(super) points: Vec<(u32, f64)>,
 }
 
 /// An interval around a line, in a tint of its colour; interrupted where there is none.
@@ -40,30 +52,12 @@ pub(super) struct Band {
     pub(super) points: Vec<(u32, Option<(f64, f64)>)>,
 }
 
-pub(super) struct Line {
-    pub(super) label: String,
-    pub(super) colour: RGBColor,
-    pub(super) marker: Marker,
-    /// Generation and value; the line is interrupted where there is none.
-    pub(super) points: Vec<(u32, Option<f64>)>,
-}
-
-/// Shapes tell lines apart where colours cannot, as on a grey printer.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Marker {
-    Circle,
-    /// Open, on a dashed line: what lies exactly beneath shows through.
-    OpenSquare,
-    Triangle,
-    Diamond,
-}
-
 pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 pub(super) type Chart<'a, 'b> = ChartContext<'b, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
 pub(super) type Drawn = Result<(), DrawingAreaErrorKind<io::Error>>;
 
-/// Draws `panels` row by row, `columns` of them beside each other, as an SVG document of `width` by `height` inches. The legend has
-/// the lines of the first panel, and what else any panel shows.
+/// Draws `panels` row by row, `columns` of them beside each other, as an SVG document of `width` by `height` inches.
+/// The legend has every label once, and what else any panel shows.
 pub(super) fn draw_svg(
     panels: &[Panel],
     columns: usize,
@@ -72,9 +66,9 @@ pub(super) fn draw_svg(
 ) -> Result<String, DrawingAreaErrorKind<io::Error>> {
     document(width_in, height_in, |root| {
         let width = root.dim_in_pixel().0;
-        let signs = signs(panels);
+        let (lines, signs) = (key_lines(panels), signs(panels));
         let legend = panels.first().map(|first| {
-            let keys = first.lines.iter().map(Key::Line).chain(signs.iter().copied().map(Key::Sign));
+            let keys = lines.into_iter().map(Key::Line).chain(signs.iter().map(Key::Sign));
             Legend::of(keys, left_of_data(&first.y), width as i32)
         });
         let (strip, body) = root.split_vertically(legend.as_ref().map_or(0, Legend::height));
@@ -90,12 +84,24 @@ pub(super) fn draw_svg(
     })
 }
 
-/// Each once, in the order in which they are met.
-fn signs(panels: &[Panel]) -> Vec<&Sign> {
-    let mut found: Vec<&Sign> = Vec::new();
+/// Of every label the first line.
+fn key_lines(panels: &[Panel]) -> Vec<&Line> {
+    let mut found: Vec<&Line> = Vec::new();
+    for line in panels.iter().flat_map(|panel| &panel.lines) {
+        if found.iter().all(|known| known.label != line.label) {
+            found.push(line);
+        }
+    }
+    found
+}
+
+/// Of every label one, in the order in which they are met.
+fn signs(panels: &[Panel]) -> Vec<Sign> {
+    let mut found: Vec<Sign> = Vec::new();
     for sign in panels.iter().flat_map(|panel| &panel.signs) {
-        if !found.contains(&sign) {
-            found.push(sign);
+        match found.iter_mut().find(|known| known.label == sign.label) {
+            Some(known) => known.merged(sign),
+            None => found.push(sign.clone()),
         }
     }
     found
@@ -177,6 +183,26 @@ fn label_area(y: &Axis) -> i32 {
 }
 
 impl Panel {
+    /// Lines of drifts over the generations up to `last`, around zero, with nothing behind them. `what` is on the y
+    /// axis, in nats.
+    pub(super) fn of_drifts(title: Option<String>, what: &str, last: u32, lines: Vec<Line>) -> Panel {
+        let values = lines.iter().flat_map(|line| &line.points).filter_map(|(_, value)| *value);
+        let y = Axis::around(values, true);
+        Panel {
+            title,
+            y_title: format!("{what} ({})", y.unit("nats")),
+            x: Axis::generations(last),
+            y,
+            zero_line: true,
+            bands: Vec::new(),
+            whiskers: None,
+            lines,
+            dots: Vec::new(),
+            onset: None,
+            signs: Vec::new(),
+        }
+    }
+
     fn draw(&self, area: &Area) -> Drawn {
         let plot = titled(area, self.title.as_deref(), left_of_data(&self.y))?;
         let chart = axes(&plot, (&self.x, "generation"), (&self.y, &self.y_title))?;
@@ -186,11 +212,28 @@ impl Panel {
         if self.zero_line {
             draw_zero(&chart, &self.x)?;
         }
+        if let Some(onset) = self.onset {
+            let ends = vec![(f64::from(onset), self.y.low), (f64::from(onset), self.y.high)];
+            let style = INK.stroke_width(stroke(GRID_PT));
+            chart.plotting_area().draw(&DashedPathElement::new(
+                ends,
+                units(ONSET_DASH_PT),
+                units(ONSET_DASH_PT),
+                style,
+            ))?;
+        }
         if let Some(whiskers) = &self.whiskers {
             self.draw_whiskers(&chart, whiskers)?;
         }
+        for dots in &self.dots {
+            for (generation, value) in &dots.points {
+                let Some(value) = self.y.position(*value) else { continue };
+                let dot = Circle::new((0, 0), units(DOT_PT), tint(dots.colour, DOT_TINT).filled());
+                chart.plotting_area().draw(&(EmptyElement::at((f64::from(*generation), value)) + dot))?;
+            }
+        }
         for line in &self.lines {
-            self.draw_line(&chart, line)?;
+            draw_line(&chart, &self.y, line)?;
         }
         Ok(())
     }
@@ -227,33 +270,6 @@ impl Panel {
         }
         Ok(())
     }
-
-    fn draw_line(&self, chart: &Chart, line: &Line) -> Drawn {
-        let plane = chart.plotting_area();
-        let position =
-            |&(generation, value): &(u32, Option<f64>)| Some((f64::from(generation), self.y.position(value?)?));
-        let places: Vec<Option<(f64, f64)>> = line.points.iter().map(position).collect();
-        let stride = marker_stride(places.len(), plane.dim_in_pixel().0);
-        for (index, place) in places.iter().enumerate() {
-            let alone = index.checked_sub(1).is_none_or(|before| places[before].is_none())
-                && places.get(index + 1).is_none_or(Option::is_none);
-            if let Some(place) = place
-                && (index % stride == 0 || alone)
-            {
-                draw_marker(plane, *place, line)?;
-            }
-        }
-        for run in places.split(Option::is_none).filter(|run| run.len() > 1) {
-            draw_path(plane, run.iter().flatten().copied().collect(), line)?;
-        }
-        Ok(())
-    }
-}
-
-/// Every how many points there is a marker, so that markers keep apart.
-fn marker_stride(points: usize, width: u32) -> usize {
-    let room = (f64::from(width) / f64::from(units(MARKER_SPACING_PT))).max(1.0);
-    (points as f64 / room).ceil().max(1.0) as usize
 }
 
 /// To plotters an axis is a coordinate with our ticks and labels instead of its own.
@@ -279,40 +295,6 @@ impl Ranged for Axis {
 impl ValueFormatter<f64> for Axis {
     fn format_ext(&self, tick: &f64) -> String {
         self.label(*tick)
-    }
-}
-
-pub(super) fn draw_path<T>(area: &DrawingArea<SVGBackend, T>, path: Vec<T::From>, line: &Line) -> Drawn
-where
-    T: CoordTranslate,
-    T::From: Clone,
-{
-    let style = line.colour.stroke_width(stroke(LINE_PT));
-    match line.marker {
-        Marker::OpenSquare => area.draw(&DashedPathElement::new(path, units(DASH_PT), units(DASH_GAP_PT), style)),
-        Marker::Circle | Marker::Triangle | Marker::Diamond => area.draw(&PathElement::new(path, style)),
-    }
-}
-
-pub(super) fn draw_marker<T>(area: &DrawingArea<SVGBackend, T>, place: T::From, line: &Line) -> Drawn
-where
-    T: CoordTranslate,
-    T::From: Clone,
-{
-    let style: ShapeStyle = line.colour.filled();
-    let half = units(MARKER_PT);
-    // Shapes of equal extent differ in weight; the pointed ones are drawn larger.
-    let tip = half * 5 / 4;
-    let at = EmptyElement::at(place);
-    match line.marker {
-        Marker::Circle => area.draw(&(at + Circle::new((0, 0), half, style))),
-        Marker::OpenSquare => {
-            // One corner is passed twice, or it would have a notch.
-            let corners = vec![(-tip, -tip), (tip, -tip), (tip, tip), (-tip, tip), (-tip, -tip), (tip, -tip)];
-            area.draw(&(at + PathElement::new(corners, line.colour.stroke_width(stroke(AXIS_PT)))))
-        }
-        Marker::Triangle => area.draw(&(at + Polygon::new(vec![(0, -tip), (tip, half), (-tip, half)], style))),
-        Marker::Diamond => area.draw(&(at + Polygon::new(vec![(0, -tip), (tip, 0), (0, tip), (-tip, 0)], style))),
     }
 }
 

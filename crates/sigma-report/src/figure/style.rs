@@ -25,12 +25,19 @@ pub(super) const DASH_PT: f64 = 4.0;
 pub(super) const DASH_GAP_PT: f64 = 2.0;
 /// Half the extent of a marker.
 pub(super) const MARKER_PT: f64 = 1.7;
+/// The same of the circle in place of a marker where n or n_A is not that of t = 0.
+pub(super) const HOLLOW_PT: f64 = 1.9;
+/// Of the upright line at an onset.
+pub(super) const ONSET_DASH_PT: f64 = 1.5;
+/// Half the extent of a single seed's dot, and how much of its line's colour it has.
+pub(super) const DOT_PT: f64 = 1.0;
+pub(super) const DOT_TINT: f64 = 0.5;
 /// Markers come no closer than this.
 pub(super) const MARKER_SPACING_PT: f64 = 7.0;
 /// Around a panel.
 pub(super) const MARGIN_PT: f64 = 4.0;
 
-/// Colours of Okabe and Ito, which stay apart for colour-blind readers.
+/// Colours of Okabe and Ito, which stay apart for colour-blind readers; the page has the same ones.
 pub(super) const BLUE: RGBColor = RGBColor(0, 114, 178);
 pub(super) const VERMILLION: RGBColor = RGBColor(213, 94, 0);
 pub(super) const GREEN: RGBColor = RGBColor(0, 158, 115);
@@ -47,6 +54,8 @@ pub(super) const GRID: RGBColor = RGBColor(224, 224, 224);
 pub(super) const TINT: f64 = 0.2;
 /// The same of a noise floor, which lies behind everything.
 pub(super) const FLOOR_TINT: f64 = 0.1;
+/// The same of control chains, which lie upon that.
+pub(super) const CONTROL_TINT: f64 = 0.16;
 /// Half the width of the caps of a whisker.
 pub(super) const WHISKER_CAP_PT: f64 = 1.6;
 
@@ -95,4 +104,20 @@ pub(super) fn baseline_shift(points: f64) -> i32 {
 /// About how wide `text` will be.
 pub(super) fn text_width(text: &str, points: f64) -> i32 {
     (text.chars().map(advance_em).sum::<f64>() * f64::from(units(points))).ceil() as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_the_colours_of_the_figures_in_their_order() {
+        let page = include_str!("../page/page.css");
+        for (index, RGBColor(red, green, blue)) in
+            [BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY].into_iter().enumerate()
+        {
+            let line = format!("--line-{index}: #{red:02x}{green:02x}{blue:02x};");
+            assert!(page.contains(&line), "{line}");
+        }
+    }
 }

@@ -1,84 +1,163 @@
-//! Figures 1 and 2 of the paper: the drifts of both tracks over generations, one panel for each run or mean of runs.
+//! Figures 1 and 2 of the paper: the drifts of both tracks over generations, a row for each run or mean of runs and a
+//! column for each track, because the two differ in size: the panels of a track share one axis, so that rows compare.
 
 use plotters::style::RGBColor;
 use sigma_metrics::Interval;
 
 use super::axis::Axis;
-use super::legend::{Shape, Sign};
-use super::panel::{self, Line, Marker, Panel};
-use super::style::{BLUE, FLOOR_TINT, TINT, VERMILLION};
-use crate::condition::Band;
+use super::legend::{DIFFERS, Shape, Sign};
+use super::line::{Line, Marker};
+use super::panel::{Band, Dots, Panel};
+use super::style::{BLUE, CONTROL_TINT, FLOOR_TINT, GREEN, INK, TINT, VERMILLION};
 use crate::floors::{Floors, Signal};
 use crate::series::{RunSeries, SeriesPoint};
 
-/// `bands` are the intervals over seeds, one for each point, or none at all: then the points of Track II have Theorem 3's intervals.
-/// `floors` lie behind everything over all generations.
-pub(super) fn panel(series: &RunSeries, bands: &[Band], floors: &Floors, title: Option<String>) -> Panel {
-    let line = |label: &str, colour, marker, drift: fn(&SeriesPoint) -> Option<f64>| Line {
-        label: label.to_owned(),
-        colour,
-        marker,
-        points: series.points.iter().map(|point| (point.generation, drift(point))).collect(),
-    };
-    let lines = vec![
-        line("Track II, ΔU", BLUE, Marker::Circle, |point| point.du_cov),
-        line("Track I, ΔG", VERMILLION, Marker::OpenSquare, |point| point.dg_kf),
-    ];
-    let whiskers = bands.is_empty().then(|| whiskers(series)).flatten();
-    let over_seeds = [(BLUE, (|band| band.du_cov) as Ends), (VERMILLION, |band| band.dg_kf)];
-    let intervals = over_seeds.map(|(colour, ends)| interval(series, bands, colour, ends));
-    // Track I last: its band is the narrower one and would be covered.
-    let noise = [(BLUE, Signal::TrackTwo), (VERMILLION, Signal::TrackOne)];
-    let noise = noise.map(|(colour, signal)| floor(series, floors, colour, signal));
-    let colours = |bands: &[Option<panel::Band>]| bands.iter().flatten().map(|band| band.colour).collect::<Vec<_>>();
-    let areas = |label, bands: &[Option<panel::Band>], tint| {
-        let colours = colours(bands);
-        (!colours.is_empty()).then_some(Sign { label, shape: Shape::Areas { colours, tint } })
-    };
-    let signs = [
-        areas("noise of the base, 95 %", &noise, FLOOR_TINT),
-        areas("over seeds, 95 %", &intervals, TINT),
-        whiskers.is_some().then_some(Sign { label: "Theorem 3", shape: Shape::Whisker(BLUE) }),
-    ];
-    let bands: Vec<panel::Band> = noise.into_iter().chain(intervals).flatten().collect();
-    let drifts = lines.iter().flat_map(|line| line.points.iter()).filter_map(|(_, drift)| *drift);
-    let ends = bands.iter().chain(&whiskers).flat_map(|band| band.points.iter()).filter_map(|(_, ends)| *ends);
-    let y = Axis::around(drifts.chain(ends.flat_map(|(low, high)| [low, high])), true);
-    Panel {
-        title,
-        y_title: format!("drift from generation 0 ({})", y.unit("nats")),
-        x: Axis::generations(series.points.last().map_or(0, |point| point.generation)),
-        y,
-        zero_line: true,
-        bands,
-        whiskers,
-        lines,
-        signs: signs.into_iter().flatten().collect(),
+/// What a row shows.
+pub(super) struct Row<'a> {
+    /// `None` where there is no other row.
+    pub(super) name: Option<String>,
+    pub(super) series: &'a RunSeries,
+    /// The runs of which `series` is the mean; none for a single run.
+    pub(super) seeds: Vec<&'a RunSeries>,
+    pub(super) floors: Floors,
+    /// The mean of runs on real text only, with their range as its interval.
+    pub(super) control: Option<&'a RunSeries>,
+}
+
+impl<'a> Row<'a> {
+    /// The drifts and their intervals alone.
+    pub(super) fn of_run(series: &'a RunSeries, name: Option<String>) -> Row<'a> {
+        Row { name, series, seeds: Vec::new(), floors: Floors::default(), control: None }
     }
 }
 
-type Ends = fn(&Band) -> Option<Interval>;
-
-/// The interval of a track over seeds, if there is one at any point.
-fn interval(series: &RunSeries, bands: &[Band], colour: RGBColor, ends: Ends) -> Option<panel::Band> {
-    let place = |(point, band): (&SeriesPoint, &Band)| (point.generation, ends(band).map(|ends| (ends.low, ends.high)));
-    measured(panel::Band { colour, tint: TINT, points: series.points.iter().zip(bands).map(place).collect() })
+/// One of the columns.
+struct Track {
+    title: &'static str,
+    symbol: &'static str,
+    signal: Signal,
+    colour: RGBColor,
+    marker: Marker,
+    drift: fn(&SeriesPoint) -> Option<f64>,
+    interval: fn(&SeriesPoint) -> Option<Interval>,
 }
 
-/// The noise floor of a track from the first generation to the last.
-fn floor(series: &RunSeries, floors: &Floors, colour: RGBColor, signal: Signal) -> Option<panel::Band> {
-    let floor = floors.get(signal)?;
-    let generations = [series.points.first()?, series.points.last()?].map(|point| point.generation);
-    let points = generations.map(|generation| (generation, Some((floor.low, floor.high)))).to_vec();
-    Some(panel::Band { colour, tint: FLOOR_TINT, points })
+const TRACKS: [Track; 2] = [
+    Track {
+        title: "Track II, ΔU",
+        symbol: "ΔU",
+        signal: Signal::TrackTwo,
+        colour: BLUE,
+        marker: Marker::Circle,
+        drift: |point| point.du_cov,
+        interval: |point| point.du_interval,
+    },
+    Track {
+        title: "Track I, ΔG",
+        symbol: "ΔG",
+        signal: Signal::TrackOne,
+        colour: VERMILLION,
+        marker: Marker::OpenSquare,
+        drift: |point| point.dg_kf,
+        interval: |point| point.dg_interval,
+    },
+];
+
+/// Row by row, Track II first.
+pub(super) fn panels(rows: &[Row]) -> Vec<Panel> {
+    let mut columns = TRACKS.map(|track| {
+        let mut panels: Vec<Panel> = rows.iter().map(|row| panel(row, &track)).collect();
+        let y = Axis::around(panels.iter().flat_map(heights).collect::<Vec<f64>>(), true);
+        for panel in &mut panels {
+            panel.y_title = format!("{} from generation 0 ({})", track.symbol, y.unit("nats"));
+            panel.y = y.clone();
+        }
+        panels.into_iter()
+    });
+    (0..rows.len()).flat_map(|_| columns.each_mut().map(Iterator::next)).flatten().collect()
 }
 
-/// Theorem 3's intervals around Track II.
-fn whiskers(series: &RunSeries) -> Option<panel::Band> {
-    let points = series.points.iter().map(|point| (point.generation, point.theorem3())).collect();
-    measured(panel::Band { colour: BLUE, tint: 1.0, points })
+/// Every value that a panel shows.
+fn heights(panel: &Panel) -> Vec<f64> {
+    let of_lines = panel.lines.iter().flat_map(|line| &line.points).filter_map(|(_, value)| *value);
+    let bands = panel.bands.iter().chain(&panel.whiskers).flat_map(|band| &band.points);
+    let ends = bands.filter_map(|(_, ends)| *ends).flat_map(|(low, high)| [low, high]);
+    let dots = panel.dots.iter().flat_map(|dots| &dots.points).map(|(_, value)| *value);
+    of_lines.chain(ends).chain(dots).collect()
 }
 
-fn measured(band: panel::Band) -> Option<panel::Band> {
+fn panel(row: &Row, track: &Track) -> Panel {
+    let Row { name, series, seeds, floors, control } = row;
+    let title = match name {
+        Some(name) => format!("{name}: {}", track.title),
+        None => track.title.to_owned(),
+    };
+    let mut lines = vec![Line::of((track.title, track.colour, track.marker), series, track.drift)];
+    let budget = |point: &SeriesPoint| point.behind.beta;
+    let moved = series.points.iter().any(|point| budget(point).is_some() && budget(point) != budget(&series.points[0]));
+    if track.signal == Signal::TrackOne && moved {
+        // Beneath the line of the paper's Track I, which it covers where nothing moved.
+        lines.insert(0, Line::of(("ΔG, β of t = 0", GREEN, Marker::Triangle), series, |point| point.dg_kf_fixed_beta));
+    }
+    let last = series.points.last().map_or(0, |point| point.generation);
+    let intervals = measured(Band {
+        colour: track.colour,
+        tint: if seeds.is_empty() { 1.0 } else { TINT },
+        points: series.points.iter().map(|point| (point.generation, (track.interval)(point).map(ends))).collect(),
+    });
+    let noise = floors.get(track.signal).map(|floor| Band {
+        colour: track.colour,
+        tint: FLOOR_TINT,
+        points: [0, last].map(|generation| (generation, Some((floor.low, floor.high)))).to_vec(),
+    });
+    let control = control.and_then(|control| {
+        let points = control.points.iter().map(|point| (point.generation, (track.interval)(point).map(ends))).collect();
+        measured(Band { colour: INK, tint: CONTROL_TINT, points })
+    });
+    let areas = |label, band: &Option<Band>| {
+        let sign = |band: &Band| Sign { label, shape: Shape::Areas { colours: vec![band.colour], tint: band.tint } };
+        band.as_ref().map(sign)
+    };
+    let dots = if intervals.is_some() { Vec::new() } else { seed_dots(seeds, track) };
+    let onset = floors.onset(track.signal, series).and_then(|onset| u32::try_from(onset).ok());
+    let mut signs: Vec<Sign> = [areas("noise of the base, 95 %", &noise), areas("control chains, range", &control)]
+        .into_iter()
+        .flatten()
+        .collect();
+    if intervals.is_some() {
+        signs.push(match seeds.is_empty() {
+            true => Sign { label: "over prompts, 95 %", shape: Shape::Whiskers(vec![track.colour]) },
+            false => {
+                let shape = Shape::Areas { colours: vec![track.colour], tint: TINT };
+                Sign { label: "over seeds, 95 %", shape }
+            }
+        });
+    }
+    if !dots.is_empty() {
+        signs.push(Sign { label: "single seeds", shape: Shape::Dots(vec![track.colour]) });
+    }
+    if lines.iter().any(|line| !line.hollow.is_empty()) {
+        signs.push(Sign { label: DIFFERS, shape: Shape::Hollow });
+    }
+    if onset.is_some() {
+        signs.push(Sign { label: "beyond the noise from here on", shape: Shape::Upright });
+    }
+    let (whiskers, over_seeds) = if seeds.is_empty() { (intervals, None) } else { (None, intervals) };
+    let bands = noise.into_iter().chain(control).chain(over_seeds).collect();
+    Panel { bands, whiskers, dots, onset, signs, ..Panel::of_drifts(Some(title), track.symbol, last, lines) }
+}
+
+/// Every seed at every generation after t = 0, where all are 0.
+fn seed_dots(seeds: &[&RunSeries], track: &Track) -> Vec<Dots> {
+    let points = seeds.iter().flat_map(|seed| seed.points.iter().skip(1));
+    let points: Vec<(u32, f64)> = points.filter_map(|point| Some((point.generation, (track.drift)(point)?))).collect();
+    if points.is_empty() { Vec::new() } else { vec![Dots { colour: track.colour, points }] }
+}
+
+fn ends(interval: Interval) -> (f64, f64) {
+    (interval.low, interval.high)
+}
+
+fn measured(band: Band) -> Option<Band> {
     band.points.iter().any(|(_, ends)| ends.is_some()).then_some(band)
 }

@@ -1,7 +1,7 @@
-//! Sample answers for the page: a few prompts of a run, each with its answer at every generation, read from `responses.jsonl`.
+//! Sample answers for the page: a few prompts of a run, each with its answers at every generation, read from `responses.jsonl`.
 //! Prompts are taken in turn from all buckets, the same ones at every generation. What an answer means is not known here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -25,6 +25,9 @@ const CHARACTERS: usize = 600;
 #[derive(Deserialize)]
 struct Response {
     id: String,
+    /// Which of the answers to its prompt, from 0.
+    #[serde(default)]
+    response: u32,
     #[serde(default)]
     bucket: String,
     text: String,
@@ -46,12 +49,13 @@ pub(super) struct Prompt {
     bucket: String,
     /// The text of the prompt, if known.
     text: Option<String>,
-    /// One per generation; `None` where there is no answer.
-    answers: Vec<Option<Answer>>,
+    /// One list per generation, in the order of responses; empty where there is no answer.
+    answers: Vec<Vec<Answer>>,
 }
 
 #[derive(Clone, Debug, Serialize)]
 struct Answer {
+    response: u32,
     text: String,
     /// Characters of the whole answer.
     characters: usize,
@@ -75,10 +79,14 @@ fn sample(run: &Run, label: &str, count: usize, texts: &BTreeMap<String, String>
         let path = run.dir.join(generation_dir_name(record.generation)).join(FILE_NAME);
         let Some(responses) = read(&path)? else { continue };
         let prompts = chosen.get_or_insert_with(|| choose(&responses, count, texts));
-        let mut by_id: BTreeMap<String, Response> =
-            responses.into_iter().map(|response| (response.id.clone(), response)).collect();
+        let mut by_id: BTreeMap<String, Vec<Response>> = BTreeMap::new();
+        for response in responses {
+            by_id.entry(response.id.clone()).or_default().push(response);
+        }
         for prompt in prompts {
-            prompt.answers.push(by_id.remove(&prompt.id).map(answer));
+            let mut answers = by_id.remove(&prompt.id).unwrap_or_default();
+            answers.sort_by_key(|answer| answer.response);
+            prompt.answers.push(answers.into_iter().map(answer).collect());
         }
         generations.push(record.generation);
     }
@@ -106,7 +114,12 @@ fn read(path: &Path) -> Result<Option<Vec<Response>>> {
 /// Up to `count` prompts: the first of every bucket, then the second of every bucket, and so on, listed bucket by bucket.
 fn choose(responses: &[Response], count: usize, texts: &BTreeMap<String, String>) -> Vec<Prompt> {
     let mut buckets: Vec<(&str, Vec<&Response>)> = Vec::new();
+    let mut known: BTreeSet<&str> = BTreeSet::new();
     for response in responses {
+        // The first of a prompt's answers stands for the prompt.
+        if !known.insert(&response.id) {
+            continue;
+        }
         match buckets.iter_mut().find(|(bucket, _)| *bucket == response.bucket) {
             Some((_, members)) => members.push(response),
             None => buckets.push((&response.bucket, vec![response])),
@@ -132,5 +145,5 @@ fn choose(responses: &[Response], count: usize, texts: &BTreeMap<String, String>
 fn answer(response: Response) -> Answer {
     let characters = response.text.chars().count();
     let text = response.text.chars().take(CHARACTERS).collect();
-    Answer { text, characters, finish: response.finish_reason }
+    Answer { response: response.response, text, characters, finish: response.finish_reason }
 }

@@ -89,11 +89,12 @@ class Chart {
   // The look of a line: colour by one dimension, dashes by the other.
   look(group, signal) {
     const own = this.chart.groups[group].colour;
-    const [colour, dash] = this.chart.colour_by === "group" ? [own === undefined ? group : own, signal] : [signal, group];
+    const place = this.chart.signals[signal].colour;
+    const [colour, dash] = this.chart.colour_by === "group" ? [own === undefined ? group : own, signal] : [place === undefined ? signal : place, group];
     // The second turn of the colours has open dots; what belongs to another group stands back behind it.
     return {
       colour: "var(--line-" + (colour % COLOURS) + ")",
-      dash: DASHES[dash % DASHES.length],
+      dash: this.chart.choose ? "" : DASHES[dash % DASHES.length],
       open: Math.floor(colour / COLOURS) % 2 === 1,
       faint: own !== undefined && this.chart.colour_by === "group",
     };
@@ -142,12 +143,27 @@ class Chart {
     }
   }
 
+  // A list from which one signal at a time is chosen.
+  chooser(host, name) {
+    const list = element(host, "select", { "aria-label": name });
+    this.chart.signals.forEach((signal, index) => element(list, "option", { value: index }, signal.name));
+    list.value = this.on.signal.indexOf(true);
+    list.addEventListener("change", () => {
+      this.on.signal = this.on.signal.map((_, index) => index === Number(list.value));
+      this.draw();
+    });
+  }
+
   controls(host) {
     const dimensions = [["group", this.chart.titles[0], this.chart.groups], ["signal", this.chart.titles[1], this.chart.signals]];
     for (const [dimension, name, switches] of dimensions) {
       if (switches.length < 2) continue;
       const set = element(host, "fieldset", {});
       element(set, "legend", {}, name);
+      if (dimension === "signal" && this.chart.choose) {
+        this.chooser(set, name);
+        continue;
+      }
       const folds = new Map([[undefined, []]]);
       switches.forEach((switched, index) => folds.set(switched.fold, (folds.get(switched.fold) || []).concat(index)));
       for (const [fold, indices] of folds) {
@@ -242,7 +258,8 @@ class Chart {
     const middle = (top + bottom) / 2;
     const unit = this.scale === "linear" ? "" : ", " + this.scale;
     const turned = { x: 14, y: middle, "text-anchor": "middle", transform: "rotate(-90 14 " + middle + ")" };
-    shape(svg, "text", turned, this.chart.y_title + unit);
+    const title = this.chart.choose ? this.chart.signals[this.on.signal.indexOf(true)].name : this.chart.y_title;
+    shape(svg, "text", turned, title + unit);
 
     const place = (value) => {
       const at = value === null ? null : SCALES[this.scale](value);
@@ -254,6 +271,9 @@ class Chart {
     for (const line of lines) this.drawBand(svg, line, x, place);
     for (const line of lines) this.drawLine(svg, line, x, place);
     if (lines.length === 0) shape(svg, "text", { x: (left + right) / 2, y: middle, "text-anchor": "middle" }, "nothing is switched on");
+    if (lines.some((line) => line.hollow)) {
+      element(this.plot, "p", { class: "note" }, "hollow, *: n or n_A is not that of t = 0; no line leads over a step of n_A");
+    }
     this.listen(svg, lines, { x, place, left, right, top, bottom, places });
   }
 
@@ -288,25 +308,27 @@ class Chart {
 
   drawLine(svg, line, x, place) {
     const look = this.look(line.group, line.signal);
-    const dots = this.chart.groups[line.group].dots;
+    const { dots, bare } = this.chart.groups[line.group];
     let path = "";
     let pen = "M";
-    for (const [t, value] of line.points) {
+    line.points.forEach(([t, value], index) => {
       const at = place(value);
-      if (at === null || dots) pen = "M";
-      else {
-        path += pen + x(t) + " " + at;
-        pen = "L";
-      }
-    }
+      if (at === null || dots || (line.breaks && line.breaks[index])) pen = "M";
+      if (at === null || dots) return;
+      path += pen + x(t) + " " + at;
+      pen = "L";
+    });
     const kind = look.faint ? "line faint" : "line";
     if (!dots) shape(svg, "path", { class: kind, d: path, "stroke-dasharray": look.dash }).style.stroke = look.colour;
-    for (const [t, value] of line.points) {
+    if (bare) return;
+    line.points.forEach(([t, value], index) => {
       const at = place(value);
-      if (at === null) continue;
-      const dot = this.dot(svg, look, x(t), at, line.points.length > 60 ? 1.4 : look.faint && !dots ? 1.6 : 2.4);
+      if (at === null) return;
+      const hollow = line.hollow !== undefined && line.hollow[index];
+      const radius = line.points.length > 60 ? 1.4 : look.faint && !dots ? 1.6 : 2.4;
+      const dot = this.dot(svg, { ...look, open: look.open || hollow }, x(t), at, hollow ? radius + 1 : radius);
       if (look.faint && !dots) dot.classList.add("faint");
-    }
+    });
   }
 
   listen(svg, lines, frame) {
@@ -332,7 +354,8 @@ class Chart {
         this.swatch(row, look);
         element(row, "span", {}, this.name(line));
         const ends = this.intervals(line)[index];
-        element(row, "b", {}, shown(value) + (ends ? " [" + shown(ends[0]) + ", " + shown(ends[1]) + "]" : ""));
+        const mark = line.hollow !== undefined && line.hollow[index] ? " *" : "";
+        element(row, "b", {}, shown(value) + mark + (ends ? " [" + shown(ends[0]) + ", " + shown(ends[1]) + "]" : ""));
         const height = frame.place(value);
         if (height === null) continue;
         const ring = shape(overlay, "circle", { cx: at, cy: height, r: 5, fill: "none", "stroke-width": 2 });

@@ -1,17 +1,20 @@
-//! The interactive charts of the page as data: lines in two dimensions, groups (runs, conditions) and signals (tracks, buckets), each
-//! of which a reader can switch off. What draws them is `chart.js`; numbers are those of the exported tables.
+//! The interactive charts of the page as data: lines in two dimensions, groups (runs, conditions) and signals (tracks,
+//! buckets), each of which a reader can switch off. What draws them is `chart.js`; numbers are those of the exported
+//! tables.
+
+mod tracks;
 
 use serde::Serialize;
-use sigma_metrics::Interval;
+use sigma_metrics::NoiseFloor;
 
 use crate::alpha::{AlphaPoint, AlphaSweep};
 use crate::buckets::BANK;
-use crate::condition::{Band, Condition};
-use crate::floors;
-use crate::published::{Published, published_series};
+use crate::condition::Condition;
 use crate::record::SigmaNumbers;
 use crate::run::Run;
 use crate::series::{NormalisedPoint, RunSeries, SeriesPoint};
+pub(super) use tracks::tracks;
+use tracks::{TRACK_CHARTS, intervals};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Chart {
@@ -25,6 +28,9 @@ pub(super) struct Chart {
     scales: &'static [&'static str],
     /// Whether a linear axis holds zero.
     zero: bool,
+    /// Whether one signal at a time is chosen from a list.
+    #[serde(skip_serializing_if = "is_false")]
+    choose: bool,
     /// Which dimension has the colours, `group` or `signal`; the other has the dashes.
     colour_by: &'static str,
     /// What groups and signals are, above their switches.
@@ -35,14 +41,17 @@ pub(super) struct Chart {
 }
 
 /// One value of a dimension, and whether it is on at the beginning.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Switch {
     name: String,
     on: bool,
     /// Whether its lines are dots alone.
     #[serde(skip_serializing_if = "is_false")]
     dots: bool,
-    /// The group that it belongs to, whose colour it shares; its own without.
+    /// Whether its lines have no dots: nothing was measured at the generations.
+    #[serde(skip_serializing_if = "is_false")]
+    bare: bool,
+    /// The group that it belongs to, or the place in the palette, whose colour it has; its own without.
     #[serde(skip_serializing_if = "Option::is_none")]
     colour: Option<usize>,
     /// Under which heading it is folded away; in sight without.
@@ -66,7 +75,7 @@ enum Place {
 }
 
 #[derive(Debug, Serialize)]
-struct Line {
+pub(super) struct Line {
     group: usize,
     signal: usize,
     /// Place, value; `null` where nothing was measured.
@@ -77,128 +86,94 @@ struct Line {
     /// The same for intervals that are drawn as whiskers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     whiskers: Vec<Option<(f64, f64)>>,
+    /// Whether a point is hollow, one for each; empty where none is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hollow: Vec<bool>,
+    /// Whether no line leads to a point from the one before, one for each; empty where all are joined.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    breaks: Vec<bool>,
 }
 
 impl Line {
+    /// Points and the line through them.
+    fn plain(group: usize, signal: usize, points: Vec<(Place, Option<f64>)>) -> Line {
+        Line { group, signal, points, band: Vec::new(), whiskers: Vec::new(), hollow: Vec::new(), breaks: Vec::new() }
+    }
+
+    /// `values[t]` at generation t.
+    pub(super) fn of_values(group: usize, signal: usize, values: &[Option<f64>]) -> Line {
+        let points = (0..).zip(values).map(|(t, value)| (Place::Generation(t), *value)).collect();
+        Line::plain(group, signal, points)
+    }
+
+    /// The mean of `floor` from generation 0 on for `length` generations, with its band.
+    pub(super) fn of_floor(group: usize, signal: usize, floor: &NoiseFloor, length: usize) -> Line {
+        Line {
+            band: vec![Some((floor.low, floor.high)); length],
+            ..Line::of_values(group, signal, &vec![Some(floor.mean); length])
+        }
+    }
+
+    /// `value` of every checkpoint, hollow and broken as what is behind the values says.
+    fn of_series(group: usize, signal: usize, series: &RunSeries, value: fn(&SeriesPoint) -> Option<f64>) -> Line {
+        let flags = |holds: fn(&SeriesPoint) -> bool| {
+            let flags: Vec<bool> = series.points.iter().map(holds).collect();
+            if flags.contains(&true) { flags } else { Vec::new() }
+        };
+        Line {
+            hollow: flags(|point| point.behind.differs),
+            breaks: flags(|point| point.behind.broken),
+            ..Line::new(group, signal, &series.points, |point| (point.generation, value(point)))
+        }
+    }
+
     fn new<P>(group: usize, signal: usize, points: &[P], place: impl Fn(&P) -> (u32, Option<f64>)) -> Line {
         let of = |point: &P| {
             let (generation, value) = place(point);
             (Place::Generation(generation), value)
         };
-        Line { group, signal, points: points.iter().map(of).collect(), band: Vec::new(), whiskers: Vec::new() }
+        Line::plain(group, signal, points.iter().map(of).collect())
     }
 }
 
 fn on(name: &str) -> Switch {
-    Switch { name: name.to_owned(), on: true, dots: false, colour: None, fold: None }
+    Switch { name: name.to_owned(), on: true, dots: false, bare: false, colour: None, fold: None }
 }
 
 fn off(name: &str) -> Switch {
     Switch { on: false, ..on(name) }
 }
 
-/// Up to so many conditions both tracks are on at the beginning.
-const BOTH_TRACKS: usize = 4;
+impl Chart {
+    /// Columns over generations, one of them at a time. `groups` are names, and whether nothing was measured at the
+    /// generations.
+    pub(super) fn of_columns(
+        id: &'static str,
+        groups: Vec<(String, bool)>,
+        columns: Vec<String>,
+        lines: Vec<Line>,
+    ) -> Chart {
+        let group = |(name, bare): (String, bool)| Switch { bare, ..on(&name) };
+        Chart {
+            id,
+            x_title: GENERATION,
+            whole: true,
+            y_title: String::new(),
+            scales: &["linear", "symlog", "log"],
+            zero: false,
+            choose: true,
+            colour_by: "group",
+            titles: ["Runs", "Column"],
+            groups: groups.into_iter().map(group).collect(),
+            signals: columns.iter().enumerate().map(|(at, name)| if at == 0 { on(name) } else { off(name) }).collect(),
+            lines,
+        }
+    }
+}
 
 type Signal<P> = (&'static str, fn(&P) -> Option<f64>);
 
-const TRACKS: [Signal<SeriesPoint>; 3] = [
-    ("Track II, ΔU", |point| point.du_cov),
-    ("Track I, ΔG", |point| point.dg_kf),
-    ("Track II, every block observed", |point| point.du_cov_full),
-];
-
-/// Drifts of all conditions, of their seeds, and of the paper.
-pub(super) fn two_tracks(conditions: &[Condition], published: Option<&Published>) -> Chart {
-    let published = published.filter(|published| !published.s1_points.is_empty());
-    // The noise of a single run does not count: it keeps the colours of its tracks.
-    let single = conditions.iter().map(|condition| condition.members.len()).sum::<usize>() == 1 && published.is_none();
-    let (mut groups, mut lines) = (Vec::new(), Vec::new());
-    let mut add = |switch: Switch, series: &RunSeries, bands: &[Band]| {
-        for (signal, (_, track)) in TRACKS.iter().enumerate() {
-            let line = Line::new(groups.len(), signal, &series.points, |point| (point.generation, track(point)));
-            // Theorem 3 is about one estimate; where there are seeds, what they say of their mean stands instead.
-            let whiskers = if bands.is_empty() && signal == 0 { theorem3(series) } else { Vec::new() };
-            lines.push(Line { band: band(bands, signal), whiskers, ..line });
-        }
-        groups.push(switch);
-    };
-    for condition in conditions {
-        let name = match condition.members.len() {
-            1 => condition.label.clone(),
-            seeds => format!("{}, mean of {seeds} seeds", condition.label),
-        };
-        add(on(&name), &condition.mean, &condition.bands);
-    }
-    if let Some(printed) = published {
-        add(on("S1 as published"), &published_series(printed), &[]);
-    }
-    // Last, and off, so that what is on at the beginning has the first and clearest colours.
-    for (at, condition) in conditions.iter().enumerate().filter(|(_, condition)| condition.members.len() > 1) {
-        for member in &condition.members {
-            add(Switch { colour: Some(at), fold: Some("single seeds"), ..off(&member.label) }, &member.series, &[]);
-        }
-    }
-    for (at, condition) in conditions.iter().enumerate().filter(|(_, condition)| !condition.floors.is_empty()) {
-        let name = format!("{}, noise of the base", condition.label);
-        let (noise, bands) = noise(condition);
-        let switch = match conditions.len() {
-            1 => on(&name),
-            _ => Switch { colour: Some(at), fold: Some("noise of the base"), ..off(&name) },
-        };
-        add(switch, &noise, &bands);
-    }
-    // With many conditions the sensitive track is enough to begin with.
-    let tracks = if conditions.len() > BOTH_TRACKS { 1 } else { 2 };
-    Chart {
-        id: "two-tracks",
-        x_title: GENERATION,
-        whole: true,
-        y_title: DRIFT.to_owned(),
-        scales: &["linear", "symlog"],
-        zero: true,
-        colour_by: if single { "signal" } else { "group" },
-        titles: ["Runs", "Tracks"],
-        groups,
-        signals: TRACKS
-            .iter()
-            .enumerate()
-            .map(|(at, (name, _))| if at < tracks { on(name) } else { off(name) })
-            .collect(),
-        lines,
-    }
-}
-
-/// Theorem 3's intervals around Track II; none if no point has one.
-fn theorem3(series: &RunSeries) -> Vec<Option<(f64, f64)>> {
-    let ends: Vec<Option<(f64, f64)>> = series.points.iter().map(SeriesPoint::theorem3).collect();
-    if ends.iter().all(Option::is_none) { Vec::new() } else { ends }
-}
-
-/// The noise floors of both tracks as lines without slope.
-fn noise(condition: &Condition) -> (RunSeries, Vec<Band>) {
-    let floor = |signal: floors::Signal| condition.floors.get(signal);
-    let ends = |signal: floors::Signal| floor(signal).map(|floor| Interval { low: floor.low, high: floor.high });
-    let point = |point: &SeriesPoint| SeriesPoint {
-        du_cov: floor(floors::Signal::TrackTwo).map(|floor| floor.mean),
-        dg_kf: floor(floors::Signal::TrackOne).map(|floor| floor.mean),
-        ..SeriesPoint::of_tracks(point.generation, None, None)
-    };
-    let band = Band { du_cov: ends(floors::Signal::TrackTwo), dg_kf: ends(floors::Signal::TrackOne) };
-    let points: Vec<SeriesPoint> = condition.mean.points.iter().map(point).collect();
-    let bands = vec![band; points.len()];
-    (RunSeries { points, ..condition.mean.clone() }, bands)
-}
-
-/// The intervals of a track; there are none for the track of all blocks.
-fn band(bands: &[Band], signal: usize) -> Vec<Option<(f64, f64)>> {
-    let ends = |interval: Option<Interval>| interval.map(|ends| (ends.low, ends.high));
-    match signal {
-        0 => bands.iter().map(|band| ends(band.du_cov)).collect(),
-        1 => bands.iter().map(|band| ends(band.dg_kf)).collect(),
-        _ => Vec::new(),
-    }
-}
+const TRACKS: [Signal<SeriesPoint>; 2] = [("Track II, ΔU", |point| point.du_cov), ("Track I, ΔG", |point| point.dg_kf)];
 
 const SCALED: [Signal<NormalisedPoint>; 4] = [
     ("Track II, ΔU", |point| point.du_cov),
@@ -223,6 +198,7 @@ pub(super) fn surface(conditions: &[Condition]) -> Chart {
         y_title: "scaled to [0, 1] over the run".to_owned(),
         scales: &["linear"],
         zero: true,
+        choose: false,
         colour_by: "signal",
         titles: ["Runs", "Signals"],
         groups: first_on(conditions.iter().map(|condition| condition.label.clone())),
@@ -244,13 +220,13 @@ pub(super) fn buckets(conditions: &[Condition]) -> Option<Chart> {
     }
     let (mut groups, mut lines) = (Vec::new(), Vec::new());
     for condition in conditions {
-        for (track, drift) in &TRACKS[..2] {
+        for (track, drift) in &TRACKS {
             let group = groups.len();
             groups.push(format!("{}: {track}", condition.label));
-            lines.push(Line::new(group, 0, &condition.mean.points, |point| (point.generation, drift(point))));
+            lines.push(Line::of_series(group, 0, &condition.mean, *drift));
             for bucket in &condition.buckets {
                 let signal = names.iter().position(|name| *name == bucket.name).unwrap_or(0);
-                lines.push(Line::new(group, signal, &bucket.points, |point| (point.generation, drift(point))));
+                lines.push(Line::of_series(group, signal, bucket, *drift));
             }
         }
     }
@@ -261,6 +237,7 @@ pub(super) fn buckets(conditions: &[Condition]) -> Option<Chart> {
         y_title: DRIFT.to_owned(),
         scales: &["linear", "symlog"],
         zero: true,
+        choose: false,
         colour_by: "signal",
         titles: ["Tracks", "Buckets"],
         groups: first_on(groups.into_iter()),
@@ -273,26 +250,31 @@ pub(super) fn buckets(conditions: &[Condition]) -> Option<Chart> {
 pub(super) fn alpha(sweep: &AlphaSweep) -> Chart {
     let (mut groups, mut lines) = (Vec::new(), Vec::new());
     for curve in &sweep.curves {
-        for (signal, (_, drift)) in TRACKS[..2].iter().enumerate() {
+        for (signal, (_, drift)) in TRACKS.iter().enumerate() {
             let place =
                 |point: &AlphaPoint| (Place::RealFraction(point.alpha), point.mean(sweep.generation).and_then(drift));
-            let ends =
-                |point: &AlphaPoint| band(point.band(sweep.generation).map_or(&[], std::slice::from_ref), signal);
-            let points = curve.points.iter().map(place).collect();
-            let whiskers = curve.points.iter().map(|point| ends(point).into_iter().next().flatten()).collect();
-            lines.push(Line { group: groups.len(), signal, points, band: Vec::new(), whiskers });
+            let mean = |point: &AlphaPoint| point.mean(sweep.generation).cloned();
+            let ends = |point: &AlphaPoint| {
+                intervals(mean(point).as_slice(), TRACK_CHARTS[signal].interval).first().copied().flatten()
+            };
+            let hollow = |point: &AlphaPoint| mean(point).is_some_and(|point| point.behind.differs);
+            lines.push(Line {
+                whiskers: curve.points.iter().map(ends).collect(),
+                hollow: curve.points.iter().map(hollow).collect(),
+                ..Line::plain(groups.len(), signal, curve.points.iter().map(place).collect())
+            });
         }
         groups.push(on(&curve.label()));
     }
     for (index, curve) in sweep.curves.iter().enumerate() {
-        for (signal, (_, drift)) in TRACKS[..2].iter().enumerate() {
+        for (signal, (_, drift)) in TRACKS.iter().enumerate() {
             let dots = curve.points.iter().flat_map(|point| {
                 let seeds = point.seeds(sweep.generation).into_iter();
                 seeds.map(|(_, seed)| (Place::RealFraction(point.alpha), drift(seed)))
             });
             let points: Vec<(Place, Option<f64>)> = dots.collect();
             if !points.is_empty() {
-                lines.push(Line { group: groups.len(), signal, points, band: Vec::new(), whiskers: Vec::new() });
+                lines.push(Line::plain(groups.len(), signal, points));
             }
         }
         if lines.iter().any(|line| line.group == groups.len()) {
@@ -306,6 +288,7 @@ pub(super) fn alpha(sweep: &AlphaSweep) -> Chart {
         y_title: format!("drift at generation {} (nats)", sweep.generation),
         scales: &["linear", "symlog"],
         zero: true,
+        choose: false,
         colour_by: "group",
         titles: ["Settings", "Tracks"],
         groups,
@@ -341,6 +324,7 @@ pub(super) fn spectrum_ends(conditions: &[Condition]) -> Chart {
         y_title: "eigenvalue of G_A".to_owned(),
         scales: &["log", "linear"],
         zero: false,
+        choose: false,
         colour_by: if runs.len() > 1 { "group" } else { "signal" },
         titles: ["Runs", "Ends"],
         groups: runs.iter().map(|(label, _)| on(label)).collect(),

@@ -18,17 +18,17 @@ function answers(host, samples) {
     if (!chosen) return;
     prompt.textContent = chosen.text === null ? chosen.bucket + ", " + chosen.id : chosen.text;
     sample.generations.forEach((generation, index) => {
-      const answer = chosen.answers[index];
+      const answers = chosen.answers[index];
       const card = element(row, "article", { class: "card" });
-      const heading = element(card, "h4", {}, "generation " + generation + " ");
-      if (!answer) {
-        element(card, "p", { class: "note" }, "no answer");
-        return;
+      element(card, "h4", {}, "generation " + generation);
+      if (answers.length === 0) element(card, "p", { class: "note" }, "no answer");
+      for (const answer of answers) {
+        const number = answers.length > 1 ? "answer " + (answer.response + 1) + ", " : "";
+        const ended = answer.finish === null ? "" : ", ended by " + answer.finish;
+        element(card, "h5", {}, number + answer.characters + " characters" + ended);
+        const cut = Array.from(answer.text).length < answer.characters;
+        element(card, "p", {}, answer.text.trim() === "" ? "(empty)" : answer.text + (cut ? " \u2026" : ""));
       }
-      const ended = answer.finish === null ? "" : ", ended by " + answer.finish;
-      element(heading, "small", {}, answer.characters + " characters" + ended);
-      const cut = Array.from(answer.text).length < answer.characters;
-      element(card, "p", {}, answer.text.trim() === "" ? "(empty)" : answer.text + (cut ? " \u2026" : ""));
     });
   };
   const showPrompts = () => {

@@ -40,11 +40,18 @@
         radios[0].click();
         result.restored = labels(host);
       }
+      const list = host.querySelector("select");
+      if (list) {
+        list.value = "1";
+        list.dispatchEvent(new Event("change"));
+        result.chosen = labels(host);
+        result.name = list.selectedOptions[0].textContent;
+      }
       outcome.charts[host.getAttribute("data-chart")] = result;
     }
-    const fold = document.querySelector('[data-chart="two-tracks"] .fold');
+    const fold = document.querySelector('[data-chart="track-two"] .fold');
     if (fold) {
-      const lines = () => seen(document.querySelector('[data-chart="two-tracks"]'), "path.line").length;
+      const lines = () => seen(document.querySelector('[data-chart="track-two"]'), "path.line").length;
       const [all, none] = fold.querySelectorAll("button");
       if (all) all.click();
       outcome.unfolded = lines();
@@ -77,7 +84,7 @@
         outcome.spectrum.restored = drawn() === first;
       }
     }
-    const chooser = document.querySelectorAll(".choose select")[1];
+    const chooser = document.querySelectorAll("[data-answers] .choose select")[1];
     if (chooser) {
       chooser.value = "1";
       chooser.dispatchEvent(new Event("change"));

@@ -127,14 +127,17 @@ fn the_page_draws_and_answers_in_a_browser_without_a_word_on_the_console() {
     let charts = outcome["charts"].as_object().unwrap();
     let mut names: Vec<&String> = charts.keys().collect();
     names.sort();
-    assert_eq!(names, ["alpha", "buckets", "surface", "two-tracks"]);
+    assert_eq!(names, ["alpha", "buckets", "metrics", "surface", "track-one", "track-two"]);
     for (name, chart) in charts {
         let lines = chart["lines"].as_u64().unwrap();
         assert!(lines > 0, "{name} draws nothing");
         assert_eq!(chart["off"], 0, "{name}: what is switched off stays");
         assert_eq!(chart["again"], lines, "{name}: what is switched on again does not return");
         assert!(chart["toggles"].as_u64().unwrap() > 1, "{name}");
-        if name != "surface" {
+        if name == "metrics" {
+            let (chosen, name) = (chart["chosen"].to_string(), chart["name"].as_str().unwrap());
+            assert!(chosen.contains(name) && !chart["labels"].to_string().contains(name), "{name}: {chosen}");
+        } else if name != "surface" {
             assert_eq!(chart["scales"], json!(["linear", "symlog"]), "{name}");
             assert_ne!(chart["rescaled"], chart["labels"], "{name}: the logarithmic scale changes nothing");
             assert_eq!(chart["restored"], chart["labels"], "{name}");
@@ -143,9 +146,9 @@ fn the_page_draws_and_answers_in_a_browser_without_a_word_on_the_console() {
     // The last generation of S1, and the second, by the arrow keys.
     let points = runs[0].series().points;
     let text = |chart: &str, key: &str| charts[chart][key].as_str().unwrap().to_owned();
-    let (tip, second) = (text("two-tracks", "tip"), text("two-tracks", "second"));
+    let (tip, second) = (text("track-two", "tip"), text("track-two", "second"));
     assert!(tip.starts_with("generation 5") && tip.contains(&shown(points[5].du_cov.unwrap())), "{tip}");
-    assert!(tip.contains(&shown(points[5].dg_kf.unwrap())), "{tip}");
+    assert!(text("track-one", "tip").contains(&shown(points[5].dg_kf.unwrap())), "{tip}");
     assert!(second.starts_with("generation 1") && second.contains(&shown(points[1].du_cov.unwrap())), "{second}");
     let half = runs[3].series().points[5].du_cov.unwrap();
     let tip = text("alpha", "tip");
@@ -175,9 +178,10 @@ fn single_seeds_of_many_conditions_are_folded_away_and_off() {
     }
     let Some(outcome) = outcome(&runs, 1200) else { return };
     assert_eq!((&outcome["errors"], &outcome["wide"]), (&json!([]), &json!(0)));
-    assert_eq!(outcome["folds"], json!([{ "name": "single seeds (36)", "open": false, "on": 0 }]));
+    let fold = json!({ "name": "single seeds (36)", "open": false, "on": 0 });
+    assert_eq!(outcome["folds"], json!([fold, fold]), "one for each track");
     // Track II of 12 means, and with a click on "all" those of 36 seeds too.
-    assert_eq!(outcome["charts"]["two-tracks"]["lines"], 12);
+    assert_eq!(outcome["charts"]["track-two"]["lines"], 12);
     assert_eq!(outcome["unfolded"], 12 + 36);
     assert_eq!(outcome["refolded"], 12);
 }

@@ -39,19 +39,20 @@ fn a_checkpoint_is_one_row_of_metrics_csv() {
     let tracks = [(-100.5, 40.0), (-130.75, 39.5)];
     assert_eq!(
         written(&records(Setting::S1, &tracks), METRICS_FILE_NAME),
-        "generation,n,n_a,d,delta,rho,beta,s,u_cov,du_cov,g_kf,dg_kf,u_cov_full,du_cov_full,rank,condition,lambda_max,\
-         lambda_min,log_det_ga,plugin,theorem1_log_lower,theorem1_log_upper,theorem3_s,theorem3_half_width,\
+        "generation,n,n_a,d,delta,rho,beta,s,u_cov,du_cov,g_kf,dg_kf,g_kf_fixed_beta,dg_kf_fixed_beta,u_cov_full,\
+         du_cov_full,full_estimate,full_lower,full_upper,rank,condition,lambda_max,lambda_min,log_det_ga,plugin,theorem1_log_lower,theorem1_log_upper,theorem3_s,theorem3_half_width,\
          overestimation,distinct_2,hhi,distinct_1,distinct_3,distinct_4,repeated_4grams,compression_ratio,self_bleu,\
-         words,mean_words,effective_rank,rank_me,vendi_1,vendi_2,vendi_inf,mean_cosine,perplexity_held_out,\
-         perplexity_answers_under_base,answers,empty_answers,stopped_at_eos,stop_rate,mean_tokens,blocks,\
-         real_blocks,synthetic_blocks,steps,skipped_steps,first_loss,last_loss,mean_loss_last_epoch,grad_norm_max,flags\n\
-         0,1000,500,384,0.001,1,500,2286,-100.5,0,40,0,-100.4,0,384,123456.789,98.7,0.0008,-321.5,-55.25,\
+         words,mean_words,du_lower,du_upper,dg_lower,dg_upper,effective_rank,rank_me,vendi_1,vendi_2,vendi_inf,mean_cosine,perplexity_held_out,\
+         perplexity_answers_under_base,answers,empty_answers,truncated_answers,read_share,stopped_at_eos,stop_rate,\
+         mean_tokens,blocks,real_blocks,synthetic_blocks,steps,skipped_steps,first_loss,last_loss,mean_loss_last_epoch,\
+         grad_norm_max,weight_distance,flags\n\
+         0,1000,500,384,0.001,1,500,2286,-100.5,0,40,0,40,0,-100.4,0,-100.375,-101.5,-99.25,384,123456.789,98.7,0.0008,-321.5,-55.25,\
          -321.5,2000,17.5,1.5,900,0.731,0.000102,0.25,0.875,0.9375,0.0625,2.5,0.375,40000,200,\
-         210.5,210.75,90.5,40.25,8.5,0.125,31.25,12.5,200,0,3,0.015,254.5,1000,0,0,,,,,,,\n\
-         1,1000,500,384,0.001,1,500,2255.75,-130.75,-30.25,39.5,-0.5,-130.65,-30.25,384,123456.789,98.7,\
+         ,,,,210.5,210.75,90.5,40.25,8.5,0.125,31.25,12.5,200,0,1,0.96875,3,0.015,254.5,1000,0,0,,,,,,,,\n\
+         1,1000,500,384,0.001,1,500,2255.75,-130.75,-30.25,39.5,-0.5,39.5,-0.5,-130.65,-30.25,-130.625,-131.75,-129.5,384,123456.789,98.7,\
          0.0008,-321.5,-55.25,-321.5,2000,17.5,1.5,900,0.723,0.000204,0.249,0.875,0.9375,0.0635,2.51,0.375,40000,200,\
-         209.5,209.75,89.5,39.75,8.375,0.1328125,32.25,12.5,200,0,3,0.015,254.5,1000,0,1100,345,0,4.25,\
-         2.5,2.875,3.75,\n"
+         -132.75,-128.75,38.5,40.5,209.5,209.75,89.5,39.75,8.375,0.1328125,32.25,12.5,200,0,1,0.96875,3,0.015,254.5,1000,0,1100,345,0,4.25,\
+         2.5,2.875,3.75,0.0625,\n"
     );
 }
 
@@ -222,8 +223,8 @@ fn readers_refuse_other_columns_by_position() {
     let header = fs::read_to_string(&path).unwrap();
     for (edited, position) in [
         (header.replace("n_a", "m_a"), 3),
-        (header.replace(",flags", ""), 58),
-        (header.replace("flags", "flags,more"), 59),
+        (header.replace(",flags", ""), 70),
+        (header.replace("flags", "flags,more"), 71),
     ] {
         fs::write(&path, edited).unwrap();
         let error = read_metrics(&path).unwrap_err();

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use sigma_metrics::Interval;
 use sigma_report::{Figure, RunSeries, Setting};
 
 use crate::fixture::{noise, published_s1, series};
@@ -82,7 +83,7 @@ fn the_legend_lies_above_the_data() {
 fn axes_are_titled_with_units_and_text_is_text_in_a_generic_font() {
     let svg = svg(&[series(Setting::S1, published_s1())]);
     let texts = texts(&svg);
-    for expected in ["generation", "drift from generation 0 (nats)", "Track II, ΔU", "Track I, ΔG", "−150", "0", "25"]
+    for expected in ["generation", "ΔU from generation 0 (nats)", "Track II, ΔU", "Track I, ΔG", "−150", "0", "25"]
     {
         assert!(texts.contains(&expected), "{expected} not in {texts:?}");
     }
@@ -92,15 +93,14 @@ fn axes_are_titled_with_units_and_text_is_text_in_a_generic_font() {
 }
 
 #[test]
-fn two_runs_are_two_titled_panels_and_one_needs_no_title() {
+fn a_run_is_a_row_of_two_titled_panels() {
     let runs = [series(Setting::S1, published_s1()), series(Setting::S2, published_s1())];
     let both = svg(&runs);
-    assert!(texts(&both).contains(&"S1: restart from base") && texts(&both).contains(&"S2: carry weights"));
     assert_eq!(polylines(&both, BLUE).len(), 3, "one legend, two lines");
-    assert!(both.starts_with("<svg width=\"7in\" height=\"3.25in\""));
+    assert!(both.starts_with("<svg width=\"7in\" height=\"6.5in\""));
     let one = svg(&runs[..1]);
     assert!(!texts(&one).iter().any(|text| text.starts_with("S1")));
-    assert!(one.starts_with("<svg width=\"5.5in\" height=\"3.25in\""));
+    assert!(one.starts_with("<svg width=\"7in\" height=\"3.25in\""));
 }
 
 #[test]
@@ -134,10 +134,10 @@ fn pdf_carries_its_font_and_png_has_print_resolution() {
     let pdf = String::from_utf8_lossy(&pdf);
     assert!(pdf.contains("+NotoSans"), "no embedded subset of the font");
     assert!(pdf.contains("/FontFile2"), "the font is named but not embedded");
-    assert!(pdf.contains("[0 0 396 234]"), "the page is not 5.5 by 3.25 inches");
+    assert!(pdf.contains("[0 0 504 234]"), "the page is not 7 by 3.25 inches");
     assert_eq!(&png[1..4], b"PNG");
     let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
-    assert_eq!((side(16), side(20)), (1650, 975));
+    assert_eq!((side(16), side(20)), (2100, 975));
 }
 
 #[test]
@@ -159,32 +159,74 @@ fn extreme_series_are_drawn_inside_the_picture() {
             let (svg, _, _) = saved(&figure);
             let corners = polylines(&svg, "stroke").into_iter().flatten().chain(circles(&svg));
             for (x, y) in corners {
-                assert!((0.0..=1650.0).contains(&x) && (0.0..=975.0).contains(&y), "({x}, {y}) for {shown}");
+                assert!((0.0..=2100.0).contains(&x) && (0.0..=975.0).contains(&y), "({x}, {y}) for {shown}");
             }
         }
     }
 }
 
 #[test]
-fn a_single_run_has_whiskers_of_theorem_3_and_the_legend_names_them() {
+fn a_single_run_has_the_intervals_of_its_drifts_as_whiskers_and_the_legend_names_them() {
     let mut run = series(Setting::S2, (0..9).map(|t| (-20.0 * f64::from(t), 0.0)));
     let without = svg(&[run.clone()]);
-    assert!(!texts(&without).contains(&"Theorem 3"));
-    let half = |t: usize| if t == 4 { 0.0 } else { 3.0 + t as f64 };
-    run.points.iter_mut().enumerate().for_each(|(t, point)| point.theorem3_half_width = Some(half(t)));
+    assert!(!texts(&without).contains(&"over prompts, 95 %"));
+    let ends = |t: usize| (t > 0 && t != 4).then_some((3.0 + t as f64, 9.0));
+    for (t, point) in run.points.iter_mut().enumerate() {
+        let drift = -20.0 * t as f64;
+        point.du_interval = ends(t).map(|(below, above)| Interval { low: drift - below, high: drift + above });
+    }
     let with = svg(&[run.clone()]);
-    assert!(texts(&with).contains(&"Theorem 3"), "{:?}", texts(&with));
+    assert!(texts(&with).contains(&"over prompts, 95 %"), "{:?}", texts(&with));
     let all = polylines(&with, BLUE);
     let line = all.iter().find(|line| line.len() == 9).unwrap();
     let y_per_nat = (line[8].1 - line[0].1) / -160.0;
     for (t, (x, y)) in line.iter().enumerate() {
         let upright = |points: &&Vec<(f64, f64)>| points.len() == 2 && points[0].0 == *x && points[1].0 == *x;
         let found: Vec<_> = all.iter().filter(upright).collect();
-        // A width of zero means that nothing was left out, and is no interval.
-        assert_eq!(found.len(), usize::from(t != 4), "generation {t}");
-        for [low, high] in found.iter().map(|ends| [ends[0].1, ends[1].1]) {
-            assert!((low - y + y_per_nat * half(t)).abs() <= 2.0 || (low - y - y_per_nat * -half(t)).abs() <= 2.0);
-            assert!((low - high).abs() - (2.0 * y_per_nat * half(t)).abs() <= 2.0, "generation {t}");
+        assert_eq!(found.len(), usize::from(ends(t).is_some()), "generation {t}");
+        for (low, high) in found.iter().map(|ends| (ends[0].1.max(ends[1].1), ends[0].1.min(ends[1].1))) {
+            let (below, above) = ends(t).unwrap();
+            assert!((low - y + y_per_nat * below).abs() <= 2.0 && (y - high + y_per_nat * above).abs() <= 2.0, "{t}");
         }
     }
+}
+
+#[test]
+fn no_line_leads_over_a_step_of_the_observed_rows_and_points_behind_it_are_hollow() {
+    let mut run = series(Setting::S2, (0..9).map(|t| (-20.0 * f64::from(t), f64::from(t))));
+    let plain = svg(&[run.clone()]);
+    assert!(!texts(&plain).contains(&"n or n_A not as at t = 0"));
+    for point in &mut run.points[4..] {
+        point.behind.differs = true;
+    }
+    run.points[4].behind.broken = true;
+    let svg = svg(&[run]);
+    let lengths: Vec<usize> = polylines(&svg, BLUE)[1..].iter().map(Vec::len).collect();
+    assert_eq!(lengths, [4, 5], "four points before the step, five from it on");
+    assert!(texts(&svg).contains(&"n or n_A not as at t = 0"));
+    let hollow = |svg: &str| svg.lines().filter(|line| line.starts_with("<circle") && line.contains("#FFFFFF")).count();
+    // One of the legend and five in each panel.
+    assert_eq!((hollow(&plain), hollow(&svg)), (0, 11));
+}
+
+#[test]
+fn each_track_has_an_axis_of_its_own_which_all_runs_share() {
+    let runs = [
+        series(Setting::S1, (0..9).map(|t| (-f64::from(t), -0.01 * f64::from(t)))),
+        series(Setting::S2, (0..9).map(|t| (-20.0 * f64::from(t), -0.2 * f64::from(t)))),
+    ];
+    let both = svg(&runs);
+    for title in ["S1: Track II, ΔU", "S1: Track I, ΔG", "S2: Track II, ΔU", "S2: Track I, ΔG"] {
+        assert!(texts(&both).contains(&title), "{title}");
+    }
+    let fall = |line: &[(f64, f64)]| line[8].1 - line[0].1;
+    let lines: Vec<Vec<(f64, f64)>> = polylines(&both, BLUE).into_iter().filter(|line| line.len() == 9).collect();
+    assert!((fall(&lines[1]) / fall(&lines[0]) - 20.0).abs() < 1.0, "one scale for both runs");
+    // Track I, a hundredth in size, fills its panel as Track II does.
+    let markers = |svg: &str| -> Vec<f64> {
+        let squares = polylines(svg, "#D55E00").into_iter().filter(|line| line.len() == 6);
+        squares.map(|corners| corners[0].1).collect()
+    };
+    let (top, bottom) = markers(&both)[1..].iter().fold((f64::INFINITY, 0.0f64), |(a, b), y| (a.min(*y), b.max(*y)));
+    assert!(bottom - top > fall(&lines[1]), "{top} to {bottom}");
 }

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sigma_report::manifest::{
-    self, CorpusSource, MachineEntry, ModelSource, ProgramEntry, PromptsSource, SourcesEntry,
+    self, CorpusSource, MachineEntry, ModelSource, ProgramEntry, PromptsSource, Resolved, SourcesEntry, StartEntry,
 };
 use sigma_report::record::{
-    self, EmbeddingRecord, EvaluationRecord, MixtureRecord, RegenerationRecord, TrainingRecord,
+    self, ArithmeticRecord, DriftRecord, EmbeddingRecord, EvaluationRecord, MixtureRecord, RegenerationRecord,
+    TrainingRecord,
 };
 use sigma_report::{
-    BucketNumbers, DiversityNumbers, FileEntry, Manifest, NoisePoint, PerplexityNumbers, Record, RunSeries,
+    Behind, BucketNumbers, DiversityNumbers, FileEntry, Manifest, NoisePoint, PerplexityNumbers, Record, RunSeries,
     SeriesPoint, Setting, SigmaNumbers, SurfaceNumbers, generation_dir_name,
 };
 
@@ -20,7 +21,7 @@ pub(crate) fn published_s1() -> Vec<(f64, f64)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/paper/s1_points.csv");
     let points = sigma_report::CsvTable::read(&path).unwrap();
     let column = |name: &str| points.numbers(name).unwrap().into_iter().map(Option::unwrap);
-    column("delta_u_cov").zip(column("delta_g_kf")).collect()
+    column("delta_u_cov").zip(column("delta_g_kf")).take(26).collect()
 }
 
 /// A deterministic stand-in for noise in [-1, 1].
@@ -36,11 +37,16 @@ pub(crate) fn series(setting: Setting, points: impl IntoIterator<Item = (f64, f6
         u_cov_full: Some(du),
         du_cov: Some(du),
         dg_kf: Some(dg),
+        dg_kf_fixed_beta: Some(dg),
         du_cov_full: Some(du + 0.25),
+        du_interval: None,
+        dg_interval: None,
         distinct_2: Some(0.73 - 0.008 * t as f64 + 0.02 * noise(t + 7)),
         hhi: Some(1e-4 * (1.0 + (t as f64 / 9.0).exp() + 2.0 * noise(t + 3).abs())),
         loss: (t > 0).then_some(3.5),
-        theorem3_half_width: None,
+        mean_tokens: Some(254.5),
+        stop_rate: Some(0.015),
+        behind: Behind { n: Some(1000.0), n_a: Some(500.0), beta: Some(500.0), empty: Some(0.0), ..Behind::default() },
     };
     let points = points.into_iter().enumerate().map(point).collect();
     RunSeries { name: "fin".into(), domain: "fin".into(), setting, points }
@@ -57,7 +63,12 @@ pub(crate) fn sigma(u_cov: f64, g_kf: f64) -> SigmaNumbers {
         s: u_cov + 2386.5,
         u_cov,
         g_kf,
+        g_kf_fixed_beta: Some(g_kf),
         u_cov_full: u_cov + 0.1,
+        full_estimate: Some(u_cov + 0.125),
+        full_lower: Some(u_cov - 1.0),
+        full_upper: Some(u_cov + 1.25),
+        full_missing: None,
         rank: 384,
         condition: 123_456.789,
         lambda_max: 98.7,
@@ -85,6 +96,7 @@ pub(crate) fn record(setting: Setting, generation: u32, (u_cov, g_kf): (f64, f64
             _ => "base".to_owned(),
         },
         weights: format!("weights-{generation}"),
+        arithmetic: ArithmeticRecord { program: program(), machine: machine(), resolved: resolved() },
         inputs: BTreeMap::from([("config".to_owned(), "c0ffee".to_owned())]),
         files: BTreeMap::from([("responses.jsonl".to_owned(), FileEntry { bytes: 12, blake3: "5eed".to_owned() })]),
         mixture: MixtureRecord {
@@ -104,12 +116,14 @@ pub(crate) fn record(setting: Setting, generation: u32, (u_cov, g_kf): (f64, f64
             tokens_per_second: 28_160.0,
             grad_norm_max: 3.75,
             skipped_steps: 0,
-            precision: "fp32".to_owned(),
+            weight_distance: 0.0625,
         }),
         regeneration: trained.then_some(RegenerationRecord { samples: 1100, tokens: 70_400, seconds: 4.0 }),
         evaluation: EvaluationRecord {
             answers: 200,
             empty: 0,
+            truncated: 1,
+            read_share: 0.96875,
             stopped_at_eos: 3,
             mean_tokens: 254.5,
             blocks: 1000,
@@ -117,6 +131,15 @@ pub(crate) fn record(setting: Setting, generation: u32, (u_cov, g_kf): (f64, f64
         },
         embedding: EmbeddingRecord { encoder: "all-MiniLM-L6-v2".to_owned(), dim: 384, seconds: 1.5 },
         sigma: Some(sigma(u_cov, g_kf)),
+        drift: trained.then_some(DriftRecord {
+            du_lower: Some(u_cov - 2.0),
+            du_upper: Some(u_cov + 2.0),
+            dg_lower: Some(g_kf - 1.0),
+            dg_upper: Some(g_kf + 1.0),
+            groups: 40,
+            du_missing: None,
+            dg_missing: None,
+        }),
         buckets: ["creative", "neutral"]
             .map(|bucket| BucketNumbers {
                 bucket: bucket.to_owned(),
@@ -195,22 +218,6 @@ pub(crate) fn manifest(setting: Setting, domain: &str) -> Manifest {
         generations: 50,
         seed: 42,
         created: "2026-01-02T03:04:00Z".into(),
-        program: ProgramEntry {
-            version: "0.1.0".into(),
-            commit: None,
-            dirty: false,
-            compiler: None,
-            libraries: Default::default(),
-        },
-        machine: MachineEntry {
-            os: "linux".into(),
-            arch: "x86_64".into(),
-            cpu: "a CPU".into(),
-            cpu_features: vec!["avx2".into()],
-            threads: 2,
-            device: "cpu".into(),
-            gpu: None,
-        },
         sources: SourcesEntry {
             encoder: model.clone(),
             model,
@@ -224,6 +231,42 @@ pub(crate) fn manifest(setting: Setting, domain: &str) -> Manifest {
             prompts: PromptsSource { path: "prompts.jsonl".into(), revision: None, hash: "0c".into(), count: 200 },
         },
         config_hash: "0d".into(),
+        condition_hash: format!("{} {domain}", setting.name()),
+        family_hash: domain.into(),
+        experiment_hash: format!("{} {domain} 42", setting.name()),
+        starts: vec![StartEntry {
+            at: "2026-01-02T03:04:00Z".into(),
+            generation: 0,
+            program: program(),
+            machine: machine(),
+            resolved: resolved(),
+        }],
+    }
+}
+
+fn program() -> ProgramEntry {
+    ProgramEntry { version: "0.1.0".into(), commit: None, dirty: false, compiler: None, libraries: Default::default() }
+}
+
+fn machine() -> MachineEntry {
+    MachineEntry {
+        os: "linux".into(),
+        arch: "x86_64".into(),
+        cpu: "a CPU".into(),
+        cpu_features: vec!["avx2".into()],
+        threads: 2,
+        gpu: None,
+    }
+}
+
+fn resolved() -> Resolved {
+    Resolved {
+        device: "cpu".into(),
+        evaluation_device: "cpu".into(),
+        precision: "f32".into(),
+        evaluation_precision: "f32".into(),
+        pool_rows: None,
+        answer_rows: None,
     }
 }
 
@@ -237,7 +280,13 @@ pub(crate) fn seeded_run(
     let name = format!("run{}", fs::read_dir(parent).unwrap().count());
     let dir = run_folder(&parent.join(&name), setting, tracks);
     fs::write(dir.join("config.yaml"), format!("name: {name}\nseed: {seed}\n{config}")).unwrap();
-    Manifest { name, seed, ..manifest(setting, "fin") }.write(&dir.join(manifest::FILE_NAME)).unwrap();
+    // what stands for the experiment is made from its config, as the program does
+    let condition_hash = format!("{} {config}", setting.name());
+    let experiment_hash = format!("{condition_hash} {seed}");
+    let family: Vec<&str> = config.split([',', '{', '\n']).filter(|part| !part.contains("real_fraction")).collect();
+    let family_hash = family.join("\n");
+    let manifest = Manifest { name, seed, condition_hash, experiment_hash, family_hash, ..manifest(setting, "fin") };
+    manifest.write(&dir.join(manifest::FILE_NAME)).unwrap();
     dir
 }
 

@@ -20,7 +20,7 @@ fn hostile_run(parent: &Path, setting: Setting, alpha: f64, seed: u64) -> Run {
     let mut run = Run::open(&dir).unwrap();
     run.manifest = Manifest { name: format!("{HOSTILE} {alpha}"), ..run.manifest };
     run.manifest.sources.corpus.path = HOSTILE.to_owned();
-    run.manifest.machine.cpu = HOSTILE.to_owned();
+    run.manifest.starts[0].machine.cpu = HOSTILE.to_owned();
     for record in &mut run.records {
         record.buckets[0].bucket = HOSTILE.to_owned();
     }

@@ -4,6 +4,7 @@
 mod broken_bytes;
 mod browser;
 mod buckets;
+mod control;
 mod csv_files;
 mod figures;
 mod fixture;
@@ -13,7 +14,10 @@ mod latex;
 mod mutations;
 mod onsets;
 mod page;
+mod page_words;
 mod published;
+mod published_figures;
+mod published_rows;
 mod records;
 mod reports;
 mod runs;

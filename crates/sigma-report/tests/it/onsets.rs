@@ -208,10 +208,12 @@ fn without_replicates_there_is_no_onset_and_no_band() {
     let figure = |reported: &Reported| fs::read_to_string(reported.out.join("figures/fin_s2_two_tracks.svg")).unwrap();
     let areas = |svg: &str| svg.matches("<polygon").count();
     assert_eq!((areas(&figure(&with)), areas(&figure(&without))), (2, 0), "a band for each track");
+    let onset = "beyond the noise from here on";
+    assert!(figure(&with).contains(onset) && !figure(&without).contains(onset));
     let page = |reported: &Reported| fs::read_to_string(reported.out.join("index.html")).unwrap();
     assert!(
         page(&with).contains("noise of the base")
             && page(&with).contains("lead over HHI")
-            && !page(&without).contains("noise of the base")
+            && !page(&without).contains(", noise of the base")
     );
 }

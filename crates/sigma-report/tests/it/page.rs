@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use sigma_report::{
-    CsvTable, Manifest, Published, ReportError, ReportOptions, Run, Setting, generation_dir_name, write_report_with,
+    CsvTable, Published, ReportError, ReportOptions, Run, Setting, generation_dir_name, write_report_with,
 };
 
-use crate::fixture::{noise, run_folder, seeded_run, write_record};
+use crate::fixture::{noise, run_folder, seeded_run};
 
 /// What a browser would take for markup, in every way that ends or opens something.
 const HOSTILE: &str =
     "</script><script>alert(1)</script><!--<script> ]]> </pre></td></table> \" onload='x' &lt;&amp; \u{2028}\u{2029}";
 
-fn tracks() -> Vec<(f64, f64)> {
+pub(crate) fn tracks() -> Vec<(f64, f64)> {
     (0..7).map(|t| (-50.0 * t as f64 + noise(t), 20.0 - t as f64)).collect()
 }
 
@@ -31,7 +31,7 @@ fn write_answers(dir: &Path, generation: u32, lines: &[String]) -> PathBuf {
 }
 
 /// A run with four prompts in two buckets, the first generation's third answer hostile.
-fn run(parent: &Path) -> PathBuf {
+pub(crate) fn run(parent: &Path) -> PathBuf {
     let dir = run_folder(parent, Setting::S1, &tracks());
     for generation in 0..7 {
         let text = |n: usize| match (generation, n) {
@@ -47,7 +47,7 @@ fn run(parent: &Path) -> PathBuf {
     dir
 }
 
-fn page(runs: &[Run], options: &ReportOptions) -> String {
+pub(crate) fn page(runs: &[Run], options: &ReportOptions) -> String {
     let out = tempfile::tempdir().unwrap();
     write_report_with(runs, out.path(), options).unwrap();
     fs::read_to_string(out.path().join("index.html")).unwrap()
@@ -64,7 +64,8 @@ fn hostile_page() -> String {
         record.buckets[0].bucket = HOSTILE.to_owned();
     }
     let prompts = BTreeMap::from([("prompt-1".to_owned(), HOSTILE.to_owned())]);
-    let options = ReportOptions { prompts, published: Some(Published::bundled().unwrap()), prefix: "fin".to_owned() };
+    let options =
+        ReportOptions { prompts, published: Some(Published::bundled().unwrap()), ..ReportOptions::new("fin") };
     page(&[run], &options)
 }
 
@@ -137,7 +138,7 @@ fn check_text(text: &str) {
     }
 }
 
-fn payload(html: &str) -> Value {
+pub(crate) fn payload(html: &str) -> Value {
     let document = parse(html);
     // style, JSON, scripts
     assert_eq!(document.raw.len(), 3);
@@ -156,9 +157,9 @@ fn hostile_texts_change_nothing_about_the_structure_of_the_page() {
     let data = payload(&html);
     assert!(data.to_string().contains("alert(1)"));
     let sample = &data["samples"][0];
-    assert_eq!(sample["prompts"][2]["answers"][0]["text"], HOSTILE);
+    assert_eq!(sample["prompts"][2]["answers"][0][0]["text"], HOSTILE);
     assert_eq!(sample["prompts"][1]["text"], HOSTILE);
-    assert!(data["charts"][3]["signals"].as_array().unwrap().iter().any(|signal| signal["name"] == HOSTILE));
+    assert!(data["charts"][5]["signals"].as_array().unwrap().iter().any(|signal| signal["name"] == HOSTILE));
 }
 
 #[test]
@@ -202,7 +203,7 @@ fn links_and_charts_have_their_places() {
     places.sort();
     charts.sort();
     assert_eq!(places, charts);
-    assert_eq!(charts, ["buckets", "spectrum", "surface", "two-tracks"]);
+    assert_eq!(charts, ["buckets", "metrics", "spectrum", "surface", "track-one", "track-two"]);
 }
 
 #[test]
@@ -225,11 +226,12 @@ fn every_point_of_the_charts_is_in_a_table_of_the_report() {
     let surface = "tables/fin_s1_surface_proxies_points.csv";
     let published = "tables/fin_s1_published_points.csv";
     for (chart, group, signal, file, name) in [
-        ("two-tracks", 0, 0, tracks, "delta_u_cov"),
-        ("two-tracks", 0, 1, tracks, "delta_g_kf"),
-        ("two-tracks", 0, 2, metrics, "du_cov_full"),
-        ("two-tracks", 1, 0, published, "delta_u_cov_published"),
-        ("two-tracks", 1, 1, published, "delta_g_kf_published"),
+        ("track-two", 0, 0, tracks, "delta_u_cov"),
+        ("track-two", 0, 1, metrics, "du_cov_full"),
+        ("track-one", 0, 0, tracks, "delta_g_kf"),
+        ("track-one", 0, 1, metrics, "dg_kf_fixed_beta"),
+        ("track-two", 1, 0, published, "delta_u_cov_published"),
+        ("track-one", 1, 0, published, "delta_g_kf_published"),
         ("surface", 0, 0, surface, "delta_u_cov_scaled"),
         ("surface", 0, 1, surface, "delta_g_kf_scaled"),
         ("surface", 0, 2, surface, "distinct_2_scaled"),
@@ -268,8 +270,8 @@ fn the_interval_of_a_mean_over_seeds_is_drawn_as_it_is_exported() {
     assert_eq!(chart["groups"][3], json!({ "name": "S1, seed 3", "on": false, "colour": 0, "fold": "single seeds" }));
     let points = CsvTable::read(&out.join("tables/fin_s1_two_tracks_points.csv")).unwrap();
     for (signal, track) in ["delta_u_cov", "delta_g_kf"].into_iter().enumerate() {
-        let line = &chart["lines"][signal];
-        assert_eq!((&line["group"], &line["signal"]), (&json!(0), &json!(signal)));
+        let line = &data["charts"][signal]["lines"][0];
+        assert_eq!((&line["group"], &line["signal"]), (&json!(0), &json!(0)));
         for (end, suffix) in ["low", "high"].into_iter().enumerate() {
             let drawn: Vec<Option<f64>> =
                 line["band"].as_array().unwrap().iter().map(|ends| ends[end].as_f64()).collect();
@@ -279,37 +281,48 @@ fn the_interval_of_a_mean_over_seeds_is_drawn_as_it_is_exported() {
 }
 
 #[test]
-fn theorem_3_is_drawn_and_exported_for_a_single_run_and_its_mean_for_seeds() {
+fn the_interval_of_a_single_run_is_that_of_its_records() {
     let folder = tempfile::tempdir().unwrap();
-    let run = |seed: u64| {
-        let dir = seeded_run(folder.path(), (Setting::S1, seed), "", &tracks());
-        let mut records = Run::open(&dir).unwrap().records;
-        for record in &mut records {
-            record.sigma.as_mut().unwrap().theorem3_half_width = Some(seed as f64 + f64::from(record.generation));
-            write_record(&dir, record);
-        }
-        Run::open(&dir).unwrap()
-    };
-    let (one, two) = (run(1), run(3));
+    let run = Run::open(&run(folder.path())).unwrap();
     let out = folder.path().join("report");
-    let first_line = |runs: &[Run]| {
-        write_report_with(runs, &out, &ReportOptions::new("fin")).unwrap();
-        payload(&fs::read_to_string(out.join("index.html")).unwrap())["charts"][0]["lines"][0].clone()
-    };
-    let points = |column: &str| -> Vec<f64> {
-        let table = CsvTable::read(&out.join("tables/fin_s1_two_tracks_points.csv")).unwrap();
-        table.numbers(column).unwrap().into_iter().map(Option::unwrap).collect()
-    };
-    let line = first_line(std::slice::from_ref(&one));
-    let half = points("theorem3_half_width");
-    assert_eq!(half, (0..half.len()).map(|t| 1.0 + t as f64).collect::<Vec<_>>());
-    for (t, (drift, half)) in points("delta_u_cov").into_iter().zip(half).enumerate() {
-        assert_eq!(line["whiskers"][t], json!([drift - half, drift + half]));
+    write_report_with(std::slice::from_ref(&run), &out, &ReportOptions::new("fin")).unwrap();
+    let data = payload(&fs::read_to_string(out.join("index.html")).unwrap());
+    let points = CsvTable::read(&out.join("tables/fin_s1_two_tracks_points.csv")).unwrap();
+    for (signal, track) in ["delta_u_cov", "delta_g_kf"].into_iter().enumerate() {
+        let line = &data["charts"][signal]["lines"][0];
+        assert!(line.get("band").is_none());
+        let (low, high) =
+            (points.numbers(&format!("{track}_low")).unwrap(), points.numbers(&format!("{track}_high")).unwrap());
+        for (t, record) in run.records.iter().enumerate() {
+            let ends = record.drift.as_ref().map(|drift| match signal {
+                0 => [drift.du_lower, drift.du_upper],
+                _ => [drift.dg_lower, drift.dg_upper],
+            });
+            assert_eq!(line["whiskers"][t], json!(ends), "{track} at {t}");
+            assert_eq!(ends, low[t].map(|low| [Some(low), high[t]]), "{track} at {t}");
+        }
     }
-    assert!(line.get("band").is_none());
-    let mean = first_line(&[one, two]);
-    assert!(mean.get("whiskers").is_none() && mean.get("band").is_some());
-    assert_eq!(points("theorem3_half_width")[0], 2.0);
+}
+
+#[test]
+fn several_answers_to_a_prompt_stand_together_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = run_folder(folder.path(), Setting::S1, &tracks());
+    let line = |prompt: usize, response: u32| {
+        json!({ "id": format!("prompt-{prompt}"), "bucket": "creative", "response": response,
+                "text": format!("answer {response} to {prompt}"), "finish_reason": "stop" })
+        .to_string()
+    };
+    // As if rows had been written in another order.
+    write_answers(&dir, 0, &[line(0, 1), line(0, 0), line(0, 2), line(1, 0), line(1, 1), line(1, 2)]);
+    let data = payload(&page(&[Run::open(&dir).unwrap()], &ReportOptions::new("fin")));
+    let prompts = data["samples"][0]["prompts"].as_array().unwrap();
+    assert_eq!(prompts.len(), 2, "a prompt stands there once");
+    for (prompt, shown) in prompts.iter().enumerate() {
+        let answers = shown["answers"][0].as_array().unwrap();
+        let texts: Vec<&str> = answers.iter().map(|answer| answer["text"].as_str().unwrap()).collect();
+        assert_eq!(texts, [0, 1, 2].map(|response| format!("answer {response} to {prompt}")));
+    }
 }
 
 #[test]
@@ -324,10 +337,10 @@ fn sample_answers_are_those_of_the_run_prompt_by_prompt_and_cut() {
     let prompts = sample["prompts"].as_array().unwrap();
     let ids: Vec<_> = prompts.iter().map(|prompt| prompt["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["prompt-0", "prompt-1", "prompt-2", "prompt-3"]);
-    assert_eq!(prompts[0]["answers"][4]["text"], "answer 0 of generation 4");
-    assert_eq!(prompts[0]["answers"][5], Value::Null);
-    assert_eq!(prompts[3]["answers"][5]["text"], "alone");
-    let cut = &prompts[2]["answers"][1];
+    assert_eq!(prompts[0]["answers"][4][0]["text"], "answer 0 of generation 4");
+    assert_eq!(prompts[0]["answers"][5], json!([]));
+    assert_eq!(prompts[3]["answers"][5][0]["text"], "alone");
+    let cut = &prompts[2]["answers"][1][0];
     assert_eq!((cut["text"].as_str().unwrap().chars().count(), &cut["characters"]), (600, &json!(700)));
 }
 
@@ -375,20 +388,6 @@ fn numbers_that_json_does_not_know_are_gaps() {
     let data = payload(&page(&[run], &ReportOptions::new("fin")));
     let points = &data["charts"][0]["lines"][0]["points"];
     assert_eq!((&points[2], &points[4]), (&json!([2, null]), &json!([4, null])));
-    let smallest = &data["charts"][2]["lines"][1]["points"];
+    let smallest = &data["charts"][4]["lines"][1]["points"];
     assert_eq!((&smallest[4], &smallest[5]), (&json!([4, null]), &json!([5, null])));
-}
-
-#[test]
-fn flags_and_an_unfinished_run_are_told_at_the_top() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut run = Run::open(&run(folder.path())).unwrap();
-    for t in [1, 2, 3, 6] {
-        run.records[t].flags = vec!["rank_deficient".to_owned()];
-    }
-    let html = page(&[run.clone()], &ReportOptions::new("fin"));
-    assert!(html.contains("<td>rank_deficient</td><td>1 to 3, 6</td>"), "flags");
-    assert!(html.contains("<td>0 to 6 of 50</td>"), "unfinished");
-    run.manifest = Manifest { generations: 6, ..run.manifest };
-    assert!(page(&[run], &ReportOptions::new("fin")).contains("<td>0 to 6</td>"));
 }

@@ -176,7 +176,7 @@ fn a_manifest_reads_back_as_written_and_refuses_what_it_does_not_know() {
     assert_eq!(Manifest::read(&path).unwrap(), written);
 
     let mut value = serde_json::to_value(&written).unwrap();
-    value["machine"]["surprise"] = 1.into();
+    value["starts"][0]["machine"]["surprise"] = 1.into();
     fs::write(&path, value.to_string()).unwrap();
     assert!(matches!(Manifest::read(&path), Err(ReportError::Json { .. })));
     value["schema"] = 0.into();
@@ -186,15 +186,15 @@ fn a_manifest_reads_back_as_written_and_refuses_what_it_does_not_know() {
 
 /// Users script against these names. Whoever changes this list raises `record::SCHEMA`.
 #[test]
-fn the_fields_of_schema_2_are_these() {
+fn the_fields_of_schema_3_are_these() {
     let mut record = record(Setting::S1, 1, (-1.0, 1.0));
     record.buckets.truncate(1);
     record.noise = fixture::replicates(&record, 1, 1);
     let mut names = Vec::new();
     collect_names(&serde_json::to_value(record).unwrap(), "", &mut names);
     names.sort();
-    assert_eq!(record::SCHEMA, 2);
-    assert_eq!(names.join("\n"), include_str!("record_fields_2.txt").trim_end());
+    assert_eq!(record::SCHEMA, 3);
+    assert_eq!(names.join("\n"), include_str!("record_fields_3.txt").trim_end());
 }
 
 fn collect_names(value: &Value, prefix: &str, names: &mut Vec<String>) {
@@ -209,4 +209,24 @@ fn collect_names(value: &Value, prefix: &str, names: &mut Vec<String>) {
         }
         _ => names.push(prefix.trim_start_matches('.').to_owned()),
     }
+}
+
+#[test]
+fn every_change_of_arithmetic_inside_a_run_is_named_and_nothing_else() {
+    let mut records = fixture::records(Setting::S2, &[(0.0, 0.0); 4]);
+    assert_eq!(sigma_report::arithmetic_changes(&records), []);
+    records[2].arithmetic.resolved.device = "cuda:0".to_owned();
+    records[2].arithmetic.resolved.precision = "f16".to_owned();
+    records[3].arithmetic.program.commit = Some("0123456789abcdef".to_owned());
+    let said: Vec<String> = sigma_report::arithmetic_changes(&records).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "from generation 2 on, the device is cuda:0, before it was cpu",
+            "from generation 2 on, the precision is f16, before it was f32",
+            "from generation 3 on, the program is 0.1.0 (0123456789ab), before it was 0.1.0",
+            "from generation 3 on, the device is cpu, before it was cuda:0",
+            "from generation 3 on, the precision is f32, before it was f16",
+        ]
+    );
 }

@@ -50,9 +50,14 @@ fn a_report_of_both_settings_has_the_papers_file_names() {
     ]
     .map(str::to_owned)
     .into();
-    for figure in
-        ["fin_s1_two_tracks", "fin_s2_two_tracks", "fin_s1s2_two_tracks", "fin_surface_proxies", "fin_buckets"]
-    {
+    for figure in [
+        "fin_s1_two_tracks",
+        "fin_s2_two_tracks",
+        "fin_s1s2_two_tracks",
+        "fin_length",
+        "fin_surface_proxies",
+        "fin_buckets",
+    ] {
         expected.extend(["svg", "pdf", "png"].map(|extension| format!("figures/{figure}.{extension}")));
     }
     for table in [
@@ -130,9 +135,9 @@ fn every_scalar_of_the_summary_follows_from_the_exported_points() {
     let reported = reported(&[(Setting::S1, falling()), (Setting::S2, diverging())]);
     let tables = reported.out.join("tables");
     let summary = CsvTable::read(&tables.join("tab_fin_s1s2_summary.csv")).unwrap();
-    // The header of the published summary, so that the two can be compared by a script.
+    // The scalars of the published summary come first and keep their names, so that the two can be compared by a script.
     let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/paper/summary.csv");
-    assert_eq!(summary.header(), CsvTable::read(&published).unwrap().header());
+    assert_eq!(summary.header()[..6], CsvTable::read(&published).unwrap().header()[..6]);
     assert_eq!(summary.texts("setting").unwrap(), ["S1", "S2"]);
     for (line, setting) in ["s1", "s2"].into_iter().enumerate() {
         let points = tables.join(format!("fin_{setting}_two_tracks_points.csv"));
@@ -144,11 +149,10 @@ fn every_scalar_of_the_summary_follows_from_the_exported_points() {
         assert_eq!(scalar("delta_g_kf_final"), *dg.last().unwrap());
         assert_close(scalar("slope_u_cov"), slope(&du), "slope_u_cov");
         assert_close(scalar("slope_g_kf"), slope(&dg), "slope_g_kf");
-        let contracts = |drift: &[f64]| *drift.last().unwrap() < 0.0 && slope(drift) < 0.0;
-        let agree = if contracts(&du) == contracts(&dg) { "yes" } else { "no" };
-        assert_eq!(summary.texts("tracks_agree").unwrap()[line], agree);
+        assert_eq!([scalar("n"), scalar("n_a"), scalar("empty_answers")], [1000.0, 500.0, 0.0]);
     }
-    assert_eq!(summary.texts("tracks_agree").unwrap(), ["yes", "no"]);
+    // Both fall, and without replicates of the base nobody knows whether that is noise.
+    assert_eq!(summary.texts("beyond_noise").unwrap(), ["not measured"; 2]);
 }
 
 #[test]
@@ -176,8 +180,9 @@ fn exported_points_are_the_drifts_of_the_records() {
     let points = reported.out.join("tables/fin_s1_two_tracks_points.csv");
     let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/paper/s1_points.csv");
     let header = CsvTable::read(&points).unwrap().header().to_vec();
-    assert_eq!(&header[..3], CsvTable::read(&published).unwrap().header());
-    assert_eq!(&header[3..], ["theorem3_half_width"]);
+    for name in CsvTable::read(&published).unwrap().header() {
+        assert!(header.contains(name), "{name}");
+    }
     for (name, published) in [("delta_u_cov", 0), ("delta_g_kf", 1)] {
         for (got, expected) in column(&points, name).iter().zip(published_s1()) {
             assert_close(*got, if published == 0 { expected.0 } else { expected.1 }, name);
@@ -186,7 +191,7 @@ fn exported_points_are_the_drifts_of_the_records() {
     // The same numbers, in the digits of the paper, for people.
     let markdown = fs::read_to_string(points.with_extension("md")).unwrap();
     assert!(
-        markdown.contains("|         25 |       -108.036399 |      -99.101246 |                1.500 |"),
+        markdown.contains("|         25 |       -108.036399 |") && markdown.contains("|      -99.101246 |"),
         "{markdown}"
     );
 }
@@ -219,7 +224,7 @@ fn every_plotted_point_is_in_a_table() {
             let drawn = lines.iter().map(heights).max_by_key(Vec::len).unwrap();
             let exported = column(&reported.out.join(format!("tables/{table}.csv")), name);
             assert_eq!(drawn.len(), exported.len(), "{name} in {figure}");
-            assert!(correlation(&drawn, &exported) < -0.99999, "{name} in {figure}");
+            assert!(correlation(&drawn, &exported) < -0.9999, "{name} in {figure}");
         }
     }
 }
@@ -233,27 +238,23 @@ fn the_summary_in_latex_and_markdown_reads_like_this() {
     assert_eq!(
         fs::read_to_string(table.with_extension("tex")).unwrap(),
         r"% Made by sigma-exp; needs \usepackage{booktabs}.
-{\scriptsize
-\begin{tabular}{lrrrrrl}
+{\footnotesize
+\begin{tabular}{lrrrrrrrrll}
 \toprule
-Setting & $T$ & \shortstack[r]{$\Delta U_{\mathrm{cov}}$\\final} & \shortstack[r]{$\Delta U_{\mathrm{cov}}$\\slope} & \shortstack[r]{$\Delta G_{\mathrm{KF}}$\\final} & \shortstack[r]{$\Delta G_{\mathrm{KF}}$\\slope} & Track agreement? \\
+Setting & $T$ & \shortstack[r]{$\Delta U_{\mathrm{cov}}$\\final} & \shortstack[r]{$\Delta U_{\mathrm{cov}}$\\slope} & \shortstack[r]{$\Delta G_{\mathrm{KF}}$\\final} & \shortstack[r]{$\Delta G_{\mathrm{KF}}$\\slope} & \shortstack[r]{$n$\\$t = T$} & \shortstack[r]{$n_A$\\$t = T$} & \shortstack[r]{empty\\$t = T$} & * & \shortstack[l]{beyond\\the noise} \\
 \midrule
-S1 & 2 & $-3.000$ & $-1.500$ & $-0.500$ & $-0.250$ & yes (both negative) \\
-S2 & 2 & $-84.000$ & $-42.000$ & $4.000$ & $2.000$ & no (Track II collapses; Track I does not) \\
+S1 & 2 & $-3.000$ & $-1.500$ & $-0.500$ & $-0.250$ & $1000$ & $500$ & $0$ &  & not measured \\
+S2 & 2 & $-84.000$ & $-42.000$ & $4.000$ & $2.000$ & $1000$ & $500$ & $0$ &  & not measured \\
 \bottomrule
 \end{tabular}
 \par}
+\par\smallskip{\footnotesize S1: No verdict: the noise of the base was not measured (evaluation.noise\_replicates).\par}
+\par\smallskip{\footnotesize S2: No verdict: the noise of the base was not measured (evaluation.noise\_replicates).\par}
 "
     );
-    assert_eq!(
-        fs::read_to_string(table.with_extension("md")).unwrap(),
-        "\
-| setting |   T | ΔU_cov (final) | slope ΔU_cov | ΔG_KF (final) | slope ΔG_KF | track agreement?                          |
-| ------- | --: | -------------: | -----------: | ------------: | ----------: | ----------------------------------------- |
-| S1      |   2 |         -3.000 |       -1.500 |        -0.500 |      -0.250 | yes (both negative)                       |
-| S2      |   2 |        -84.000 |      -42.000 |         4.000 |       2.000 | no (Track II collapses; Track I does not) |
-"
-    );
+    let markdown = fs::read_to_string(table.with_extension("md")).unwrap();
+    let line = "| S2      |   2 |        -84.000 |      -42.000 |         4.000 |       2.000 |      1000 |         500 |             0 |     | not measured     |";
+    assert!(markdown.contains(line), "{markdown}");
 }
 
 #[test]
@@ -262,7 +263,7 @@ fn a_run_of_one_checkpoint_can_be_reported() {
     let summary = CsvTable::read(&reported.out.join("tables/tab_fin_s1s2_summary.csv")).unwrap();
     assert_eq!(summary.numbers("delta_u_cov_final").unwrap(), [Some(0.0)]);
     assert_eq!(summary.numbers("slope_u_cov").unwrap(), [None]);
-    assert_eq!(summary.texts("tracks_agree").unwrap(), [""]);
+    assert_eq!(summary.texts("beyond_noise").unwrap(), ["not measured"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sigma_metrics::bootstrap_mean;
+use sigma_metrics::mean_interval;
 use sigma_report::{CsvTable, ReportError, Run, Setting, write_report};
 
 use crate::fixture::{noise, seeded_run};
@@ -80,14 +80,14 @@ fn means_and_intervals_follow_from_the_exported_points_of_the_seeds() {
         for t in 0..8 {
             let values: Vec<f64> = seeds.iter().map(|seed| seed[t]).collect();
             assert!((means[t] - mean(&values)).abs() < 1e-9, "{track} at {t}");
-            let interval = bootstrap_mean(&values, 0.95, 42).unwrap();
+            let interval = mean_interval(&values, 0.95).unwrap();
             assert_eq!((lows[t], highs[t]), (interval.low, interval.high), "{track} at {t}");
             assert!(lows[t] <= means[t] && means[t] <= highs[t] && (t == 0 || lows[t] < highs[t]));
         }
         let scalar = |name: &str| reported.column("tab_fin_s1s2_summary", name)[0];
         let finals: Vec<f64> = seeds.iter().map(|seed| seed[7]).collect();
         assert!((scalar(&format!("{track}_final")) - mean(&finals)).abs() < 1e-9);
-        let interval = bootstrap_mean(&finals, 0.95, 42).unwrap();
+        let interval = mean_interval(&finals, 0.95).unwrap();
         assert_eq!(scalar(&format!("{track}_final_low")), interval.low);
         assert_eq!(scalar(&format!("{track}_final_high")), interval.high);
 
@@ -97,9 +97,22 @@ fn means_and_intervals_follow_from_the_exported_points_of_the_seeds() {
             assert!((slope - centred / 42.0).abs() < 1e-9);
         }
         assert!((scalar(slope) - mean(&slopes)).abs() < 1e-9);
-        let interval = bootstrap_mean(&slopes, 0.95, 42).unwrap();
+        let interval = mean_interval(&slopes, 0.95).unwrap();
         assert_eq!((scalar(&format!("{slope}_low")), scalar(&format!("{slope}_high"))), (interval.low, interval.high));
     }
+}
+
+#[test]
+fn two_seeds_have_points_and_no_interval() {
+    let reported = reported(&[(Setting::S2, 42, PURE, 8), (Setting::S2, 43, PURE, 8)]);
+    let table = reported.table("fin_s2_two_tracks_points");
+    assert!(table.numbers("delta_u_cov_low").unwrap().iter().all(Option::is_none));
+    assert!(reported.table("tab_fin_s1s2_summary").numbers("slope_u_cov_high").unwrap().iter().all(Option::is_none));
+    let figure = fs::read_to_string(reported.out.join("figures/fin_s2_two_tracks.svg")).unwrap();
+    assert!(figure.contains("single seeds") && !figure.contains("over seeds, 95 %"));
+    let three = three_seeds();
+    let figure = fs::read_to_string(three.out.join("figures/fin_s2_two_tracks.svg")).unwrap();
+    assert!(!figure.contains("single seeds") && figure.contains("over seeds, 95 %"));
 }
 
 #[test]
@@ -122,21 +135,22 @@ fn runs_that_differ_in_more_than_the_seed_are_never_averaged() {
     let fast = format!("{PURE}training: {{ learning_rate: 0.001 }}\n");
     let differing = reported(&[(Setting::S2, 42, &slow, 4), (Setting::S2, 43, &fast, 4)]);
     assert_eq!(differing.table("tab_fin_s1s2_summary").len(), 2);
-    // Where and in what portions a run is computed, and what is kept of it, is no other experiment.
-    let here = format!("{PURE}device: cpu\nevaluation: {{ top_p: 0.95, batch_size: 8 }}\n");
-    let there = format!("{PURE}device: cuda\nevaluation: {{ top_p: 0.95, batch_size: 64 }}\n");
-    let alike = reported(&[(Setting::S2, 42, &here, 4), (Setting::S2, 43, &there, 4)]);
-    assert_eq!(alike.table("tab_fin_s1s2_summary").len(), 1);
 }
 
 #[test]
-fn equal_configs_over_other_sources_are_other_experiments() {
+fn runs_are_repetitions_if_their_condition_hash_says_so_whatever_their_configs_spell() {
+    let here = format!("{PURE}device: cpu\nevaluation: {{ top_p: 0.95, batch_size: 8 }}\n");
+    let there = format!("{PURE}device: cuda\nevaluation: {{ top_p: 0.95, batch_size: 64 }}\n");
     let folder = tempfile::tempdir().unwrap();
-    let mut runs = opened(folder.path(), &[(Setting::S2, 42, PURE, 3), (Setting::S2, 43, PURE, 3)]);
-    runs[1].manifest.sources.corpus.hash = "another text under the same path".to_owned();
-    let out = folder.path().join("report");
-    write_report(&runs, &out, "fin").unwrap();
-    assert_eq!(CsvTable::read(&out.join("tables/tab_fin_s1s2_summary.csv")).unwrap().len(), 2);
+    let mut runs = opened(folder.path(), &[(Setting::S2, 42, &here, 3), (Setting::S2, 43, &there, 3)]);
+    let conditions = |runs: &[Run], name: &str| {
+        let out = folder.path().join(name);
+        write_report(runs, &out, "fin").unwrap();
+        CsvTable::read(&out.join("tables/tab_fin_s1s2_summary.csv")).unwrap().len()
+    };
+    assert_eq!(conditions(&runs, "two"), 2);
+    runs[1].manifest.condition_hash = runs[0].manifest.condition_hash.clone();
+    assert_eq!(conditions(&runs, "one"), 1);
 }
 
 #[test]

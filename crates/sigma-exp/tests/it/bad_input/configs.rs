@@ -70,7 +70,7 @@ fn broken_config_files_are_refused_by_line_and_key() {
         replaced("empty name", "name: demo_s2", "name: ''", &["name is ``", "use letters"]),
         replaced("duplicate key", "seed: 42", "seed: 42\nseed: 43", &["duplicate field `seed`", "broken.yaml"]),
         replaced("unknown anchor", "name: demo_s2", "name: *nothing", &["anchor", "line 2"]),
-        replaced("a tab", "seed: 42", "\tseed: 42", &["broken.yaml", "line 6"]),
+        replaced("a tab", "seed: 42", "\tseed: 42", &["broken.yaml", "line 5", "tab"]),
         replaced("two documents", "device: cpu", "device: cpu\n---\nseed: 42", &["broken.yaml", "document"]),
         replaced("missing corpus", "fin/corpus.jsonl", "fin/corpse.jsonl", &["corpse.jsonl", "No such file"]),
         replaced("missing model", "model: { source: data/models/opt-tiny", "model: { source: ./no", &["`./no`"]),

@@ -73,8 +73,8 @@ fn embeddings_that_can_not_be_measured_are_refused_by_file_and_row() {
         metrics("empty", Vec::new(), &[], &["rows.npy", ".npy"]),
         metrics("cut short", cut, &[], &["rows.npy"]),
         metrics("no observed rows", units(4, 4), &["--observed", "0"], &["observed"]),
-        metrics("less than no observed rows", units(4, 4), &["--observed=-1"], &["--observed -1", "`all`"]),
-        metrics("some observed rows", units(4, 4), &["--observed", "some"], &["--observed some", "`all`"]),
+        metrics("less than no observed rows", units(4, 4), &["--observed=-1"], &["--observed -1", "\"all\""]),
+        metrics("some observed rows", units(4, 4), &["--observed", "some"], &["--observed some", "\"all\""]),
         metrics(
             "more observed rows than rows",
             units(4, 4),

@@ -114,13 +114,13 @@ fn damaged_run_folders_are_refused_by_file() {
         run(
             "a manifest of another version",
             "status FOLDER",
-            |run| edit(&run.join("manifest.json"), "\"schema\": 1", "\"schema\": 99"),
+            |run| edit(&run.join("manifest.json"), "\"schema\": 2", "\"schema\": 99"),
             &["manifest.json", "schema 99"],
         ),
         run(
             "a manifest of another version, to go on",
             "run",
-            |run| edit(&run.join("manifest.json"), "\"schema\": 1", "\"schema\": 99"),
+            |run| edit(&run.join("manifest.json"), "\"schema\": 2", "\"schema\": 99"),
             &["manifest.json", "schema 99"],
         ),
         run(

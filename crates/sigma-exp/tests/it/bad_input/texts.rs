@@ -64,8 +64,8 @@ fn broken_corpora_are_refused_by_line_and_id() {
         corpus("a gigantic line", gigantic, &["data.jsonl:1", "longer than"]),
         corpus("empty", "", &["data.jsonl", "no documents"]),
         corpus("blank lines", "\r\n\n  \r\n", &["data.jsonl", "no documents"]),
-        corpus("not UTF-8", b"{\"text\":\"\xff\"}\n".to_vec(), &["data.jsonl:1", "not UTF-8"]),
-        corpus("UTF-16", b"\xff\xfe{\0\"\0".to_vec(), &["data.jsonl:1", "not UTF-8"]),
+        corpus("not UTF-8", b"{\"text\":\"\xff\"}\n".to_vec(), &["data.jsonl", "not UTF-8"]),
+        corpus("UTF-16", b"\xff\xfe{\0\"\0".to_vec(), &["data.jsonl", "not UTF-8"]),
         corpus("NUL bytes", "{\"text\":\"a\0b\"}\n", &["data.jsonl:1"]),
         corpus("NUL characters", "{\"id\":\"a\",\"text\":\"a\\u0000b\"}\n", &["data.jsonl:1", "NUL character"]),
         corpus("half a surrogate pair", "{\"text\":\"\\ud800\"}\n", &["data.jsonl:1"]),
@@ -115,7 +115,7 @@ fn broken_prompt_banks_are_refused_by_line_and_id() {
         prompts("NUL bytes", "{\"text\":\"a\0b\"}\n", &["data.jsonl:1"]),
         prompts("a gigantic line", gigantic, &["data.jsonl:1", "longer than"]),
         file("text without a bucket", "prompts.path", "bank.txt", b"Why?\n".to_vec(), &["bank.txt", "give `bucket`"]),
-        file("a CSV", "prompts.path", "bank.csv", b"id,text\n".to_vec(), &["bank.csv", "`csv`"]),
+        file("a CSV", "prompts.path", "bank.csv", b"id,text\na,b\n".to_vec(), &["bank.csv", "no column `bucket`"]),
     ]);
 }
 
@@ -153,7 +153,7 @@ fn broken_blocks_and_answers_are_refused_by_line_and_id() {
         "--as",
         "regeneration",
     ];
-    const EMBED: &[&str] = &["embed", "configs/demo_s2.yaml", "--texts", "INPUT", "--windows", "--out", "OUTPUT"];
+    const EMBED: &[&str] = &["embed", "configs/demo_s2.yaml", "--texts", "INPUT", "--answers", "--out", "OUTPUT"];
     let long = format!("{{\"id\":\"a\",\"tokens\":{:?}}}\n", vec![5; 600]);
     refused(vec![
         stage(

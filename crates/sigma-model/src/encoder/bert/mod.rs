@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use tokenizers::{Tokenizer, TruncationParams};
 
+use super::TextRead;
 use super::groups::mean_pooled;
 use super::read_json;
 use crate::weights::Weights;
@@ -85,6 +86,20 @@ impl BertEncoder {
             .encode_batch_fast(texts.to_vec(), true)
             .map_err(|e| ModelError::EncoderTokenizer { path: self.tokenizer_path.clone(), reason: e.to_string() })?;
         Ok(encodings.iter().map(|e| e.get_ids().to_vec()).collect())
+    }
+
+    pub fn read(&self, texts: &[&str]) -> Result<Vec<TextRead>, ModelError> {
+        let encodings = self
+            .tokenizer
+            .encode_batch_char_offsets(texts.to_vec(), true)
+            .map_err(|e| ModelError::EncoderTokenizer { path: self.tokenizer_path.clone(), reason: e.to_string() })?;
+        let of = |(text, encoding): (&&str, tokenizers::Encoding)| {
+            let truncated = !encoding.get_overflowing().is_empty();
+            let words = encoding.get_offsets().iter().zip(encoding.get_special_tokens_mask());
+            let end = words.filter(|(_, special)| **special == 0).map(|((_, end), _)| *end).max().unwrap_or(0);
+            TextRead { characters: if truncated { end } else { text.chars().count() }, truncated }
+        };
+        Ok(texts.iter().zip(encodings).map(of).collect())
     }
 
     /// Mean-pooled states `[B * dim]`, not yet normalised.

@@ -16,7 +16,10 @@ use crate::launches::{Kernels, Normed};
 use crate::opt::config::POSITION_OFFSET;
 use crate::opt::{Opt, OptConfig, Weights};
 
-/// Share of the free memory that a decoder may take.
+/// Bytes a parameter that may lie on a GPU beside a decoder: the base, the generation before and the newest one in f32, and the one
+/// that writes in its own precision.
+const RESIDENT: usize = 16;
+/// Share of the total memory that all of this may take: encoder, libraries and other programs need some.
 const MEMORY: f64 = 0.9;
 
 /// How every row is continued.
@@ -106,10 +109,10 @@ struct Space {
 }
 
 impl Opt {
-    /// Room for `rows` texts at a time, or as many as fit into the GPU's memory, with prompts of up to `longest` tokens.
+    /// Room for `rows` texts at a time with prompts of up to `longest` tokens. Fewer rows would change last bits, and with them texts.
     ///
     /// # Errors
-    /// Prompts and new tokens that exceed the model's positions, a GPU without memory for one row, or a model on the CPU.
+    /// Prompts and new tokens that exceed the model's positions, a GPU without free memory for so many rows, or a model on the CPU.
     pub fn gpu_decoder(&self, rows: usize, longest: usize, sampling: Sampling) -> Result<GpuDecoder<'_>, ModelError> {
         let Weights::Gpu(parameters) = &self.weights else {
             return Err(ModelError::OnCpu { what: "a decoder of the GPU" });
@@ -118,18 +121,41 @@ impl Opt {
         // the last token that is drawn is not fed
         let capacity = longest + sampling.max_new_tokens.saturating_sub(1);
         config.check_length(capacity)?;
-        let (free, _) = parameters.gpu.memory()?;
         let (gpu, dtype) = (&parameters.gpu, parameters.dtype());
         let shape = Shape::of(config, rows, longest);
-        let taken = shape.map_or(0, |shape| shape.bytes(config, dtype));
-        let each = Space::bytes_per_row(config, dtype, capacity);
-        let fitting = (free as f64 * MEMORY - taken as f64) / each as f64;
-        let rows = rows.min(fitting as usize).max(1);
+        let prompts = shape.map_or(0, |shape| shape.bytes(config, dtype));
+        let needed = (prompts + rows * Space::bytes_per_row(config, dtype, capacity)) as u64;
+        let (free, _) = gpu.memory()?;
+        if needed > free {
+            return Err(ModelError::DecoderMemory { rows, needed, free });
+        }
         let space = Space::new(parameters, config, rows, capacity)?;
         let state = State::new(gpu, rows, sampling.max_new_tokens)?;
         let prompts = shape.map(|shape| Prompts::new(gpu, config, dtype, shape)).transpose()?;
         let batch = Batch { config, parameters, sampling, rows, capacity, space, state };
         Ok(GpuDecoder { batch, longest, prompts, step: Recorded::default() })
+    }
+}
+
+impl Opt {
+    /// How many of `rows` texts a GPU of this size can decode at a time: the same on every day, because it follows from the total memory
+    /// and the sizes alone, not from what others leave free. `None` for a model on the CPU.
+    ///
+    /// # Errors
+    /// A GPU that does not answer.
+    pub fn gpu_decoder_rows(
+        &self,
+        rows: usize,
+        longest: usize,
+        max_new_tokens: usize,
+    ) -> Result<Option<usize>, ModelError> {
+        let Weights::Gpu(parameters) = &self.weights else { return Ok(None) };
+        let (config, dtype) = (&self.config, parameters.dtype());
+        let (_, total) = parameters.gpu.memory()?;
+        let prompts = Shape::of(config, rows, longest).map_or(0, |shape| shape.bytes(config, dtype));
+        let each = Space::bytes_per_row(config, dtype, longest + max_new_tokens.saturating_sub(1));
+        let room = total as f64 * MEMORY - (RESIDENT * self.parameter_count() + prompts) as f64;
+        Ok(Some(rows.min((room / each as f64) as usize).max(1)))
     }
 }
 
