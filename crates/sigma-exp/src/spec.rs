@@ -161,7 +161,7 @@ impl Experiment {
         self.evaluation.nucleus()?;
         self.encoder.validate()?;
         // every encoder's rows have norm 1
-        self.sigma.validate_for_unit_rows()?;
+        self.sigma.validate_for_unit_rows().context("section `sigma`")?;
         self.surface.validate()?;
         crate::device::check(&self.device).context("device")?;
         if let Some(device) = &self.evaluation_device {
