@@ -163,7 +163,7 @@ fn every_committed_config_parses() {
         if name.starts_with("pretrain") {
             continue;
         }
-        let sweep = [("_alpha.yaml", "s2_a0_seed42"), ("_control.yaml", "realfixed_seed42")];
+        let sweep = [("_alpha.yaml", "s2_a0_seed42"), ("_control.yaml", "seed42")];
         if let Some((_, run)) = sweep.into_iter().find(|(ending, _)| name.ends_with(ending)) {
             let runs = succeeds(&["sweep", path.to_str().unwrap(), "--dry-run"]);
             assert!(runs.contains(run), "{name}: {runs}");
