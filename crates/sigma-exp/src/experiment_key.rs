@@ -10,10 +10,11 @@ use sigma_report::manifest::{Resolved, SourcesEntry};
 use crate::device;
 use crate::spec::Experiment;
 
-/// Keys that do not change what a checkpoint contains. What a source is called does not count: its content does.
-pub const HARMLESS: [&str; 18] = [
-    "name",
-    "generations",
+/// Keys that do not change what a checkpoint contains, wherever it is computed.
+const NEVER: [&str; 5] = ["name", "generations", "encoder.batch_size", "checkpoints.keep", "checkpoints.save_minutes"];
+
+/// Keys for which something else counts: the content of a source, whatever it is called, and the arithmetic of a run.
+const STOOD_FOR: [&str; 13] = [
     "model.source",
     "corpus.path",
     "corpus.hub",
@@ -22,16 +23,17 @@ pub const HARMLESS: [&str; 18] = [
     "prompts.hub",
     "prompts.file",
     "encoder.source",
-    "encoder.batch_size",
     "regeneration.batch_size",
     "evaluation.batch_size",
-    "checkpoints.keep",
-    "checkpoints.save_minutes",
-    // what they stand for is in the arithmetic
     "device",
     "evaluation_device",
     "training.precision",
 ];
+
+/// Whether a key, taken by itself, changes no number.
+fn is_harmless(key: &str) -> bool {
+    NEVER.contains(&key) || STOOD_FOR.contains(&key)
+}
 
 /// The hashes of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,9 +46,8 @@ pub struct ExperimentKey {
 impl ExperimentKey {
     /// Of a run that has computed with each of `arithmetic`, in order: more than one where a change of device was accepted.
     pub fn of(experiment: &Experiment, sources: &SourcesEntry, arithmetic: &[&Resolved]) -> Result<Self> {
-        let mut leaves: Vec<(String, String)> = Vec::new();
-        collect("", &serde_yaml::from_str(&experiment.to_yaml()?)?, &mut leaves);
-        leaves.retain(|(key, _)| !HARMLESS.contains(&key.as_str()) && key != "seed");
+        let mut leaves = leaves(&serde_yaml::from_str(&experiment.to_yaml()?)?);
+        leaves.retain(|(key, _)| !is_harmless(key) && key != "seed");
         for (name, hash) in contents(sources) {
             leaves.push((format!("content of the {name}"), hash.to_string()));
         }
@@ -97,15 +98,18 @@ pub fn arithmetic_of(resolved: &Resolved) -> String {
 /// The completed config as far as it can make a difference, whatever its values are: two configs of which this is the same are one
 /// experiment. What the sources hold is not looked at.
 pub fn what_counts(experiment: &Experiment) -> Result<String> {
-    const NEVER: [&str; 5] =
-        ["name", "generations", "encoder.batch_size", "checkpoints.keep", "checkpoints.save_minutes"];
-    let mut leaves: Vec<(String, String)> = Vec::new();
-    collect("", &serde_yaml::from_str(&experiment.to_yaml()?)?, &mut leaves);
+    let mut leaves = leaves(&serde_yaml::from_str(&experiment.to_yaml()?)?);
     leaves.retain(|(key, _)| !NEVER.contains(&key.as_str()));
     Ok(serde_json::to_string(&leaves)?)
 }
 
 /// Every leaf of a config by its path, with its value as YAML.
+fn leaves(config: &Value) -> Vec<(String, String)> {
+    let mut leaves = Vec::new();
+    collect("", config, &mut leaves);
+    leaves
+}
+
 fn collect(path: &str, value: &Value, leaves: &mut Vec<(String, String)>) {
     match value {
         Value::Mapping(mapping) if !mapping.is_empty() => {
@@ -120,15 +124,13 @@ fn collect(path: &str, value: &Value, leaves: &mut Vec<(String, String)>) {
 
 /// Every key of a config whose change would make other numbers, or another run: `path: new was old`.
 pub fn differences(old: &Value, new: &Value) -> Vec<String> {
-    let (mut before, mut now) = (Vec::new(), Vec::new());
-    collect("", old, &mut before);
-    collect("", new, &mut now);
+    let (before, now) = (leaves(old), leaves(new));
     let of = |leaves: &[(String, String)], key: &str| {
         leaves.iter().find(|(known, _)| known == key).map_or("null".to_string(), |(_, value)| value.clone())
     };
     let mut keys: Vec<&String> = before.iter().map(|(key, _)| key).collect();
     keys.extend(now.iter().map(|(key, _)| key).filter(|key| !before.iter().any(|(known, _)| known == *key)));
-    let counts = |key: &&String| !HARMLESS.contains(&key.as_str()) || NAMED.contains(&key.as_str());
+    let counts = |key: &&String| !is_harmless(key) || NAMED.contains(&key.as_str());
     keys.into_iter()
         .filter(counts)
         .filter(|key| of(&before, key) != of(&now, key))
