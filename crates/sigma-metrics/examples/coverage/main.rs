@@ -5,6 +5,7 @@
 //! cargo run --release -p sigma-metrics --example coverage                  # both widths, 2,000 and 500 draws a cell
 //! cargo run --release -p sigma-metrics --example coverage -- 32            # d = 32 only
 //! cargo run --release -p sigma-metrics --example coverage -- 384 100       # d = 384 only, 100 draws a cell
+//! cargo run --release -p sigma-metrics --example coverage -- 384 500 5     # d = 384 and n_A / d = 5 only
 //! ```
 //!
 //! It fails if an interval that is printed covers less than 92 %, or more than 98 % for Gaussian and anisotropic rows
@@ -43,17 +44,20 @@ impl Kind {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<usize>());
-    let (d, draws) = (arguments.next().transpose()?, arguments.next().transpose()?);
+    let mut arguments = std::env::args().skip(1);
+    let d = arguments.next().map(|width| width.parse::<usize>()).transpose()?;
+    let draws = arguments.next().map(|draws| draws.parse::<usize>()).transpose()?;
+    let only = arguments.next().map(|ratio| ratio.parse::<f64>()).transpose()?;
+    let ratios: Vec<f64> = RATIOS.into_iter().filter(|&ratio| only.is_none_or(|only| only == ratio)).collect();
     let sizes = SIZES.into_iter().filter(|size| d.is_none_or(|d| d == size.0));
     let sizes: Vec<(usize, usize)> = sizes.map(|(d, all)| (d, draws.unwrap_or(all))).collect();
-    if sizes.is_empty() {
-        return Err("the width must be 32 or 384".into());
+    if sizes.is_empty() || ratios.is_empty() {
+        return Err("the width must be 32 or 384, and n_A / d one of 1.3, 2, 5 and 20".into());
     }
     let mut wrong = Vec::new();
     println!("| rows | d | n_A / d | n / n_A | draws | printed | covered | width |\n|---|--:|--:|--:|--:|--:|--:|--:|");
     for &(d, draws) in &sizes {
-        for ratio in RATIOS {
+        for &ratio in &ratios {
             let totals: Vec<usize> = TOTALS.into_iter().filter(|&total| ratio * total as f64 <= LARGEST).collect();
             for (kind, total) in Kind::ALL.into_iter().flat_map(|kind| totals.iter().map(move |&total| (kind, total))) {
                 let (n_a, start) = ((ratio * d as f64).round() as usize, Instant::now());
@@ -66,7 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("\n| track | rows | d | n_A / d | answers | observed | draws | printed | covered | width |");
     println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|");
     for &(d, draws) in &sizes {
-        for ratio in RATIOS {
+        for &ratio in &ratios {
             for (kind, answers) in Kind::ALL.into_iter().flat_map(|kind| ANSWERS.map(|answers| (kind, answers))) {
                 // with one answer all rows are observed and both tracks drift alike; else one answer of each prompt is
                 // not

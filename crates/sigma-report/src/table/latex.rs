@@ -12,21 +12,37 @@ const ROWS_PER_PAGE: usize = 46;
 const MAX_COLUMNS: usize = 9;
 /// Texts longer than this are broken into lines.
 const TEXT_CHARACTERS: usize = 24;
+/// Words of a paragraph longer than this are broken, too.
+const WORD_CHARACTERS: usize = 40;
 /// Width of a broken text in characters.
 const PARAGRAPH_CHARACTERS: f64 = 22.0;
 /// Characters that surely go on a line of it.
 const LINE_CHARACTERS: usize = 17;
-/// The space between two columns in characters, about.
-const GAP_CHARACTERS: f64 = 2.4;
-/// How many characters go on a line of text of 5.5 inches in letters of a size.
-const SIZES: [(&str, f64); 4] = [("", 78.0), ("\\small", 86.0), ("\\footnotesize", 92.0), ("\\scriptsize", 98.0)];
+/// Letters from large to small.
+const SIZES: [Size; 4] = [
+    Size { name: "", room: 78.0, gap: 2.4 },
+    Size { name: "\\small", room: 86.0, gap: 2.6 },
+    Size { name: "\\footnotesize", room: 92.0, gap: 2.8 },
+    SMALLEST,
+];
+const SMALLEST: Size = Size { name: "\\scriptsize", room: 98.0, gap: 3.0 };
+
+/// Letters of a size.
+struct Size {
+    /// LaTeX's command; empty for the size of the text.
+    name: &'static str,
+    /// How many characters go on a line of 5.5 inches.
+    room: f64,
+    /// The space between two columns, which is equally wide in all sizes, in characters.
+    gap: f64,
+}
 
 impl Table {
     /// The table with a small paragraph beneath it for each note.
     pub(crate) fn latex_with(&self, notes: &[String]) -> String {
         let mut text = self.latex();
         for note in notes {
-            push_line(&mut text, format_args!("\\par\\smallskip{{\\footnotesize {}\\par}}", escape(note)));
+            push_line(&mut text, format_args!("\\par\\smallskip{{\\footnotesize {}\\par}}", sentence(note)));
         }
         text
     }
@@ -37,17 +53,17 @@ impl Table {
         let widths: Vec<f64> = (0..self.columns.len()).map(|column| self.latex_width(column)).collect();
         let mut first = true;
         for columns in columns_of_parts(&widths) {
-            let width: f64 = columns.iter().map(|column| widths[*column] + GAP_CHARACTERS).sum();
-            let widest = SIZES[SIZES.len() - 1].1;
-            let max_blocks = (MAX_COLUMNS / columns.len().max(1)).min((widest / width) as usize).max(1);
+            let width = |size: &Size| columns.iter().map(|column| widths[*column] + size.gap).sum::<f64>();
+            let beside = (SMALLEST.room / width(&SMALLEST)) as usize;
+            let max_blocks = (MAX_COLUMNS / columns.len().max(1)).min(beside).max(1);
             let blocks = self.rows.len().div_ceil(ROWS_PER_BLOCK).clamp(1, max_blocks);
-            let size = SIZES.iter().find(|(_, room)| width * blocks as f64 <= *room).unwrap_or(&SIZES[SIZES.len() - 1]);
+            let size = SIZES.iter().find(|size| width(size) * blocks as f64 <= size.room).unwrap_or(&SMALLEST);
             for rows in self.pages(&columns, blocks) {
                 if !first {
                     push_line(&mut text, format_args!("\\par\\bigskip"));
                 }
                 first = false;
-                self.tabular(&mut text, &columns, rows, blocks.min(rows.len().max(1)), size.0);
+                self.tabular(&mut text, &columns, rows, blocks.min(rows.len().max(1)), size.name);
             }
         }
         text
@@ -159,11 +175,11 @@ impl Table {
 
 /// Which columns go into each tabular. One that continues a wide table begins with the table's first column again.
 fn columns_of_parts(widths: &[f64]) -> Vec<Vec<usize>> {
-    let room = SIZES[SIZES.len() - 1].1;
+    let Size { room, gap, .. } = SMALLEST;
     let mut parts: Vec<Vec<usize>> = vec![Vec::new()];
     let mut used = 0.0;
-    for (column, width) in widths.iter().map(|width| width + GAP_CHARACTERS).enumerate() {
-        let first = widths.first().map_or(0.0, |width| width + GAP_CHARACTERS);
+    for (column, width) in widths.iter().map(|width| width + gap).enumerate() {
+        let first = widths.first().map_or(0.0, |width| width + gap);
         let current = parts.len() - 1;
         if used + width > room && parts[current].len() > 1 {
             parts.push(vec![0]);
@@ -199,7 +215,13 @@ pub(super) fn escape(text: &str) -> String {
     text.chars().map(character_source).collect()
 }
 
-/// The same with places to break it: after separators, and within long words.
+/// `text` for a paragraph, where LaTeX breaks ordinary words by itself.
+fn sentence(text: &str) -> String {
+    let word = |word: &str| if word.chars().count() > WORD_CHARACTERS { breakable(word) } else { escape(word) };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// `text` with places to break it: after separators, and within long words.
 fn breakable(text: &str) -> String {
     const WORD: usize = 8;
     let mut source = String::new();

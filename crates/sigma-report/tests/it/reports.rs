@@ -238,7 +238,7 @@ fn the_summary_in_latex_and_markdown_reads_like_this() {
     assert_eq!(
         fs::read_to_string(table.with_extension("tex")).unwrap(),
         r"% Made by sigma-exp; needs \usepackage{booktabs}.
-{\footnotesize
+{\scriptsize
 \begin{tabular}{lrrrrrrrrll}
 \toprule
 Setting & $T$ & \shortstack[r]{$\Delta U_{\mathrm{cov}}$\\final} & \shortstack[r]{$\Delta U_{\mathrm{cov}}$\\slope} & \shortstack[r]{$\Delta G_{\mathrm{KF}}$\\final} & \shortstack[r]{$\Delta G_{\mathrm{KF}}$\\slope} & \shortstack[r]{$n$\\$t = T$} & \shortstack[r]{$n_A$\\$t = T$} & \shortstack[r]{empty\\$t = T$} & * & \shortstack[l]{beyond\\the noise} \\
