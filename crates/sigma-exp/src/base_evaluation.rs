@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use sigma_data::hash::{hash_blocks, hash_bytes, hash_file};
-use sigma_report::FileEntry;
+use sigma_report::{FileEntry, run_files};
 
+use crate::draft::Draft;
 use crate::driver::RunContext;
 use crate::evaluation::Evaluation;
-use crate::run_folder::Draft;
+use crate::layout::{self, EMBEDDINGS, RESPONSES, ROWS, SPECTRUM};
 use crate::{device, machine, results, whole_folder};
 
 const FILE_NAME: &str = "evaluation.json";
@@ -24,6 +25,14 @@ struct Shared {
     inputs: BTreeMap<String, String>,
     files: BTreeMap<String, FileEntry>,
     evaluation: Evaluation,
+    /// Hash of all the above, by which a number that was changed by hand is noticed.
+    blake3: String,
+}
+
+impl Shared {
+    fn hash(&self) -> Result<String> {
+        Ok(hash_bytes(serde_json::to_string(&(&self.inputs, &self.files, &self.evaluation))?.as_bytes()))
+    }
 }
 
 /// Everything that the evaluation of the base depends on, by name. Batch sizes and threads are not here: they change no text.
@@ -73,9 +82,8 @@ impl SharedEvaluation {
     pub fn open(shared: &Path, inputs: BTreeMap<String, String>) -> Result<Self> {
         let key = hash_bytes(serde_json::to_string(&inputs)?.as_bytes());
         let place = shared.join(&key[..16]);
-        fs::create_dir_all(shared).with_context(|| format!("{} can not be made", shared.display()))?;
-        let path = place.with_extension("lock");
-        let lock = File::create(&path).with_context(|| format!("{} can not be written", path.display()))?;
+        run_files::create_dir(shared)?;
+        let lock = run_files::open_own(&place.with_extension("lock"))?;
         // where there are no locks, two may make the same thing, and the last one stays
         let _ = lock.lock();
         Ok(Self { place, inputs, _lock: lock })
@@ -100,7 +108,9 @@ impl SharedEvaluation {
 
     /// Leaves `evaluation` and the files of `draft` for others.
     pub fn put(self, draft: &Draft, evaluation: &Evaluation) -> Result<()> {
-        let shared = Shared { inputs: self.inputs, files: draft.files()?, evaluation: evaluation.clone() };
+        let (inputs, files, evaluation) = (self.inputs, draft.files()?, evaluation.clone());
+        let mut shared = Shared { inputs, files, evaluation, blake3: String::new() };
+        shared.blake3 = shared.hash()?;
         store(&self.place, &shared, draft)
     }
 }
@@ -110,12 +120,18 @@ fn restore(place: &Path, inputs: &BTreeMap<String, String>, draft: &Draft) -> Re
     if shared.inputs != *inputs {
         bail!("it was made from other inputs");
     }
+    if shared.hash()? != shared.blake3 {
+        bail!("its numbers have changed since they were written");
+    }
+    if ![RESPONSES, EMBEDDINGS, ROWS].iter().all(|name| shared.files.contains_key(*name)) {
+        bail!("it does not list its files");
+    }
     for (name, entry) in &shared.files {
         // a name from a file must not lead elsewhere
-        if Path::new(name).file_name() != Some(name.as_ref()) {
+        if !run_files::is_plain_name(name) {
             bail!("`{name}` is not the name of a file");
         }
-        fs::copy(place.join(name), draft.file(name)).with_context(|| name.clone())?;
+        run_files::copy(&place.join(name), &draft.file(name))?;
         if hash_file(&draft.file(name))? != entry.blake3 {
             bail!("{name} is damaged");
         }
@@ -125,15 +141,20 @@ fn restore(place: &Path, inputs: &BTreeMap<String, String>, draft: &Draft) -> Re
 
 fn store(place: &Path, shared: &Shared, draft: &Draft) -> Result<()> {
     let partial = place.with_extension("partial");
-    let said = || format!("{} can not be written", place.display());
     for old in [&partial, place] {
-        if old.exists() {
-            fs::remove_dir_all(old).with_context(said)?;
+        let names: Vec<String> = if run_files::is_real_dir(old) { layout::names(old)? } else { Vec::new() };
+        let known = [RESPONSES, EMBEDDINGS, ROWS, SPECTRUM, FILE_NAME];
+        let ours = names
+            .iter()
+            .map(String::as_str)
+            .filter(|name| known.contains(&run_files::replaced_by_temporary(name).unwrap_or(name)));
+        if !run_files::remove_listed(old, ours)? {
+            bail!("{} holds files that this program did not write: move them away", old.display());
         }
     }
-    fs::create_dir(&partial).with_context(said)?;
+    run_files::create_new_dir(&partial)?;
     for name in shared.files.keys() {
-        fs::copy(draft.file(name), partial.join(name)).with_context(said)?;
+        run_files::copy(&draft.file(name), &partial.join(name))?;
     }
     results::replace(&partial.join(FILE_NAME), &format!("{}\n", serde_json::to_string_pretty(shared)?))?;
     whole_folder::appear(&partial, place)

@@ -2,20 +2,21 @@
 //! not kept go, and the tables and the page follow. And the records that a run has so far.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ScopedJoinHandle;
 use std::time::SystemTime;
 
 use anyhow::{Result, anyhow};
 use candle_core::DType;
 use sigma_data::hash::{hash_blocks, hash_bytes};
-use sigma_report::Record;
 use sigma_report::record::{self, ArithmeticRecord, MixtureRecord, RegenerationRecord, TrainingRecord};
+use sigma_report::{HashedRecord, Record, chain};
 
+use crate::draft::Draft;
 use crate::driver::RunContext;
 use crate::evaluation::Evaluation;
 use crate::results;
-use crate::run_folder::{Draft, RunFolder};
+use crate::run_folder::RunFolder;
 use crate::savepoint::Trained;
 
 /// A generation that has its weights and awaits its measurement.
@@ -38,21 +39,24 @@ pub enum Weights<'scope> {
 }
 
 /// The records of all complete generations, in order; the thread that measures adds to them.
-pub struct Records(Mutex<Vec<Record>>);
+pub struct Records(Mutex<BTreeMap<u32, HashedRecord>>);
 
 impl Records {
-    pub fn new(records: Vec<Record>) -> Self {
-        Self(Mutex::new(records))
+    pub fn new(records: Vec<HashedRecord>) -> Self {
+        Self(Mutex::new(records.into_iter().map(|read| (read.record.generation, read)).collect()))
     }
 
-    fn add(&self, record: Record) {
-        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        records.push(record);
-        records.sort_by_key(|record| record.generation);
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, HashedRecord>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn all(&self) -> Vec<Record> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().values().map(|read| read.record.clone()).collect()
+    }
+
+    /// What the record of `generation` says of the one before it.
+    fn previous(&self, generation: u32) -> Option<String> {
+        chain::previous(&self.lock(), generation)
     }
 
     /// That of generation 0, once it is complete.
@@ -123,7 +127,7 @@ pub fn complete(run: RunContext<'_>, records: &Records, made: Made<'_>, evaluati
         weight_flags(training, run.arithmetic.precision, &weights, made.generation, &records.all())
     }));
     let mut inputs = BTreeMap::from([
-        ("config".to_string(), hash_bytes(experiment.to_yaml()?.as_bytes())),
+        (record::CONFIG_INPUT.to_string(), hash_bytes(experiment.to_yaml()?.as_bytes())),
         ("contexts".to_string(), assets.corpus.hash.clone()),
         ("prompts".to_string(), assets.prompts_hash.clone()),
         ("tokenizer".to_string(), assets.base.tokenizer.hash()),
@@ -140,6 +144,8 @@ pub fn complete(run: RunContext<'_>, records: &Records, made: Made<'_>, evaluati
     let record = Record {
         schema: record::SCHEMA,
         generation: made.generation,
+        experiment: start.experiment_hash.clone(),
+        previous: records.previous(made.generation),
         setting: experiment.setting,
         starting_weights,
         starting_from: starting_from.unwrap_or_else(|| "base".to_string()),
@@ -168,9 +174,10 @@ pub fn complete(run: RunContext<'_>, records: &Records, made: Made<'_>, evaluati
         finished: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         seconds: made.draft.save.seconds(),
     };
-    made.draft.commit(&record)?;
+    let hash = made.draft.commit(&record)?;
+    folder.extend_chain(record.generation, &hash)?;
     folder.retain(experiment.checkpoints.keep, record.generation)?;
-    records.add(record);
+    records.lock().insert(record.generation, HashedRecord { hash, record });
     let records = records.all();
     results::write(folder, &records)?;
     results::refresh_page(folder, &results::report_options(experiment, assets));

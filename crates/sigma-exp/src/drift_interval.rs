@@ -8,7 +8,7 @@ use sigma_metrics::jackknife::{DriftInterval, RowsOfPrompts, drift_intervals};
 use sigma_metrics::{Embeddings, NoInterval, SigmaConfig};
 use sigma_report::record::DriftRecord;
 
-use crate::evaluation::EMBEDDINGS;
+use crate::layout::{EMBEDDINGS, ROWS};
 use crate::measure::{Base, Rows};
 use crate::row_index::{self, RowOrigin};
 
@@ -42,13 +42,15 @@ pub fn drift_record(now: Rows<'_>, base: Base<'_>, config: &SigmaConfig) -> Resu
     let mut numbers = HashMap::new();
     let path = base.folder.join(EMBEDDINGS);
     let (n, d, values) = sigma_embed::npy::read(&path)?;
-    let origins = row_index::read(&base.folder.join(row_index::FILE_NAME))?;
+    let origins = row_index::read(&base.folder.join(ROWS))?;
     if origins.len() != n {
-        bail!("{} has {n} rows, but {} lists {}", path.display(), row_index::FILE_NAME, origins.len());
+        bail!("{} has {n} rows, but {} lists {}", path.display(), ROWS, origins.len());
     }
     let before = Numbered::of(Embeddings::new(n, d, values)?, &origins, &mut numbers);
     let origin = |block: &crate::stage::EmbeddedBlock| RowOrigin {
         prompt: now.answers[block.answer].id.clone(),
+        response: now.answers[block.answer].response,
+        window: block.window,
         observed: block.observed,
     };
     let origins: Vec<RowOrigin> = now.blocks.iter().map(origin).collect();

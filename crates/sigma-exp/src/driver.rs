@@ -3,7 +3,6 @@
 //! What is measured of generation t does not feed generation t + 1, so where there is room the measuring of t runs beside
 //! the making of t + 1: on a second device all of it, on one GPU the CPU's part. The numbers are the same.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -18,22 +17,21 @@ use sigma_model::Opt;
 use sigma_model::opt::Settled;
 use sigma_report::manifest::StartEntry;
 use sigma_report::record::{MixtureRecord, TrainingRecord};
-use sigma_report::{Record, Setting};
+use sigma_report::{HashedRecord, Record, Setting, run_files};
 
 use crate::arithmetic::Arithmetic;
 use crate::assets::Assets;
 use crate::base_evaluation::{self, SharedEvaluation};
 use crate::completion::{Made, Records, Weights, complete, wait};
+use crate::draft::{self, Draft};
 use crate::evaluation::{self, Answered, Means};
+use crate::layout::{CURVE, MODEL, SYNTHETIC};
 use crate::measure::Base;
 use crate::mixture::{Mixture, RealText, mix};
-use crate::run_folder::{self, Draft, MODEL, RunFolder};
+use crate::run_folder::RunFolder;
 use crate::savepoint::{Key, Trained};
 use crate::spec::Experiment;
 use crate::{experiment_key, integrity, interrupt, results, stage, whole_folder};
-
-const SYNTHETIC: &str = "synthetic.jsonl";
-const CURVE: &str = "training.csv";
 
 /// What does not change over a run.
 #[derive(Clone, Copy)]
@@ -82,14 +80,14 @@ impl Checkpoint {
 }
 
 /// Runs every generation that is not among `records`, and returns the records of all.
-pub fn run(run: RunContext<'_>, records: Vec<Record>) -> Result<Vec<Record>> {
+pub fn run(run: RunContext<'_>, records: Vec<HashedRecord>) -> Result<Vec<Record>> {
     let RunContext { experiment, folder, .. } = run;
     let seeds = Seeds::new(experiment.seed, &experiment.domain);
-    let last = records.last().map(|record| record.generation);
+    let last = records.last().map(|last| last.record.generation);
     let mut checkpoint = resume(run, last)?;
     // generation 0 can be missing alone: nothing that follows rests on the evaluation of the base
     let next = last.map_or(1, |last| last + 1).max(1);
-    let missing_base = records.first().is_none_or(|first| first.generation > 0).then_some(0);
+    let missing_base = records.first().is_none_or(|first| first.record.generation > 0).then_some(0);
     let mut pools = read_pools(run, next)?;
     let records = Records::new(records);
 
@@ -241,8 +239,7 @@ fn make<'scope, 'run: 'scope>(
             let (model, curve, record) =
                 stage::train(start.0, &mixture.blocks, &experiment.training, seeds, Some(generation), save)?;
             let path = draft.file(CURVE);
-            fs::write(&path, stage::curve_csv(&curve))
-                .with_context(|| format!("{} can not be written", path.display()))?;
+            run_files::write(&path, stage::curve_csv(&curve).as_bytes())?;
             let weights = NewWeights { trained: model.settle()?, start: start.0.settle()?, record: record.clone() };
             let (hash, writing) = write_weights(scope, assets, &draft, weights)?;
             (model, record, Hash::Coming(hash), Weights::Writing(writing))
@@ -295,9 +292,9 @@ fn write_weights<'scope, 'run: 'scope>(
             whole_folder::sync(path)?;
         }
         whole_folder::sync(&folder)?;
-        let mut files = run_folder::entries(&saved, &format!("{MODEL}/"))?;
+        let mut files = draft::entries(&saved, &format!("{MODEL}/"))?;
         for path in &before {
-            files.extend(run_folder::entry(path, "")?);
+            files.extend(draft::entry(path, "")?);
         }
         let trained = Trained { weights: hash, files, record };
         savepoint.save(trained.clone())?;

@@ -1,7 +1,6 @@
 //! The evaluation of one checkpoint: the frozen questions, its answers, their embeddings, and what is measured on them. The
 //! device's part and the CPU's part are two functions, so that a driver can run the second beside other work.
 
-use std::fs;
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, bail};
@@ -10,20 +9,18 @@ use sigma_data::answers::{Answer, write_answers};
 use sigma_data::seeds::Seeds;
 use sigma_model::Opt;
 use sigma_report::record::{EmbeddingRecord, EvaluationRecord, NoisePoint, PerplexityNumbers};
+use sigma_report::run_files;
 use sigma_train::{Scored, TrainError, perplexity};
 
 use crate::arithmetic::Arithmetic;
 use crate::assets::Assets;
+use crate::draft::Draft;
 use crate::interrupt::{self, Interrupted};
+use crate::layout::{EMBEDDINGS, RESPONSES, ROWS, SPECTRUM};
 use crate::measure::{self, Base, Measurement};
 use crate::row_index;
-use crate::run_folder::Draft;
 use crate::spec::Experiment;
 use crate::stage::{self, EmbeddedAnswers, Embedding, Questions};
-
-const RESPONSES: &str = "responses.jsonl";
-pub const EMBEDDINGS: &str = "embeddings.npy";
-const SPECTRUM: &str = "spectrum.csv";
 
 /// What one evaluation gives for the record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,7 +69,7 @@ pub fn answer(means: Means<'_>, model: &Opt, draft: &mut Draft, generation: u32)
     write_answers(&draft.file(RESPONSES), &answered.answers)?;
     let EmbeddedAnswers { rows, record, .. } = &answered.embedded;
     sigma_embed::npy::write(&draft.file(EMBEDDINGS), rows, record.dim)?;
-    row_index::write(&draft.file(row_index::FILE_NAME), &answered.answers, &answered.embedded.blocks)?;
+    row_index::write(&draft.file(ROWS), &answered.answers, &answered.embedded.blocks)?;
     if generation == 0 {
         for replicate in 1..=experiment.evaluation.noise_replicates {
             answered.replicates.push(once(means, &writer, draft, generation, Some(replicate))?);
@@ -151,7 +148,7 @@ pub fn measure(
         let lines = measured.spectrum.iter().zip(1..).map(|(lambda, i): (_, usize)| format!("{i},{lambda:?}\n"));
         let text: String = std::iter::once("i,lambda\n".to_string()).chain(lines).collect();
         let path = draft.file(SPECTRUM);
-        fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+        run_files::write(&path, text.as_bytes())?;
     }
     let beta = measured.sigma.as_ref().map(|sigma| sigma.beta);
     let noise = answered

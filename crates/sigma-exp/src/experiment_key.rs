@@ -5,6 +5,7 @@
 use anyhow::Result;
 use serde_yaml::Value;
 use sigma_data::hash::hash_bytes;
+use sigma_report::chain;
 use sigma_report::manifest::{Resolved, SourcesEntry};
 
 use crate::device;
@@ -65,7 +66,7 @@ impl ExperimentKey {
         };
         let condition = hash(&|_| true)?;
         Ok(Self {
-            experiment: hash_bytes(format!("{condition} {}", experiment.seed).as_bytes()),
+            experiment: chain::experiment_hash(&condition, experiment.seed),
             family: hash(&|key| key != "setting" && key != "mixture.real_fraction")?,
             condition,
         })

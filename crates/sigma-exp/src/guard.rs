@@ -12,7 +12,7 @@ use crate::spec::Experiment;
 
 /// Refuses to resume in `folder` where `experiment` or the content of its sources differs from what began it.
 pub fn check(folder: &RunFolder, manifest: &Manifest, experiment: &Experiment, sources: &SourcesEntry) -> Result<()> {
-    let path = folder.path().join(crate::run_folder::CONFIG);
+    let path = folder.path().join(crate::layout::CONFIG);
     let stored = std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
     let stored: Value = serde_yaml::from_str(&stored).with_context(|| format!("{} is damaged", path.display()))?;
     let current: Value = serde_yaml::from_str(&experiment.to_yaml()?)?;

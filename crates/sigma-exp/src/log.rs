@@ -1,19 +1,23 @@
 //! What a run says: messages on stderr for people, every event with its fields as JSON lines in the run's log.jsonl,
 //! and progress bars where stderr is a terminal.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use indicatif::MultiProgress;
+use sigma_report::run_files;
 use tracing::Level;
 use tracing_subscriber::filter::{FilterFn, LevelFilter};
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::LookupSpan;
+
+/// An event is a line; a longer one is none.
+const LONGEST_EVENT: u64 = 1 << 20;
 
 /// All bars of the program; messages are printed above them.
 pub static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
@@ -58,15 +62,41 @@ pub fn install() {
 
 /// From now on events are appended to `path`. Half an event at its end, which a killed process left, goes.
 pub fn write_to(path: &Path) -> Result<()> {
-    let not_opened = || format!("the log {} can not be opened", path.display());
-    let file = OpenOptions::new().create(true).append(true).open(path).with_context(not_opened)?;
-    let written = fs::read(path).with_context(not_opened)?;
+    check_own(path)?;
+    let not_opened = || format!("the log {} cannot be opened", path.display());
+    let mut file = run_files::open_own(path).with_context(not_opened)?;
+    let mut written = Vec::new();
+    file.read_to_end(&mut written).with_context(not_opened)?;
     let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    if whole < written.len() {
-        file.set_len(whole as u64).with_context(not_opened)?;
-    }
+    file.set_len(whole as u64).with_context(not_opened)?;
+    file.seek(SeekFrom::End(0)).with_context(not_opened)?;
     *RUN_LOG.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
     Ok(())
+}
+
+/// Refuses a file that does not begin with an event of this program: it is somebody else's log.
+pub fn check_own(path: &Path) -> Result<()> {
+    /// What every event has.
+    #[derive(serde::Deserialize)]
+    #[allow(dead_code)]
+    struct Event {
+        timestamp: String,
+        level: String,
+        target: String,
+    }
+    if !run_files::exists(path) {
+        return Ok(());
+    }
+    let file = run_files::open_own(path).with_context(|| format!("the log {} cannot be opened", path.display()))?;
+    let mut first = Vec::new();
+    BufReader::new(file).take(LONGEST_EVENT).read_until(b'\n', &mut first)?;
+    // a kill may have cut the first event
+    let cut = first.last() != Some(&b'\n') && first.starts_with(b"{\"timestamp\":");
+    let ours = |line: &[u8]| serde_json::from_slice(line).is_ok_and(|event: Event| event.target.starts_with("sigma"));
+    if first.is_empty() || cut || ours(&first) {
+        return Ok(());
+    }
+    bail!("{} is not the log of a run (its first line is no event): move it away", path.display())
 }
 
 /// `warning: ` or `error: ` before the message, nothing before information.

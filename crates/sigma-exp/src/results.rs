@@ -5,12 +5,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use sigma_generate::GenerateError;
-use sigma_report::{Manifest, Record, ReportOptions, Run, Stopped, flags, stopped, write_metrics};
+use sigma_report::{Manifest, Record, ReportOptions, Run, Stopped, flags, run_files, stopped, write_metrics};
 use sigma_train::TrainError;
 
 use crate::assets::Assets;
+use crate::layout::REPORT;
 use crate::progress::seconds;
-use crate::run_folder::{REPORT, RunFolder};
+use crate::run_folder::RunFolder;
 use crate::spec::Experiment;
 
 /// Writes metrics.csv, buckets.csv and timings.csv; their rows follow from the records alone.
@@ -62,7 +63,7 @@ pub fn refresh_page(folder: &RunFolder, options: &ReportOptions) {
 
 /// Replaces `path` by `text`, as a whole and durably.
 pub fn replace(path: &Path, text: &str) -> Result<()> {
-    Ok(sigma_report::durable::replace(path, text.as_bytes())?)
+    Ok(run_files::replace(path, text.as_bytes())?)
 }
 
 /// Why the numbers of a generation ended the run, where it is that: what metrics.csv calls it.

@@ -8,7 +8,6 @@ use sigma_data::answers::Answer;
 use crate::results;
 use crate::stage::EmbeddedBlock;
 
-pub const FILE_NAME: &str = "rows.csv";
 const HEADER: [&str; 6] = ["row", "prompt", "response", "window", "bucket", "observed"];
 
 /// One row of embeddings.npy.
@@ -16,6 +15,8 @@ const HEADER: [&str; 6] = ["row", "prompt", "response", "window", "bucket", "obs
 pub struct RowOrigin {
     /// Id of the prompt.
     pub prompt: String,
+    pub response: u32,
+    pub window: usize,
     pub observed: bool,
 }
 
@@ -40,7 +41,14 @@ pub fn read(path: &Path) -> Result<Vec<RowOrigin>> {
     let origin = |record: Result<csv::StringRecord, csv::Error>| {
         let record = record.with_context(unread)?;
         let of = |column: usize| record.get(column).unwrap_or_default();
-        Ok(RowOrigin { prompt: of(1).to_string(), observed: of(5) == "1" })
+        let line = record.position().map_or(0, csv::Position::line);
+        let broken = || format!("{}:{line}: `response` or `window` is not a number", path.display());
+        Ok(RowOrigin {
+            prompt: of(1).to_string(),
+            response: of(2).parse().with_context(broken)?,
+            window: of(3).parse().with_context(broken)?,
+            observed: of(5) == "1",
+        })
     };
     csv.records().map(origin).collect()
 }

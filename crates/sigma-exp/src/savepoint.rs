@@ -14,16 +14,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use sigma_data::answers::FinishReason;
 use sigma_data::hash::{hash_bytes, hash_file};
 use sigma_generate::Completion;
 use sigma_report::record::{FileEntry, RegenerationRecord, TrainingRecord};
+use sigma_report::run_files;
 use sigma_train::TrainingState;
 
-use crate::results;
 use crate::whole_folder::sync;
+use crate::{layout, results};
 
 const STATE: &str = "state.json";
 
@@ -53,6 +54,16 @@ struct State {
     pool: Option<Pool>,
     training: Option<Training>,
     trained: Option<Trained>,
+}
+
+impl State {
+    /// Whether no name in it leads out of its folder.
+    fn stays_inside(&self) -> bool {
+        let trained = self.trained.iter().flat_map(|trained| trained.files.keys());
+        self.training.iter().all(|training| run_files::is_plain_name(&training.file))
+            && self.stage_seconds.keys().all(|stage| run_files::is_plain_name(stage))
+            && trained.into_iter().all(|name| run_files::stays_inside(name))
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -131,7 +142,7 @@ impl TrainedSavepoint {
         self.0.write(&state)?;
         if let Some(before) = before {
             // a left-over costs room, nothing else
-            let _ = fs::remove_file(self.0.folder.join(before.file));
+            let _ = run_files::remove_file(&self.0.folder.join(before.file));
         }
         Ok(())
     }
@@ -144,11 +155,11 @@ impl Savepoint {
         let text = fs::read_to_string(folder.join(STATE)).ok()?;
         let state: State = serde_json::from_str(&text).ok()?;
         let now = Instant::now();
-        (state.key == *key).then(|| Self::new(folder, state, every, now))
+        (state.key == *key && state.stays_inside()).then(|| Self::new(folder, state, every, now))
     }
 
     pub fn create(folder: &Path, key: &Key, every: Duration) -> Result<Self> {
-        fs::create_dir_all(folder).with_context(|| format!("{} can not be made", folder.display()))?;
+        run_files::create_dir(folder)?;
         let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let state = State { key: key.clone(), started, ..State::default() };
         let now = Instant::now();
@@ -167,10 +178,32 @@ impl Savepoint {
         folder.join(STATE).is_file()
     }
 
+    /// The names of those files in `folder` that a savepoint can have.
+    pub fn file_names(folder: &Path) -> Vec<String> {
+        let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let of_training = |name: &str| {
+            name.strip_prefix("training-").and_then(|name| name.strip_suffix(".safetensors")).is_some_and(number)
+        };
+        let of_texts = |name: &str| {
+            name.strip_suffix(".jsonl").is_some_and(|stage| {
+                ["regenerate", "evaluate"].contains(&stage) || stage.strip_prefix("noise-").is_some_and(number)
+            })
+        };
+        let ours = |name: &String| {
+            let name = run_files::replaced_by_temporary(name).unwrap_or(name);
+            name == STATE || of_training(name) || of_texts(name)
+        };
+        layout::names(folder).unwrap_or_default().into_iter().filter(ours).collect()
+    }
+
     /// Removes it, once the generation is complete but for its record.
     pub fn remove(&self) -> Result<()> {
         let folder = &self.shared.folder;
-        fs::remove_dir_all(folder).with_context(|| format!("{} can not be removed", folder.display()))
+        let names = Self::file_names(folder);
+        if !run_files::remove_listed(folder, names.iter().map(String::as_str))? {
+            bail!("{} holds files that this program did not write: move them away", folder.display());
+        }
+        Ok(())
     }
 
     /// Changes the state, here and in its file.
@@ -236,7 +269,7 @@ impl Savepoint {
         let before = self.change(|state| state.training.replace(training))?;
         if let Some(before) = before.filter(|before| folder.join(&before.file) != path) {
             // a left-over costs room, nothing else
-            let _ = fs::remove_file(folder.join(before.file));
+            let _ = run_files::remove_file(&folder.join(before.file));
         }
         Ok(())
     }
@@ -255,10 +288,7 @@ impl Savepoint {
     pub fn keep_only_texts(&mut self, stage: &str) -> Result<()> {
         let stages: Vec<String> = self.shared.state().stage_seconds.keys().filter(|s| *s != stage).cloned().collect();
         for stage in &stages {
-            let path = self.texts_path(stage);
-            if path.exists() {
-                fs::remove_file(&path).with_context(|| format!("{} cannot be removed", path.display()))?;
-            }
+            run_files::remove_file(&self.texts_path(stage))?;
         }
         self.change(|state| state.stage_seconds.retain(|known, _| known == stage))
     }

@@ -324,7 +324,7 @@ pub fn embed_answers(answers: &[Answer], how: Embedding<'_>) -> Result<EmbeddedA
 }
 
 /// Answer and window of every row of the observed set, whether it has become a row or not: n is never made up by refilling.
-fn observed_set(
+pub fn observed_set(
     answers: &[Answer],
     config: &EvaluationConfig,
     observed: Observed,

@@ -5,12 +5,12 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use sigma_report::run_files;
 
 /// Makes `built` appear as `place`, which must not exist.
 pub fn appear(built: &Path, place: &Path) -> Result<()> {
     flush(built)?;
-    fs::rename(built, place)
-        .with_context(|| format!("{} can not be renamed to {}", built.display(), place.display()))?;
+    run_files::rename(built, place)?;
     match place.parent() {
         Some(parent) => sync(parent),
         None => Ok(()),

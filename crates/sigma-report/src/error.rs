@@ -33,14 +33,23 @@ pub enum ReportError {
     #[error("{} is missing although {} exists; restore it, or delete the later generations and go on from the gap", missing.display(), later.display())]
     Gap { missing: PathBuf, later: PathBuf },
 
+    #[error("{} is left out: {what}; `sigma-exp status --verify` names all that has changed, and `sigma-exp run` makes it again", dir.display())]
+    Changed { dir: PathBuf, what: String },
+
     #[error("{} has no finished generation; let the run finish its first checkpoint, then report again", dir.display())]
     EmptyRun { dir: PathBuf },
+
+    #[error("{} is there already, and no report wrote it; move it away, or choose another folder for the report", path.display())]
+    NotOurs { path: PathBuf },
 
     #[error("there is no run to report; name at least one run folder")]
     NoRuns,
 
     #[error("{} and {} are the same experiment with the same seed {seed}, which would count twice; report one of them, or both into separate folders", first.display(), second.display())]
     RunTwice { seed: u64, first: PathBuf, second: PathBuf },
+
+    #[error("{} and {} hold the same answers, so they are one run and not two seeds; report one of them", first.display(), second.display())]
+    SameAnswers { first: PathBuf, second: PathBuf },
 
     #[error("{} is no control: its mixture.real_fraction is {got}, and a control chain is trained on real text only (1); name it among the runs instead", dir.display())]
     ControlAlpha { dir: PathBuf, got: String },

@@ -21,11 +21,10 @@ mod surface;
 mod two_tracks;
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::alpha::AlphaSweep;
 use crate::condition::Condition;
-use crate::durable;
 use crate::error::{ReportError, Result};
 use crate::published::{PublishedBucket, PublishedPoint};
 use crate::record::Setting;
@@ -153,20 +152,13 @@ impl Figure {
         drawn.map_err(|error| failed("draw", path, error))
     }
 
-    /// Writes `stem`.svg, `stem`.pdf and `stem`.png, and gives their paths.
-    pub fn save(&self, stem: &Path) -> Result<Vec<PathBuf>> {
-        // Not `with_extension`, which would cut a prefix such as `v1.2_s1`.
-        let name = stem.file_name().unwrap_or_default().to_string_lossy();
-        let paths = ["svg", "pdf", "png"].map(|extension| stem.with_file_name(format!("{name}.{extension}")));
-        let [svg_path, pdf_path, png_path] = &paths;
-        let svg = self.svg(svg_path)?;
-        let tree = render::parse(&svg).map_err(|error| failed("read back", svg_path, error))?;
-        let pdf = render::pdf(&tree).map_err(|error| failed("convert", pdf_path, error))?;
-        let png = render::png(&tree).map_err(|error| failed("rasterise", png_path, error))?;
-        durable::replace(svg_path, svg.as_bytes())?;
-        durable::replace(pdf_path, &pdf)?;
-        durable::replace(png_path, &png)?;
-        Ok(paths.to_vec())
+    /// The figure as SVG, PDF and PNG, by extension; `stem` is for error messages.
+    pub fn render(&self, stem: &Path) -> Result<[(&'static str, Vec<u8>); 3]> {
+        let svg = self.svg(stem)?;
+        let tree = render::parse(&svg).map_err(|error| failed("read back", stem, error))?;
+        let pdf = render::pdf(&tree).map_err(|error| failed("convert", stem, error))?;
+        let png = render::png(&tree).map_err(|error| failed("rasterise", stem, error))?;
+        Ok([("svg", svg.into_bytes()), ("pdf", pdf), ("png", png)])
     }
 }
 

@@ -7,32 +7,46 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::durable;
 use crate::error::{ReportError, Result};
+use crate::run_files;
 
 /// Reads `path`, which must hold `expected` (a noun for messages) in schema `schema`.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path, expected: &'static str, schema: u32) -> Result<T> {
+    parse(&text(path)?, path, expected, schema)
+}
+
+/// What `path` holds.
+pub(crate) fn text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(ReportError::read(path))
+}
+
+/// The `expected` that `text`, the content of `path`, is.
+pub(crate) fn parse<T: DeserializeOwned>(text: &str, path: &Path, expected: &'static str, schema: u32) -> Result<T> {
     /// A later version may have other fields, and then its number is what the user needs to hear about, not an unknown field.
     #[derive(Deserialize)]
     struct Version {
         schema: u32,
     }
-    let text = fs::read_to_string(path).map_err(ReportError::read(path))?;
     let not_json = |source| ReportError::Json { path: path.to_path_buf(), expected, source };
-    let version: Version = serde_json::from_str(&text).map_err(not_json)?;
+    let version: Version = serde_json::from_str(text).map_err(not_json)?;
     if version.schema != schema {
         return Err(ReportError::Schema { path: path.to_path_buf(), expected: schema, got: version.schema });
     }
-    serde_json::from_str(&text).map_err(not_json)
+    serde_json::from_str(text).map_err(not_json)
 }
 
 /// Writes `value` as indented JSON with a final line break.
 pub(crate) fn write<T: Serialize>(path: &Path, expected: &'static str, value: &T) -> Result<()> {
+    run_files::replace(path, &bytes(path, expected, value)?)
+}
+
+/// What [`write`] writes.
+pub(crate) fn bytes<T: Serialize>(path: &Path, expected: &'static str, value: &T) -> Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|source| ReportError::Json {
         path: path.to_path_buf(),
         expected,
         source,
     })?;
     text.push(b'\n');
-    durable::replace(path, &text)
+    Ok(text)
 }

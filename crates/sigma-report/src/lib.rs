@@ -3,9 +3,10 @@
 //! whole or not at all.
 //!
 //! Modules, in reading order:
-//! - [`record`]: `gen-NNN/record.json`, everything about one checkpoint;
+//! - [`record`], `numbers`: `gen-NNN/record.json`, everything about one checkpoint;
 //! - [`manifest`]: `manifest.json`, what the run is and what made it;
 //! - [`stopped`]: `stopped.json`, why the next checkpoint could not be made;
+//! - [`chain`]: whether records and manifest are still those that the program wrote;
 //! - [`run`]: a run folder, opened and checked;
 //! - [`series`]: its measurements over generations, with drifts against t = 0;
 //! - [`summary`]: final drifts, slopes, track agreement, correlations with the proxies;
@@ -30,7 +31,8 @@
 //!   PDF and PNG;
 //! - `page`, `page_tables`: everything in one HTML file to look at;
 //! - [`report`]: which files a report has, under the paper's names;
-//! - [`durable`], `json_file`, `exact_float`: how files are replaced, and numbers kept to the last bit;
+//! - [`run_files`]: every write and delete below the folder of a run, a sweep or a report;
+//! - `json_file`, `exact_float`: how numbers are kept to the last bit;
 //! - `error`: everything that can go wrong.
 //!
 //! ```text
@@ -43,8 +45,10 @@
 //! write_report_with(&runs, &out, &options)?;
 //! ```
 
+mod numbers;
 pub mod record;
 
+pub mod chain;
 pub mod manifest;
 pub mod stopped;
 
@@ -89,21 +93,22 @@ mod page_tables;
 
 pub mod report;
 
-pub mod durable;
 mod exact_float;
 mod json_file;
+pub mod run_files;
 
 mod error;
 
 pub use arithmetic::{ArithmeticChange, arithmetic_changes};
+pub use chain::Broken;
 pub use error::{ReportError, Result};
 pub use figure::Figure;
 pub use manifest::Manifest;
 pub use metrics_csv::{read_buckets, read_metrics, read_noise_floor, read_timings, stale_metrics, write_metrics};
 pub use published::Published;
 pub use record::{
-    BucketNumbers, DiversityNumbers, FileEntry, NoisePoint, PerplexityNumbers, Record, Setting, SigmaNumbers,
-    SurfaceNumbers,
+    BucketNumbers, DiversityNumbers, FileEntry, HashedRecord, NoisePoint, PerplexityNumbers, Record, Setting,
+    SigmaNumbers, SurfaceNumbers,
 };
 pub use report::{ReportOptions, write_page, write_report, write_report_with};
 pub use run::{Run, generation_dir_name};

@@ -40,6 +40,8 @@ pub struct Manifest {
     pub family_hash: String,
     /// Every start of the run, the first one first.
     pub starts: Vec<StartEntry>,
+    /// The hash of each complete generation's record. That of the newest may be missing after a kill; see [`crate::chain`].
+    pub records: BTreeMap<u32, String>,
 }
 
 /// Devices and precisions of a run. They are part of what makes its numbers, so they are chosen once, at its first start.
@@ -69,6 +71,8 @@ pub struct StartEntry {
     pub generation: u32,
     pub program: ProgramEntry,
     pub machine: MachineEntry,
+    /// The run's `experiment_hash` from here on: another one after an accepted change of device.
+    pub experiment_hash: String,
     /// What `auto` stands for. It is what the start before had, unless the user allowed another device (`--accept-device-change`).
     pub resolved: Resolved,
 }

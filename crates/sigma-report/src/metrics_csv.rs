@@ -1,6 +1,7 @@
 //! `metrics.csv`, `buckets.csv`, `timings.csv` and `noise_floor.csv` of a run folder. All are written whole from the records, so they
-//! cannot disagree with them; a generation that could not be made has a last row in metrics.csv, which holds nothing but its flag. Durations have a file of their own: metrics.csv and buckets.csv are byte-identical for interrupted and uninterrupted
-//! runs, and anyone can check that with `cmp`; one clock reading among their columns would end it.
+//! cannot disagree with them; a generation that could not be made has a last row in metrics.csv, which holds nothing but its flag.
+//! Durations have a file of their own: metrics.csv and buckets.csv are byte-identical for interrupted and uninterrupted runs, and
+//! anyone can check that with `cmp`; one clock reading among their columns would end it.
 
 use std::fs;
 use std::path::Path;
@@ -10,6 +11,7 @@ use crate::error::Result;
 use crate::record::{
     BucketNumbers, DiversityNumbers, DriftRecord, NoisePoint, Record, SigmaNumbers, SurfaceNumbers, TrainingRecord,
 };
+use crate::run_files;
 use crate::series::{drift, fixed_beta_drift};
 use crate::stopped::Stopped;
 use crate::table::{Cell, Column, CsvTable, Table};
@@ -43,7 +45,11 @@ fn tables(dir: &Path, records: &[Record]) -> Result<Vec<(&'static str, Table)>> 
 
 /// Writes the files of `records` into `dir`.
 pub fn write_metrics(dir: &Path, records: &[Record]) -> Result<()> {
-    tables(dir, records)?.into_iter().try_for_each(|(name, table)| table.write_csv(&dir.join(name)))
+    let write = |(name, table): (&'static str, Table)| {
+        let path = dir.join(name);
+        run_files::replace(&path, &table.csv(&path)?)
+    };
+    tables(dir, records)?.into_iter().try_for_each(write)
 }
 
 /// The names of those files that are not, byte for byte, what [`write_metrics`] would write.

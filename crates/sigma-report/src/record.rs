@@ -8,13 +8,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ReportError, Result};
 use crate::manifest::{MachineEntry, ProgramEntry, Resolved};
-use crate::{exact_float, json_file};
+use crate::{exact_float, json_file, run_files};
+
+pub use crate::numbers::{
+    BucketNumbers, DiversityNumbers, DriftRecord, NoisePoint, PerplexityNumbers, SigmaNumbers, SurfaceNumbers,
+};
 
 /// Version of the fields below; raised with every change of them.
 pub const SCHEMA: u32 = 3;
 
 /// Name of the file in a generation's folder.
 pub const FILE_NAME: &str = "record.json";
+
+const NOUN: &str = "record of a generation";
+
+/// Among the inputs of a record: the config as a whole.
+pub const CONFIG_INPUT: &str = "config";
 
 /// Where the weights of a generation start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,6 +61,11 @@ pub struct Record {
     pub schema: u32,
     /// t
     pub generation: u32,
+    /// The experiment that it belongs to: `experiment_hash` of the start that made it.
+    pub experiment: String,
+    /// What it rests on: the hash of the record before ([`Record::read_hashed`]); at t = 1 [`Record::origin`] of t = 0, whose evaluation
+    /// may be made again alone; `None` at t = 0.
+    pub previous: Option<String>,
     pub setting: Setting,
     /// Hash of the weights that training started from; `None` at t = 0, where nothing is trained.
     pub starting_weights: Option<String>,
@@ -100,26 +114,6 @@ pub struct ArithmeticRecord {
     pub program: ProgramEntry,
     pub machine: MachineEntry,
     pub resolved: Resolved,
-}
-
-/// Delete-a-group jackknife intervals over prompts of both drifts, in nats, and Track I with the tail budget held.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DriftRecord {
-    #[serde(with = "exact_float::option")]
-    pub du_lower: Option<f64>,
-    #[serde(with = "exact_float::option")]
-    pub du_upper: Option<f64>,
-    #[serde(with = "exact_float::option")]
-    pub dg_lower: Option<f64>,
-    #[serde(with = "exact_float::option")]
-    pub dg_upper: Option<f64>,
-    /// Groups of prompts.
-    pub groups: usize,
-    /// Why dU has no interval.
-    pub du_missing: Option<String>,
-    /// Why dG has no interval.
-    pub dg_missing: Option<String>,
 }
 
 /// A file in a generation's folder.
@@ -201,177 +195,36 @@ pub struct EmbeddingRecord {
     pub seconds: f64,
 }
 
-/// The Sigma-UB numbers of one set of embeddings, in the symbols of the paper.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SigmaNumbers {
-    /// Embedded blocks.
-    pub n: usize,
-    /// Observed blocks: the rows of A.
-    pub n_a: usize,
-    /// Width of an embedding.
-    pub d: usize,
-    pub delta: f64,
-    /// Energy cap of a row.
-    pub rho: f64,
-    /// Tail budget (n - n_A) rho (3.15).
-    pub beta: f64,
-    /// log det(G_A + delta I) (B.13).
-    #[serde(with = "exact_float")]
-    pub s: f64,
-    /// Track II (3.17).
-    #[serde(with = "exact_float")]
-    pub u_cov: f64,
-    /// Track I (3.16).
-    #[serde(with = "exact_float")]
-    pub g_kf: f64,
-    /// Track I with the tail budget of t = 0 in place of `beta`, so that it does not follow n; `None` if t = 0 has no numbers.
-    #[serde(with = "exact_float::option")]
-    pub g_kf_fixed_beta: Option<f64>,
-    /// Track II with every block observed.
-    #[serde(with = "exact_float")]
-    pub u_cov_full: f64,
-    /// Corrected estimate of `u_cov_full` from the observed blocks, with an interval; `None` with the reason below.
-    #[serde(with = "exact_float::option")]
-    pub full_estimate: Option<f64>,
-    #[serde(with = "exact_float::option")]
-    pub full_lower: Option<f64>,
-    #[serde(with = "exact_float::option")]
-    pub full_upper: Option<f64>,
-    pub full_missing: Option<String>,
-    /// Numerical rank of G_A.
-    pub rank: usize,
-    #[serde(with = "exact_float")]
-    pub condition: f64,
-    #[serde(with = "exact_float")]
-    pub lambda_max: f64,
-    #[serde(with = "exact_float")]
-    pub lambda_min: f64,
-    /// log det G_A without regularisation; `None` if G_A is singular.
-    #[serde(with = "exact_float::option")]
-    pub log_det_ga: Option<f64>,
-    /// Estimate of the full log-determinant (3.13).
-    #[serde(with = "exact_float::option")]
-    pub plugin: Option<f64>,
-    #[serde(with = "exact_float")]
-    pub theorem1_log_lower: f64,
-    #[serde(with = "exact_float")]
-    pub theorem1_log_upper: f64,
-    /// Standard deviation s of (3.11).
-    #[serde(with = "exact_float::option")]
-    pub theorem3_s: Option<f64>,
-    #[serde(with = "exact_float::option")]
-    pub theorem3_half_width: Option<f64>,
-    /// Asymptotic log ratio of Weyl's bound to the truth (3.8).
-    #[serde(with = "exact_float")]
-    pub overestimation: f64,
-}
-
-/// The same numbers over the prompts of one bucket.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BucketNumbers {
-    pub bucket: String,
-    pub answers: usize,
-    #[serde(with = "exact_float::option")]
-    pub distinct_2: Option<f64>,
-    #[serde(with = "exact_float::option")]
-    pub hhi: Option<f64>,
-    /// `None` if no block of the bucket could be embedded.
-    pub sigma: Option<SigmaNumbers>,
-}
-
-/// Surface-form diversity of the same answers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SurfaceNumbers {
-    /// Unique bigrams / bigrams; `None` without bigrams.
-    #[serde(with = "exact_float::option")]
-    pub distinct_2: Option<f64>,
-    /// Concentration of hashed n-grams; `None` without n-grams.
-    #[serde(with = "exact_float::option")]
-    pub hhi: Option<f64>,
-    /// Unique words / words.
-    #[serde(with = "exact_float::option")]
-    pub distinct_1: Option<f64>,
-    #[serde(with = "exact_float::option")]
-    pub distinct_3: Option<f64>,
-    #[serde(with = "exact_float::option")]
-    pub distinct_4: Option<f64>,
-    /// Share of the four-grams of an answer that it has used before.
-    #[serde(with = "exact_float::option")]
-    pub repeated_4grams: Option<f64>,
-    /// Bytes / bytes after DEFLATE.
-    #[serde(with = "exact_float::option")]
-    pub compression_ratio: Option<f64>,
-    /// Mean BLEU-4 of answers against each other; `None` where it is turned off.
-    #[serde(with = "exact_float::option")]
-    pub self_bleu: Option<f64>,
-    pub words: usize,
-    #[serde(with = "exact_float")]
-    pub mean_words: f64,
-}
-
-/// Diversity of the observed embeddings, as in [`sigma_metrics::Diversity`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DiversityNumbers {
-    #[serde(with = "exact_float")]
-    pub effective_rank: f64,
-    #[serde(with = "exact_float")]
-    pub rank_me: f64,
-    #[serde(with = "exact_float")]
-    pub vendi_1: f64,
-    #[serde(with = "exact_float")]
-    pub vendi_2: f64,
-    #[serde(with = "exact_float")]
-    pub vendi_inf: f64,
-    /// `None` for fewer than two rows.
-    #[serde(with = "exact_float::option")]
-    pub mean_cosine: Option<f64>,
-}
-
-impl From<sigma_metrics::Diversity> for DiversityNumbers {
-    fn from(measured: sigma_metrics::Diversity) -> Self {
-        let sigma_metrics::Diversity { effective_rank, rank_me, vendi_1, vendi_2, vendi_inf, mean_cosine } = measured;
-        DiversityNumbers { effective_rank, rank_me, vendi_1, vendi_2, vendi_inf, mean_cosine }
-    }
-}
-
-/// One more evaluation of the base checkpoint, under another evaluation seed: what a number does although nothing was trained.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NoisePoint {
-    /// Counted from 1.
-    pub replicate: u32,
-    /// `None` if no block could be embedded.
-    pub sigma: Option<SigmaNumbers>,
-    pub surface: SurfaceNumbers,
-}
-
-/// Perplexities per token, exp of the mean negative log-likelihood in nats.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PerplexityNumbers {
-    /// Of this generation's model on real text that it is not trained on.
-    #[serde(with = "exact_float::option")]
-    pub held_out: Option<f64>,
-    /// Of the base model on this generation's answers.
-    #[serde(with = "exact_float::option")]
-    pub answers_under_base: Option<f64>,
-}
-
 impl Record {
     /// Reads and checks a record; every error names `path`.
     pub fn read(path: &Path) -> Result<Record> {
-        let record: Record = json_file::read(path, "record of a generation", SCHEMA)?;
-        record.check(path)?;
-        Ok(record)
+        Ok(Record::read_hashed(path)?.record)
     }
 
-    /// Replaces `path` by this record, atomically and durably.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        json_file::write(path, "record of a generation", self)
+    /// The same with the hash of the file, by which the record after it refers to it.
+    pub fn read_hashed(path: &Path) -> Result<HashedRecord> {
+        let text = json_file::text(path)?;
+        let record: Record = json_file::parse(&text, path, NOUN, SCHEMA)?;
+        record.check(path)?;
+        Ok(HashedRecord { hash: blake3::hash(text.as_bytes()).to_hex().to_string(), record })
+    }
+
+    /// Replaces `path` by this record, atomically and durably; the hash of the file.
+    pub fn write(&self, path: &Path) -> Result<String> {
+        let text = json_file::bytes(path, NOUN, self)?;
+        run_files::replace(path, &text)?;
+        Ok(blake3::hash(&text).to_hex().to_string())
+    }
+
+    /// Stands for what later generations have of generation 0: the content of its inputs, and its weights. Not for its evaluation, nor for
+    /// its config, of which some keys change no number.
+    pub fn origin(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (name, hash) in self.inputs.iter().filter(|(name, _)| *name != CONFIG_INPUT) {
+            hasher.update(format!("{name}={hash}\n").as_bytes());
+        }
+        hasher.update(format!("weights={}\n", self.weights).as_bytes());
+        hasher.finalize().to_hex().to_string()
     }
 
     /// What holds for every record whatever the config, and what every later computation leans on.
@@ -388,6 +241,9 @@ impl Record {
         if self.generation > 0 && !self.noise.is_empty() {
             return Err(inconsistent(path, "noise", "nothing after generation 0", self.noise.len()));
         }
+        if let Some(name) = self.files.keys().find(|name| !run_files::stays_inside(name)) {
+            return Err(inconsistent(path, "files", "names of files in the generation's folder", name));
+        }
         let of_buckets = self.buckets.iter().filter_map(|bucket| bucket.sigma.as_ref());
         let of_noise = self.noise.iter().filter_map(|noise| noise.sigma.as_ref());
         for sigma in self.sigma.iter().chain(of_buckets).chain(of_noise) {
@@ -397,6 +253,13 @@ impl Record {
         }
         Ok(())
     }
+}
+
+/// A record with the hash of its file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HashedRecord {
+    pub hash: String,
+    pub record: Record,
 }
 
 pub(crate) fn inconsistent(

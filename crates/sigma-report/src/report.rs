@@ -30,6 +30,7 @@ use crate::spectrum::{Spectrum, spectra};
 use crate::spectrum_tables;
 use crate::summary_tables;
 use files::Files;
+pub use files::{LIST_FILE_NAME, remove_report};
 
 /// Name of the page in a report's folder.
 pub const PAGE_FILE_NAME: &str = "index.html";
@@ -70,6 +71,7 @@ pub fn write_report(runs: &[Run], out: &Path, prefix: &str) -> Result<Vec<PathBu
 ///
 /// ```text
 /// index.html                                              everything to look at, self-contained
+/// files.json                                              the names of all files, by which a later report knows what it may replace
 /// final/<DOMAIN>/metrics_paper.csv                        S1, with metrics_buckets_paper.csv
 /// true_recursion/<DOMAIN>/metrics_paper_recursion.csv     S2, with metrics_buckets_paper_recursion.csv
 /// figures/<prefix>_<c>_two_tracks.{svg,pdf,png}
@@ -91,7 +93,8 @@ pub fn write_report(runs: &[Run], out: &Path, prefix: &str) -> Result<Vec<PathBu
 ///
 /// # Errors
 /// Nothing is written if there is no run, a run has no checkpoint, a name cannot be part of a file name, a config or a file of
-/// answers cannot be read, one experiment is given twice with the same seed, or a control is none.
+/// answers cannot be read, one experiment is given twice with the same seed, a control is none, or a file that no report wrote would be
+/// replaced.
 pub fn write_report_with(runs: &[Run], out: &Path, options: &ReportOptions) -> Result<Vec<PathBuf>> {
     let conditions = checked(runs, options)?;
     let spectra = spectra(&conditions)?;
@@ -117,8 +120,8 @@ pub fn write_report_with(runs: &[Run], out: &Path, options: &ReportOptions) -> R
     if let Some(published) = &options.published {
         report.published(&conditions, published)?;
     }
-    report.files.page(PAGE_FILE_NAME, &page)?;
-    Ok(report.files.written())
+    report.files.page(PAGE_FILE_NAME, page);
+    report.files.write()
 }
 
 /// Writes the page alone, which is quick enough to be done after every generation of a run.
@@ -131,7 +134,8 @@ pub fn write_page(runs: &[Run], out: &Path, options: &ReportOptions) -> Result<P
     let contents = Contents::of(&conditions, &controls, &spectra(&conditions)?, options)?;
     let page = page::html(&contents, &out.join(PAGE_FILE_NAME))?;
     let mut files = Files::below(out);
-    files.page(PAGE_FILE_NAME, &page)?;
+    files.page(PAGE_FILE_NAME, page);
+    files.write()?;
     Ok(out.join(PAGE_FILE_NAME))
 }
 

@@ -1,9 +1,12 @@
 //! A run folder as a whole: config text, manifest, and the records of all complete generations in order. Opening one trusts nothing:
-//! a gap, a damaged record or a record of another run is an error that names the file. It does not verify the files that records list.
+//! a gap, a damaged record or a record of another run is an error that names the file, and generations from the first record on that
+//! was changed by hand are left out. It does not verify the files that records list.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::chain::{self, Broken};
 use crate::error::{ReportError, Result};
 use crate::manifest::{self, Manifest};
 use crate::record::{self, Record, SigmaNumbers, inconsistent};
@@ -21,6 +24,8 @@ pub struct Run {
     pub manifest: Manifest,
     /// `records[t].generation == t`; empty before the first checkpoint is done.
     pub records: Vec<Record>,
+    /// Why generations after them were left out; empty if none was.
+    pub left_out: Vec<Broken>,
 }
 
 /// Name of a generation's folder: `gen-007`.
@@ -30,23 +35,38 @@ pub fn generation_dir_name(generation: u32) -> String {
 
 impl Run {
     /// Reads a run folder. A last generation folder without a record is an interrupted one and is left out.
+    ///
+    /// # Errors
+    /// If a file cannot be read or is not this run's, or if generation 0 or the manifest was changed by hand, so that nothing is left.
     pub fn open(dir: &Path) -> Result<Run> {
         Run::expect(dir)?;
         let config_path = dir.join(CONFIG_FILE_NAME);
         let config = fs::read_to_string(&config_path).map_err(ReportError::read(&config_path))?;
         let manifest = Manifest::read(&dir.join(manifest::FILE_NAME))?;
-        let mut records: Vec<Record> = Vec::new();
+        if blake3::hash(config.as_bytes()).to_hex().as_str() != manifest.config_hash {
+            let what = format!("{CONFIG_FILE_NAME} is not the one that {} was written with", manifest::FILE_NAME);
+            return Err(ReportError::Changed { dir: dir.to_path_buf(), what });
+        }
+        let mut hashed = BTreeMap::new();
         for (expected, generation) in (0..).zip(complete_generations(dir)?) {
             let path = record_path(dir, generation);
             if generation != expected {
                 return Err(ReportError::Gap { missing: record_path(dir, expected), later: path });
             }
-            let record = Record::read(&path)?;
-            check_belongs(&record, &path, generation, &manifest)?;
-            check_comparable(records.first(), &record, &path)?;
-            records.push(record);
+            let read = Record::read_hashed(&path)?;
+            check_belongs(&read.record, &path, generation, &manifest)?;
+            hashed.insert(generation, read);
         }
-        Ok(Run { dir: dir.to_path_buf(), config, manifest, records })
+        let left_out = chain::broken(&manifest, &hashed);
+        let good = left_out.iter().map(|broken| broken.generation.unwrap_or(0)).min().unwrap_or(u32::MAX);
+        if let (0, Some(Broken { what, .. })) = (good, left_out.first()) {
+            return Err(ReportError::Changed { dir: dir.to_path_buf(), what: what.clone() });
+        }
+        let records: Vec<Record> = hashed.into_values().map(|read| read.record).take(good as usize).collect();
+        for record in &records {
+            check_comparable(records.first(), record, &record_path(dir, record.generation))?;
+        }
+        Ok(Run { dir: dir.to_path_buf(), config, manifest, records, left_out })
     }
 
     /// Refuses a folder that is not a run's at all, rather than one that is damaged.

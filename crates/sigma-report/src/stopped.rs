@@ -1,14 +1,13 @@
 //! `stopped.json`: why the generation after the last complete one could not be made, where its numbers were the reason. It lies in the
 //! run's folder until the run is started again. It holds no numbers of its own.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ReportError, Result};
 use crate::json_file;
+use crate::run_files;
 
 /// Version of the fields below; raised with every change of them.
 pub const SCHEMA: u32 = 1;
@@ -49,10 +48,6 @@ impl Stopped {
     /// Removes the one of the run folder `dir`; whether there was any.
     pub fn forget(dir: &Path) -> Result<bool> {
         let path = dir.join(FILE_NAME);
-        match fs::remove_file(&path) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(ReportError::write(&path)(error)),
-        }
+        run_files::remove_file(&path)
     }
 }

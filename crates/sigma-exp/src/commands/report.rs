@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use sigma_data::TextFile;
 use sigma_data::prompts::read_prompts;
-use sigma_report::{Published, ReportOptions, Run, write_report_with};
+use sigma_report::{Broken, Published, ReportOptions, Run, write_report_with};
 
 use super::print;
-use crate::run_folder::CONFIG;
+use crate::layout::CONFIG;
 use crate::sweep::folder::SweepFolder;
 use crate::{cli, spec, yaml};
 
 pub fn execute(arguments: &cli::Report) -> Result<()> {
-    let (runs, control) = (opened(&arguments.dirs)?, opened(&arguments.control)?);
+    let (runs, control) = (opened(&folders(&arguments.dirs)?)?, opened(&folders(&arguments.control)?)?);
     let out = match (&arguments.out, &arguments.dirs[..]) {
         (Some(out), _) => out.clone(),
         (None, [dir]) => dir.join("report"),
@@ -45,16 +45,39 @@ pub fn execute(arguments: &cli::Report) -> Result<()> {
     print(&format!("{}\n", out.join("index.html").display()))
 }
 
-/// The runs that `dirs` name, those of a sweep one by one.
-fn opened(dirs: &[PathBuf]) -> Result<Vec<Run>> {
-    let mut runs = Vec::new();
+/// The run folders that `dirs` name, those of a sweep one by one.
+fn folders(dirs: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
     for dir in dirs {
         match SweepFolder::is_one(dir) {
-            true => runs.extend(SweepFolder::open(dir)?.opened()?),
-            false => runs.push(Run::open(dir)?),
+            true => folders.extend(SweepFolder::open(dir)?.measured()),
+            false => folders.push(dir.clone()),
         }
     }
-    Ok(runs)
+    Ok(folders)
+}
+
+/// The runs in `folders` as far as they are what the program wrote; what is left out of several is said, and why.
+pub fn opened(folders: &[PathBuf]) -> Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    let mut refused = None;
+    for folder in folders {
+        match Run::open(folder) {
+            Ok(run) => runs.push(run),
+            Err(error) => {
+                tracing::warn!("{error}");
+                refused = refused.or(Some(error));
+            }
+        }
+    }
+    for (run, Broken { generation, what }) in runs.iter().filter_map(|run| Some((run, run.left_out.first()?))) {
+        let from = generation.unwrap_or(0);
+        tracing::warn!("{}: generations from {from} on are left out: {what}", run.dir.display());
+    }
+    match refused {
+        Some(error) if runs.is_empty() => Err(error.into()),
+        _ => Ok(runs),
+    }
 }
 
 /// The texts of a run's prompts by id, if its bank is still where the run found it; the page does without otherwise.

@@ -1,5 +1,6 @@
 //! `sigma-exp run`: from a config to a finished run folder.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -14,8 +15,9 @@ use crate::assets::Assets;
 use crate::driver::{self, RunContext};
 use crate::experiment_key::ExperimentKey;
 use crate::hub::Hub;
-use crate::run_folder::{CONFIG, LOG, REPORT, RunFolder};
-use crate::{cli, experiment_key, guard, integrity, interrupt, log, machine, plan, results, spec};
+use crate::layout::{CONFIG, LOG, REPORT};
+use crate::run_folder::RunFolder;
+use crate::{cli, experiment_key, guard, integrity, interrupt, log, machine, ownership, plan, results, spec};
 
 pub fn execute(hub: Hub, arguments: &cli::Run) -> Result<()> {
     let experiment = arguments.config.load()?;
@@ -46,6 +48,7 @@ pub struct RunOptions<'a> {
 /// Runs `experiment` in the folder `path`, or resumes there.
 pub fn run(hub: Hub, experiment: &spec::Experiment, path: &Path, options: RunOptions<'_>) -> Result<()> {
     let RunOptions { fresh, device_change, base_evaluations } = options;
+    ownership::check(path)?;
     let before = if fresh { None } else { RunFolder::peek(path)? };
     let begun = before.as_ref().and_then(Manifest::latest).map(|start| &start.resolved);
     // what is wrong with devices and sources shows before anything is written; resuming uses the commits that were used before
@@ -54,7 +57,7 @@ pub fn run(hub: Hub, experiment: &spec::Experiment, path: &Path, options: RunOpt
     let sources = assets.sources(experiment)?;
     let folder = RunFolder::open(path)?;
     if fresh {
-        folder.clear()?;
+        ownership::clear(path)?;
     }
     let begun = folder.manifest()?;
     if let Some(manifest) = &begun {
@@ -68,17 +71,20 @@ pub fn run(hub: Hub, experiment: &spec::Experiment, path: &Path, options: RunOpt
         }
         _ => arithmetic.resolved(plan::decode_rows(experiment, &assets, &arithmetic)?),
     };
-    let start = StartEntry {
+    let mut start = StartEntry {
         at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         generation: RunFolder::count_records(path) as u32,
         program: machine::program(),
         machine: machine::machine(&arithmetic.device),
+        experiment_hash: String::new(),
         resolved,
     };
     let mut starts = begun.as_ref().map_or_else(Vec::new, |manifest| manifest.starts.clone());
-    starts.push(start.clone());
-    let used: Vec<&Resolved> = starts.iter().map(|start| &start.resolved).collect();
+    let used: Vec<&Resolved> = starts.iter().chain([&start]).map(|start| &start.resolved).collect();
     let key = ExperimentKey::of(experiment, &sources, &used)?;
+    start.experiment_hash = key.experiment.clone();
+    starts.push(start.clone());
+    let records = begun.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.records.clone());
     let config = experiment.to_yaml()?;
     let manifest = Manifest {
         schema: manifest::SCHEMA,
@@ -94,6 +100,7 @@ pub fn run(hub: Hub, experiment: &spec::Experiment, path: &Path, options: RunOpt
         experiment_hash: key.experiment,
         family_hash: key.family,
         starts,
+        records,
     };
     results::replace(&path.join(CONFIG), &config)?;
     manifest.write(&path.join(manifest::FILE_NAME))?;
@@ -103,7 +110,7 @@ pub fn run(hub: Hub, experiment: &spec::Experiment, path: &Path, options: RunOpt
     plan::disk(experiment, &assets).warn_if_short(path);
     let records = integrity::repair(&folder, experiment.generations)?;
     if Stopped::forget(path)? {
-        results::write(&folder, &records)?;
+        results::write(&folder, &records.iter().map(|read| read.record.clone()).collect::<Vec<_>>())?;
     }
     let done = records.len() as u32;
     let last = experiment.generations;

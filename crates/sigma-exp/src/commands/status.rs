@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use sigma_report::{Run, Stopped, arithmetic_changes};
+use sigma_report::{Broken, Run, Stopped, arithmetic_changes};
 
 use super::print;
 use crate::diagnostics::CheckFailed;
 use crate::integrity;
+use crate::recompute::NOT_RECOMPUTED;
 use crate::results;
 use crate::run_folder::RunFolder;
 use crate::sweep::folder::SweepFolder;
@@ -23,6 +24,10 @@ pub fn execute(dir: &Path, verify: bool) -> Result<()> {
         return print(&table::table(&folder, &|run| jobs.get(run).cloned())?);
     }
     let run = Run::open(dir)?;
+    for Broken { generation, what } in &run.left_out {
+        let of = generation.map_or(String::new(), |generation| format!("generation {generation}: "));
+        print(&format!("left out from here on: {of}{what}; the next `sigma-exp run` makes it again\n"))?;
+    }
     let state = match run.records.len() {
         done if done as u32 > run.manifest.generations => "complete".to_string(),
         0 => "no generation is complete yet".to_string(),
@@ -58,8 +63,9 @@ fn verified(dir: &Path) -> Result<()> {
         for note in &notes {
             print(&format!("{}: note: {note}\n", run.display()))?;
         }
+        print(&format!("{}: not computed anew: {NOT_RECOMPUTED}\n", run.display()))?;
         if damages.is_empty() && notes.is_empty() {
-            print(&format!("{}: every file is as it was written\n", run.display()))?;
+            print(&format!("{}: every file is as it was written, and so is every other number\n", run.display()))?;
         } else if damages.is_empty() {
             print(&format!("{}: every other file is as it was written\n", run.display()))?;
         }

@@ -66,7 +66,7 @@ pub fn execute(hub: Hub, arguments: &cli::Sweep) -> Result<()> {
 fn conclude(folder: &SweepFolder, retried: bool) -> Result<()> {
     let totals = Totals::of(folder)?;
     if totals.complete > 0 {
-        let runs = folder.opened()?;
+        let runs = report::opened(&folder.measured())?;
         let prompts = runs.iter().flat_map(report::prompts).collect();
         let options = ReportOptions { prompts, ..ReportOptions::new(folder.name()) };
         sigma_report::write_report_with(&runs, &folder.report(), &options)?;

@@ -19,11 +19,12 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
-use sigma_report::Run;
+use sigma_report::run_files;
 
 use super::members::Member;
 use super::spec::SlurmSpec;
-use crate::run_folder::{self, RunFolder};
+use crate::layout;
+use crate::run_folder::RunFolder;
 use crate::{experiment_key, results, spec};
 
 const INDEX: &str = "sweep.json";
@@ -97,7 +98,10 @@ impl SweepFolder {
         let mut folder = Self { path: path.to_path_buf(), index };
         for sub in ["configs", "runs", "logs", "failed", "base", "slurm"] {
             let sub = path.join(sub);
-            fs::create_dir_all(&sub).with_context(|| format!("{} can not be made", sub.display()))?;
+            run_files::create_dir(&sub)?;
+            if !run_files::is_real_dir(&sub) {
+                bail!("{} is a link: what is written there would lie elsewhere; move it away", sub.display());
+            }
         }
         for member in members {
             folder.check_unchanged(member)?;
@@ -188,7 +192,7 @@ impl SweepFolder {
     }
 
     pub fn report(&self) -> PathBuf {
-        self.path.join(run_folder::REPORT)
+        self.path.join(layout::REPORT)
     }
 
     fn failure_path(&self, run: &str) -> PathBuf {
@@ -213,13 +217,8 @@ impl SweepFolder {
     }
 
     pub fn forget_failure(&self, run: &str) -> Result<()> {
-        let path = self.failure_path(run);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("{} can not be removed", path.display()))
-            }
-            _ => Ok(()),
-        }
+        run_files::remove_file(&self.failure_path(run))?;
+        Ok(())
     }
 
     /// T of `run`'s config.
@@ -249,22 +248,16 @@ impl SweepFolder {
         Ok(Progress { state, done, generations })
     }
 
-    /// The runs that have measured something, opened and checked.
-    pub fn opened(&self) -> Result<Vec<Run>> {
-        let mut runs = Vec::new();
-        for run in self.runs() {
-            if RunFolder::count_records(&self.run(run)) > 0 {
-                runs.push(Run::open(&self.run(run))?);
-            }
-        }
-        Ok(runs)
+    /// The folders of the runs that have measured something.
+    pub fn measured(&self) -> Vec<PathBuf> {
+        let runs = self.runs().iter().map(|run| self.run(run));
+        runs.filter(|run| RunFolder::count_records(run) > 0).collect()
     }
 
     /// Only one process may start the sweep's runs. The lock lives as long as the value, also if the process crashes.
     pub fn lock(&self) -> Result<File> {
         let path = self.path.join("lock");
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = file.with_context(|| format!("{} can not be written to", path.display()))?;
+        let file = run_files::open_own(&path)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => bail!(
                 "{} is being run by another process: wait for it or stop it; `sigma-exp status {0}` shows how far it is",

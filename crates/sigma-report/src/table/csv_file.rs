@@ -4,16 +4,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::Table;
-use crate::durable;
 use crate::error::{ReportError, Result};
 
 impl Table {
-    /// Replaces `path` by this table.
-    pub(crate) fn write_csv(&self, path: &Path) -> Result<()> {
-        durable::replace(path, &self.csv(path)?)
-    }
-
-    /// The bytes of that file; `path` is for error messages.
+    /// The table as a CSV file; `path` is for error messages.
     pub(crate) fn csv(&self, path: &Path) -> Result<Vec<u8>> {
         let not_written = |source| ReportError::Csv { path: path.to_path_buf(), source };
         let mut writer = csv::Writer::from_writer(Vec::new());

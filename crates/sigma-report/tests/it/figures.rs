@@ -1,6 +1,6 @@
 //! Figures: what is drawn, where, and that it is the same everywhere.
 
-use std::fs;
+use std::path::Path;
 
 use sigma_metrics::Interval;
 use sigma_report::{Figure, RunSeries, Setting};
@@ -9,16 +9,14 @@ use crate::fixture::{noise, published_s1, series};
 
 const BLUE: &str = "#0072B2";
 
-fn saved(figure: &Figure) -> (String, Vec<u8>, Vec<u8>) {
-    let folder = tempfile::tempdir().unwrap();
-    let paths = figure.save(&folder.path().join("v1.2_figure")).unwrap();
-    let names: Vec<_> = paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
-    assert_eq!(names, ["v1.2_figure.svg", "v1.2_figure.pdf", "v1.2_figure.png"]);
-    (fs::read_to_string(&paths[0]).unwrap(), fs::read(&paths[1]).unwrap(), fs::read(&paths[2]).unwrap())
+/// The figure as SVG, PDF and PNG.
+fn rendered(figure: &Figure) -> (String, Vec<u8>, Vec<u8>) {
+    let [(_, svg), (_, pdf), (_, png)] = figure.render(Path::new("v1.2_figure")).unwrap();
+    (String::from_utf8(svg).unwrap(), pdf, png)
 }
 
 fn svg(runs: &[RunSeries]) -> String {
-    saved(&Figure::two_tracks(runs)).0
+    rendered(&Figure::two_tracks(runs)).0
 }
 
 fn attribute<'a>(element: &'a str, name: &str) -> &'a str {
@@ -72,7 +70,7 @@ fn the_legend_lies_above_the_data() {
     let falling = series(Setting::S2, published_s1());
     let runs = [rising, falling];
     for figure in [Figure::two_tracks(&runs[..1]), Figure::two_tracks(&runs), Figure::surface_proxies(&runs)] {
-        let (svg, _, _) = saved(&figure);
+        let (svg, _, _) = rendered(&figure);
         let (legend, data) = circles(&svg).split_first().map(|(first, rest)| (*first, rest.to_vec())).unwrap();
         let top = data.iter().map(|(_, y)| *y).fold(f64::INFINITY, f64::min);
         assert!(legend.1 + 20.0 < top, "legend at {legend:?}, data from {top}");
@@ -124,12 +122,12 @@ fn a_missing_point_interrupts_the_line_and_a_lonely_one_keeps_its_marker() {
 #[test]
 fn figures_do_not_depend_on_when_they_are_drawn() {
     let runs = [series(Setting::S1, published_s1()), series(Setting::S2, published_s1())];
-    assert!(saved(&Figure::surface_proxies(&runs)) == saved(&Figure::surface_proxies(&runs)));
+    assert!(rendered(&Figure::surface_proxies(&runs)) == rendered(&Figure::surface_proxies(&runs)));
 }
 
 #[test]
 fn pdf_carries_its_font_and_png_has_print_resolution() {
-    let (_, pdf, png) = saved(&Figure::two_tracks(&[series(Setting::S1, published_s1())]));
+    let (_, pdf, png) = rendered(&Figure::two_tracks(&[series(Setting::S1, published_s1())]));
     assert!(pdf.starts_with(b"%PDF-"));
     let pdf = String::from_utf8_lossy(&pdf);
     assert!(pdf.contains("+NotoSans"), "no embedded subset of the font");
@@ -156,7 +154,7 @@ fn extreme_series_are_drawn_inside_the_picture() {
         let shown = format!("{:?}", &case[..case.len().min(3)]);
         let run = [series(Setting::S1, case)];
         for figure in [Figure::two_tracks(&run), Figure::surface_proxies(&run)] {
-            let (svg, _, _) = saved(&figure);
+            let (svg, _, _) = rendered(&figure);
             let corners = polylines(&svg, "stroke").into_iter().flatten().chain(circles(&svg));
             for (x, y) in corners {
                 assert!((0.0..=2100.0).contains(&x) && (0.0..=975.0).contains(&y), "({x}, {y}) for {shown}");

@@ -12,8 +12,8 @@ use sigma_report::record::{
     TrainingRecord,
 };
 use sigma_report::{
-    Behind, BucketNumbers, DiversityNumbers, FileEntry, Manifest, NoisePoint, PerplexityNumbers, Record, RunSeries,
-    SeriesPoint, Setting, SigmaNumbers, SurfaceNumbers, generation_dir_name,
+    Behind, BucketNumbers, DiversityNumbers, FileEntry, HashedRecord, Manifest, NoisePoint, PerplexityNumbers, Record,
+    RunSeries, SeriesPoint, Setting, SigmaNumbers, SurfaceNumbers, chain, generation_dir_name,
 };
 
 /// The drifts of the paper's S1 run, generations 0 to 25.
@@ -89,6 +89,8 @@ pub(crate) fn record(setting: Setting, generation: u32, (u_cov, g_kf): (f64, f64
     Record {
         schema: record::SCHEMA,
         generation,
+        experiment: String::new(),
+        previous: None,
         setting,
         starting_weights: trained.then(|| "ab12".to_owned()),
         starting_from: match setting {
@@ -239,8 +241,10 @@ pub(crate) fn manifest(setting: Setting, domain: &str) -> Manifest {
             generation: 0,
             program: program(),
             machine: machine(),
+            experiment_hash: format!("{} {domain} 42", setting.name()),
             resolved: resolved(),
         }],
+        records: BTreeMap::new(),
     }
 }
 
@@ -287,7 +291,34 @@ pub(crate) fn seeded_run(
     let family_hash = family.join("\n");
     let manifest = Manifest { name, seed, condition_hash, experiment_hash, family_hash, ..manifest(setting, "fin") };
     manifest.write(&dir.join(manifest::FILE_NAME)).unwrap();
+    seal(&dir);
     dir
+}
+
+/// Chains the records of `dir` as they are now, as the program does while it writes them.
+pub(crate) fn seal(dir: &Path) {
+    let Ok(mut manifest) = Manifest::read(&dir.join(manifest::FILE_NAME)) else { return };
+    manifest.config_hash = blake3::hash(&fs::read(dir.join("config.yaml")).unwrap()).to_hex().to_string();
+    manifest.experiment_hash = chain::experiment_hash(&manifest.condition_hash, manifest.seed);
+    for start in &mut manifest.starts {
+        start.experiment_hash = manifest.experiment_hash.clone();
+    }
+    manifest.records.clear();
+    let mut hashed = BTreeMap::new();
+    for generation in (0..).take_while(|t| record_path(dir, *t).exists()) {
+        let Ok(mut record) = Record::read(&record_path(dir, generation)) else { break };
+        record.experiment = manifest.experiment_hash.clone();
+        record.previous = chain::previous(&hashed, generation);
+        // every run has answers of its own
+        if let Some(answers) = record.files.get_mut("responses.jsonl") {
+            let name = format!("{} {generation}", manifest.experiment_hash);
+            answers.blake3 = blake3::hash(name.as_bytes()).to_hex().to_string();
+        }
+        let hash = record.write(&record_path(dir, generation)).unwrap();
+        manifest.records.insert(generation, hash.clone());
+        hashed.insert(generation, HashedRecord { hash, record });
+    }
+    manifest.write(&dir.join(manifest::FILE_NAME)).unwrap();
 }
 
 /// A run folder below `parent` with one generation per pair of track values.
@@ -297,8 +328,9 @@ pub(crate) fn run_folder(parent: &Path, setting: Setting, tracks: &[(f64, f64)])
     fs::write(dir.join("config.yaml"), "name: fin\n").unwrap();
     manifest(setting, "fin").write(&dir.join(manifest::FILE_NAME)).unwrap();
     for record in records(setting, tracks) {
-        write_record(&dir, &record);
+        write_unchained(&dir, &record);
     }
+    seal(&dir);
     dir
 }
 
@@ -307,6 +339,12 @@ pub(crate) fn record_path(dir: &Path, generation: u32) -> PathBuf {
 }
 
 pub(crate) fn write_record(dir: &Path, record: &Record) {
+    write_unchained(dir, record);
+    seal(dir);
+}
+
+/// The same as somebody else would, who knows nothing of the chain.
+pub(crate) fn write_unchained(dir: &Path, record: &Record) {
     let path = record_path(dir, record.generation);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     record.write(&path).unwrap();

@@ -146,7 +146,7 @@ fn writing_replaces_the_file_and_leaves_nothing_else() {
     let path = folder.path().join(record::FILE_NAME);
     fs::write(&path, "old").unwrap();
     // What a killed process may have left.
-    fs::write(folder.path().join(".record.json.tmp"), "half").unwrap();
+    fs::write(folder.path().join(".record.json.sigma-exp.tmp"), "half").unwrap();
     let written = record(Setting::S1, 0, (0.0, 0.0));
     written.write(&path).unwrap();
     assert_eq!(Record::read(&path).unwrap(), written);

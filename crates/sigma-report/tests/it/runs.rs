@@ -4,7 +4,7 @@ use std::fs;
 
 use sigma_report::{Agreement, ProxySummary, ReportError, Run, RunSummary, Setting, generation_dir_name};
 
-use crate::fixture::{noise, published_s1, record, record_path, run_folder, series, write_record};
+use crate::fixture::{noise, published_s1, record, record_path, run_folder, seal, series, write_record};
 
 const FALLING: [(f64, f64); 4] = [(-100.0, 50.0), (-110.0, 49.0), (-125.0, 47.5), (-120.0, 46.0)];
 
@@ -75,6 +75,7 @@ fn a_record_that_does_not_belong_is_refused_by_field() {
         let mut stranger = record(Setting::S1, 2, FALLING[2]);
         edit(&mut stranger);
         stranger.write(&record_path(&dir, 2)).unwrap();
+        seal(&dir);
         let error = Run::open(&dir).unwrap_err();
         assert!(
             matches!(&error, ReportError::Inconsistent { path, field: found, .. }
@@ -121,7 +122,7 @@ fn a_generation_without_embeddings_leaves_a_gap_and_no_slope() {
     let dir = run_folder(folder.path(), Setting::S1, &FALLING);
     let mut silent = record(Setting::S1, 2, (0.0, 0.0));
     silent.sigma = None;
-    silent.write(&record_path(&dir, 2)).unwrap();
+    write_record(&dir, &silent);
     let series = Run::open(&dir).unwrap().series();
     assert_eq!((series.points[2].du_cov, series.points[3].du_cov), (None, Some(-20.0)));
     let summary = RunSummary::of(&series).unwrap();
