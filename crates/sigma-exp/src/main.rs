@@ -22,6 +22,7 @@ mod integrity;
 mod interrupt;
 mod log;
 mod machine;
+mod matrix_file;
 mod measure;
 mod mixture;
 mod plan;
