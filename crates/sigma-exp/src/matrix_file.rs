@@ -9,7 +9,7 @@ use sigma_metrics::{Embeddings, MetricsError, check_width};
 /// All rows of a shard; `column` chooses the tensor or column. A width of which no Gram matrix is made is refused before any row is read.
 pub fn read(path: &Path, column: Option<&str>) -> Result<Embeddings> {
     let mut shard = Shard::open(path, column)?;
-    check_width(shard.width())?;
+    check_width(shard.width()).with_context(|| path.display().to_string())?;
     let too_many = || format!("{}: {} rows are more than this machine can hold", path.display(), shard.rows());
     let count = usize::try_from(shard.rows()).with_context(too_many)?;
     let (mut rows, width) = (Vec::new(), shard.width());

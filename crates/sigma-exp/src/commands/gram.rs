@@ -17,7 +17,8 @@ pub fn execute(arguments: &cli::Gram) -> Result<()> {
     let output = Output::new(&arguments.out, arguments.force)?;
     let stream = ShardStream::open(&arguments.shards, arguments.column.as_deref())?;
     let precision = if arguments.float64 { Precision::Double } else { Precision::Single };
-    let mut gram = GramAccumulator::with_precision(stream.width(), precision)?;
+    let mut gram = GramAccumulator::with_precision(stream.width(), precision)
+        .with_context(|| arguments.shards[0].display().to_string())?;
     let mut computing = Duration::ZERO;
     let mut progress = Stage::start(None, "gram", usize::try_from(stream.rows())?, "rows");
     stream.for_each(|block| {

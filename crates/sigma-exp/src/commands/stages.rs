@@ -19,7 +19,6 @@ use crate::{cli, device, results, stage};
 pub fn finetune(hub: Hub, arguments: &cli::Finetune) -> Result<()> {
     let experiment = arguments.config.load()?;
     let folder = ModelFolder::new(&arguments.out, arguments.force)?;
-    expect_model(&arguments.model)?;
     let device = device::open(&experiment.device)?;
     let language = Language::load(hub, &arguments.model, &device)?;
     let blocks = read_blocks(&arguments.blocks, &language.tokenizer, language.model.config().vocab_size, None)?;
@@ -44,7 +43,6 @@ pub fn finetune(hub: Hub, arguments: &cli::Finetune) -> Result<()> {
 pub fn generate(hub: Hub, arguments: &cli::Generate) -> Result<()> {
     let experiment = arguments.config.load()?;
     let output = Output::new(&arguments.out, arguments.force)?;
-    expect_model(&arguments.model)?;
     let device = device::open(&experiment.device)?;
     let Language { model, tokenizer, .. } = Language::load(hub, &arguments.model, &device)?;
     let model = model.for_inference(experiment.training.precision.dtype(&device))?;
@@ -113,16 +111,6 @@ pub fn embed(hub: Hub, arguments: &cli::Embed) -> Result<()> {
     };
     output.write(|path| sigma_embed::npy::write(path, &rows, dim))?;
     tracing::info!("{}: {} rows of {dim}", arguments.out.display(), rows.len() / dim);
-    Ok(())
-}
-
-/// The folder of a generation is not that of its model.
-fn expect_model(source: &str) -> Result<()> {
-    let folder = Path::new(source);
-    let model = folder.join("model");
-    if !folder.join("config.json").exists() && model.join("config.json").exists() {
-        bail!("{source} has no config.json: it is the folder of a generation, and its model is {}", model.display());
-    }
     Ok(())
 }
 
