@@ -200,9 +200,10 @@ fn labels_of_intervals_over_prompts_say_what_the_config_says_and_those_over_seed
         let reported = reported(&[(Setting::S2, 42, &config, 6), (Setting::S2, 42, &tenth, 6)]);
         let read = |name: &str| fs::read_to_string(reported.out.join(name)).unwrap();
         let figure = read("figures/fin_s2_a0_two_tracks.svg");
-        assert!(figure.contains(&format!(">over prompts{number}<")), "{sigma}");
+        let says = |figure: &str, label: String| figure.lines().any(|line| line.trim() == label);
+        assert!(says(&figure, format!("over prompts{number}")), "{sigma}");
         let alphas = read("figures/fin_alpha.svg");
-        assert!(alphas.contains(&format!(">one seed: over prompts{number}<")), "{sigma}");
+        assert!(says(&alphas, format!("one seed: over prompts{number}")), "{sigma}");
         let note = read("tables/fin_s2_a0_two_tracks_points.md");
         let expected = format!("over the prompts that both checkpoints were asked{number}; none where");
         assert!(note.contains(&expected), "{note}");

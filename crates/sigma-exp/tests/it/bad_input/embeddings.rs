@@ -73,7 +73,7 @@ fn embeddings_that_can_not_be_measured_are_refused_by_file_and_row() {
         metrics("another format", b"not numpy".to_vec(), &[], &["rows.npy", ".npy"]),
         metrics("empty", Vec::new(), &[], &["rows.npy", ".npy"]),
         metrics("cut short", cut, &[], &["rows.npy"]),
-        metrics("a width without end", wide, &[], &["width 100000", "16384"]),
+        metrics("a width without end", wide, &[], &["rows.npy", "width d = 100000", "16384"]),
         metrics("no observed rows", units(4, 4), &["--observed", "0"], &["observed"]),
         metrics("less than no observed rows", units(4, 4), &["--observed=-1"], &["--observed -1", "\"all\""]),
         metrics("some observed rows", units(4, 4), &["--observed", "some"], &["--observed some", "\"all\""]),
