@@ -65,7 +65,8 @@ pub struct Texts {
     pub without_words: Vec<String>,
 }
 
-/// The texts of what [`read_documents`] reads, and of answers: several to one prompt, numbered by `response`, share its id.
+/// The texts of what [`read_documents`] reads, and of answers: several to one prompt, numbered by `response`, share its
+/// id.
 pub fn read_texts(path: &Path, text_column: Option<&str>) -> Result<Texts, DataError> {
     let mut ids = Ids::default();
     let (mut texts, mut without_words) = (Vec::new(), Vec::new());

@@ -1,5 +1,5 @@
-//! Files are opened here, after a look at what they are: opening a named pipe waits until somebody writes to it, and a device may never
-//! end. What a file holds is not known here.
+//! Files are opened here, after a look at what they are: opening a named pipe waits until somebody writes to it, and a
+//! device may never end. What a file holds is not known here.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -57,8 +57,8 @@ pub fn check(path: &Path) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
 }
 
-/// Whether `path` stands for something that this program was started with, such as /dev/stdin or the shell's `<(...)`. Its other end is
-/// there already, so opening it does not wait.
+/// Whether `path` stands for something that this program was started with, such as /dev/stdin or the shell's `<(...)`.
+/// Its other end is there already, so opening it does not wait.
 pub fn is_descriptor(path: &Path) -> bool {
     let mut path = path.to_path_buf();
     for _ in 0..MOST_LINKS {

@@ -196,7 +196,8 @@ pub struct Metrics {
     /// The tensor or column of --embeddings, --baseline or --rows [default: the only one]
     #[arg(long, value_name = "NAME", conflicts_with = "texts")]
     pub column: Option<String>,
-    /// Texts (JSON Lines, CSV, plain text or Parquet), each embedded whole; those without a word are left out and counted
+    /// Texts (JSON Lines, CSV, plain text or Parquet), each embedded whole; those without a word are left out and
+    /// counted
     #[arg(long, value_name = "FILE", requires = "encoder")]
     pub texts: Option<PathBuf>,
     /// Field or column of --texts [default: text]
@@ -278,8 +279,8 @@ pub struct Generate {
 pub struct Embed {
     #[command(flatten)]
     pub config: Config,
-    /// Texts (JSON Lines, CSV, plain text or Parquet), each embedded whole (those without a word are left out and named);
-    /// or answers, with --answers
+    /// Texts (JSON Lines, CSV, plain text or Parquet), each embedded whole (those without a word are left out and
+    /// named); or answers, with --answers
     #[arg(long, value_name = "FILE")]
     pub texts: PathBuf,
     /// Where to write the rows (.npy)

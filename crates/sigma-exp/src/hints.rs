@@ -1,5 +1,5 @@
-//! What was probably meant by a key or an argument that does not exist. Hints are added to messages; nothing is refused or accepted
-//! here.
+//! What was probably meant by a key or an argument that does not exist. Hints are added to messages; nothing is refused
+//! or accepted here.
 
 use anyhow::{Error, anyhow};
 use clap::error::{ContextKind, ContextValue, ErrorKind};

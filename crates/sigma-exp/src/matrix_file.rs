@@ -6,7 +6,8 @@ use anyhow::{Context, Error, Result, anyhow};
 use sigma_data::Shard;
 use sigma_metrics::{Embeddings, MetricsError, check_width};
 
-/// All rows of a shard; `column` chooses the tensor or column. A width of which no Gram matrix is made is refused before any row is read.
+/// All rows of a shard; `column` chooses the tensor or column. A width of which no Gram matrix is made is refused
+/// before any row is read.
 pub fn read(path: &Path, column: Option<&str>) -> Result<Embeddings> {
     let mut shard = Shard::open(path, column)?;
     check_width(shard.width()).with_context(|| path.display().to_string())?;

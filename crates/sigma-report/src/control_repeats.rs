@@ -1,6 +1,6 @@
-//! Control chains that are given twice: one experiment in two folders, or two experiments whose models wrote the same texts, as on fixed
-//! and on resampled real text, which are one chain where all of it is real. A chain that counted twice would make every rate too small.
-//! Texts are told by the hashes in the records; no answer is read.
+//! Control chains that are given twice: one experiment in two folders, or two experiments whose models wrote the same
+//! texts, as on fixed and on resampled real text, which are one chain where all of it is real. A chain that counted
+//! twice would make every rate too small. Texts are told by the hashes in the records; no answer is read.
 
 use crate::record::Record;
 use crate::run::Run;

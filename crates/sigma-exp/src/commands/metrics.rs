@@ -27,7 +27,8 @@ pub fn execute(hub: Hub, arguments: &cli::Metrics) -> Result<()> {
     config.validate()?;
     if arguments.column.is_some() && !arguments.gram.is_empty() && arguments.rows.is_empty() {
         bail!(
-            "--column names the tensor or column of rows, and a Gram matrix has none; give the shards behind it as --rows"
+            "--column names the tensor or column of rows, and a Gram matrix has none; give the shards behind it as \
+             --rows"
         );
     }
     if let Some(first) = arguments.gram.first() {
@@ -122,8 +123,8 @@ fn check_observed(path: &Path, rows: &Embeddings, observed: Observed, asked: boo
     };
     if seen < width {
         tracing::warn!(
-            "{}: {seen} observed rows can not span {width} dimensions, so G_A is singular and rests on the ridge delta; give at \
-             least {width} rows",
+            "{}: {seen} observed rows cannot span {width} dimensions, so G_A is singular and rests on the ridge \
+             delta; give at least {width} rows",
             path.display()
         );
     }

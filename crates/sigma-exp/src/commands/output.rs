@@ -1,5 +1,5 @@
-//! Where a single command writes its result: nothing of the user's is overwritten unasked, and a result is there whole or not at all.
-//! What the result is, it does not know.
+//! Where a single command writes its result: nothing of the user's is overwritten unasked, and a result is there whole
+//! or not at all. What the result is, it does not know.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -27,8 +27,8 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Refuses what is there already, unless `force` says that it may go, and a place that cannot be written; called before anything
-    /// is computed.
+    /// Refuses what is there already, unless `force` says that it may go, and a place that cannot be written; called
+    /// before anything is computed.
     pub(super) fn new(name: &Path, force: bool) -> Result<Self> {
         let shown = name.display();
         let output = |target: PathBuf, direct| Self { name: name.to_path_buf(), target, force, direct };
@@ -103,7 +103,8 @@ pub(super) struct ModelFolder {
 }
 
 impl ModelFolder {
-    /// Refuses a folder that holds a model already, unless `force` says that it may go; called before anything is computed.
+    /// Refuses a folder that holds a model already, unless `force` says that it may go; called before anything is
+    /// computed.
     pub(super) fn new(path: &Path, force: bool) -> Result<Self> {
         let shown = path.display();
         match fs::metadata(path) {
@@ -121,7 +122,7 @@ impl ModelFolder {
 
     /// Calls `write` with an empty folder, whose files the result then has.
     pub(super) fn write(&self, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        let unmade = || format!("{} can not be made", self.path.display());
+        let unmade = || format!("{} cannot be made", self.path.display());
         let there = self.path.is_dir();
         let partial = if there {
             self.path.join(partial_name())
@@ -141,7 +142,8 @@ impl ModelFolder {
         })
     }
 
-    /// Moves every file of `partial` here. An earlier model's weights go first and the new ones come last, so that no two are mixed.
+    /// Moves every file of `partial` here. An earlier model's weights go first and the new ones come last, so that no
+    /// two are mixed.
     fn take(&self, partial: &Path) -> Result<()> {
         whole_folder::flush(partial)?;
         let unwritten = |path: &Path| format!("{} cannot be written", path.display());
@@ -149,7 +151,7 @@ impl ModelFolder {
         if fs::symlink_metadata(&weights).is_ok() {
             fs::remove_file(&weights).with_context(|| unwritten(&weights))?;
         }
-        let entries = fs::read_dir(partial).with_context(|| format!("{} can not be read", partial.display()))?;
+        let entries = fs::read_dir(partial).with_context(|| format!("{} cannot be read", partial.display()))?;
         let mut names = entries.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
         names.sort_by_key(|name| name == OsStr::new(WEIGHTS));
         for name in names {

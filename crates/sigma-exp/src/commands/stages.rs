@@ -119,8 +119,8 @@ fn check_lengths(path: &Path, blocks: &[Block]) -> Result<()> {
     let expected = blocks.first().map_or(0, |block| block.tokens.len());
     match blocks.iter().find(|block| block.tokens.len() != expected) {
         Some(block) => bail!(
-            "{}: block `{}` has {} tokens, but the first block has {expected}; training needs blocks of one length, and \
-             `sigma-exp data slice` cuts texts into such",
+            "{}: block `{}` has {} tokens, but the first block has {expected}; training needs blocks of one \
+             length, and `sigma-exp data slice` cuts texts into such",
             path.display(),
             block.id,
             block.tokens.len()

@@ -1,4 +1,5 @@
-//! `gram` and `metrics` take the same files of embeddings, for the same rows, and refuse the same files in the same words.
+//! `gram` and `metrics` take the same files of embeddings, for the same rows, and refuse the same files in the same
+//! words.
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -17,8 +17,8 @@ const VERSION: &str = "1";
 const HEADER_LIMIT: u64 = 1 << 16;
 
 impl GramAccumulator {
-    /// Writes everything that was pushed so far and returns once the disk has it. A reader could see half a file meanwhile: callers that
-    /// mind write to another name and rename.
+    /// Writes everything that was pushed so far and returns once the disk has it. A reader could see half a file
+    /// meanwhile: callers that mind write to another name and rename.
     ///
     /// # Errors
     /// [`MetricsError::GramFile`].

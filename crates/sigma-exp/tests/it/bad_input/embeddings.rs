@@ -47,7 +47,7 @@ fn metrics(
 }
 
 #[test]
-fn embeddings_that_can_not_be_measured_are_refused_by_file_and_row() {
+fn embeddings_that_cannot_be_measured_are_refused_by_file_and_row() {
     let matrix = |values: &[f32]| npy("<f4", "(2, 2)", &floats(values));
     let cut = {
         let whole = units(4, 4);
@@ -104,7 +104,7 @@ fn fewer_rows_than_the_default_and_than_dimensions_are_measured_with_a_warning()
     let output = sigma(&["metrics", "--embeddings", &text(&file), "--json"]);
     let warned = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{warned}");
-    assert!(warned.contains("warning: ") && warned.contains("rows.npy: 3 observed rows can not span 5"), "{warned}");
+    assert!(warned.contains("warning: ") && warned.contains("rows.npy: 3 observed rows cannot span 5"), "{warned}");
     let shown = String::from_utf8(output.stdout).unwrap();
     let numbers: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!((numbers["n"].as_u64(), numbers["n_a"].as_u64()), (Some(3), Some(3)), "n_A is at most n");

@@ -1,4 +1,5 @@
-//! Pipes, sockets and devices where a file is expected: each is refused at once, because opening a pipe would wait for a writer.
+//! Pipes, sockets and devices where a file is expected: each is refused at once, because opening a pipe would wait for
+//! a writer.
 
 use std::os::unix::net::UnixListener;
 use std::path::Path;
