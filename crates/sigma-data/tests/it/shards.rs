@@ -175,13 +175,13 @@ fn a_npy_that_is_no_matrix_of_floats_says_why_and_what_to_do() {
             "incomplete",
         ),
         ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 99999999999999999999999), }", "not a .npy"),
-        ("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3", "not a .npy"),
         ("{}", "not a .npy"),
     ] {
         npy(&path, dict, &data);
         assert!(refused(&path, None).contains(word), "{dict}: {}", refused(&path, None));
     }
     for dict in [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3",
         "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), ",
         "{'descr': '<f4', 'fortran_order': False, {{{{ 'shape': (2, 3), }",
         "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3], }",
