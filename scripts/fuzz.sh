@@ -16,7 +16,7 @@ CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export CARGO_TARGET_DIR
 readonly RUN=$CARGO_TARGET_DIR/fuzz-run
 shift || true
-readonly ALL=(documents tokenizer weights model_config npy shards results config)
+readonly ALL=(documents tokenizer weights model_config shards results config)
 targets=("$@")
 [[ ${#targets[@]} -gt 0 ]] || targets=("${ALL[@]}")
 
@@ -77,7 +77,6 @@ seed("weights", "small_pickle", b"\x80\x02}(X\x01\0\0\0wctorch._utils\n_rebuild_
 
 seed("model_config", "opt", (tiny / "config.json").read_bytes())
 npy = b"\x93NUMPY\x01\x00" + struct.pack("<H", 60) + b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), } ".ljust(59) + b"\n"
-seed("npy", "rows", npy + bytes(16))
 seed("shards", "npy", npy + bytes(16), 0)
 seed("shards", "safetensors", struct.pack("<Q", len(header)) + header + bytes(16), 1)
 for file in sorted((goldens / "sigma-data/tests/goldens").rglob("*.parquet")):

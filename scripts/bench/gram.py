@@ -78,6 +78,7 @@ def run(command, threads=None):
 
 
 def ours(shards, folder, threads):
+    (folder / "out.gram").unlink(missing_ok=True)
     output, memory = run([PROGRAM, "gram", *shards, "--out", folder / "out.gram"], threads)
     whole, products = map(float, re.search(r"in ([\d.]+) s, of which ([\d.]+) s in products", output).groups())
     return products, whole, memory

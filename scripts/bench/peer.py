@@ -176,6 +176,8 @@ def task(arguments, job, folder, size):
     else:
         command = ["embed", *common, "--set", f"encoder.source={encoder(folder)}", "--texts", folder / f"texts{size}.jsonl",
                    "--out", folder / "rows.npy"]
+    for written in ("pool.jsonl", "rows.npy"):
+        (folder / written).unlink(missing_ok=True)
     output, memory = run([arguments.program.resolve(), *command])
     if job == "encoder":
         count, seconds = re.findall(r"embed: (\d+) texts in ([\d.]+) s", output)[-1]

@@ -31,6 +31,8 @@ pub(crate) struct RawDocument {
     pub(crate) id: Option<String>,
     /// Only where [`Columns::bucket`] asks for it.
     pub(crate) bucket: Option<String>,
+    /// Which of the answers to one prompt it is, where it is an answer.
+    pub(crate) response: Option<u32>,
     pub(crate) text: String,
 }
 
@@ -51,6 +53,40 @@ pub fn read_documents(
     text_column: Option<&str>,
     id_column: Option<&str>,
 ) -> Result<Vec<Document>, DataError> {
+    check(read_raw(path, text_column, id_column)?)
+}
+
+/// Texts that are to be measured, whoever wrote them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Texts {
+    /// At least one.
+    pub texts: Vec<String>,
+    /// The names of those that hold nothing but white space, and are left out: a model may answer so.
+    pub without_words: Vec<String>,
+}
+
+/// The texts of what [`read_documents`] reads, and of answers: several to one prompt, numbered by `response`, share its
+/// id.
+pub fn read_texts(path: &Path, text_column: Option<&str>) -> Result<Texts, DataError> {
+    let mut ids = Ids::default();
+    let (mut texts, mut without_words) = (Vec::new(), Vec::new());
+    for RawDocument { place, id, response, text, .. } in read_raw(path, text_column, None)? {
+        let id = id.unwrap_or_default();
+        ids.take_response(&id, response, &place)?;
+        if text.trim().is_empty() {
+            without_words.push(response.map_or_else(|| id.clone(), |response| format!("{id}, response {response}")));
+        } else {
+            check_text(&id, &text, &place)?;
+            texts.push(text);
+        }
+    }
+    if texts.is_empty() {
+        return Err(DataError::Empty { path: path.to_path_buf(), what: "texts with a word" });
+    }
+    Ok(Texts { texts, without_words })
+}
+
+fn read_raw(path: &Path, text_column: Option<&str>, id_column: Option<&str>) -> Result<Vec<RawDocument>, DataError> {
     let columns = Columns {
         text: text_column.unwrap_or("text"),
         id: id_column.unwrap_or("id"),
@@ -74,7 +110,7 @@ pub fn read_documents(
     if raw.is_empty() {
         return Err(DataError::Empty { path: path.to_path_buf(), what: "documents" });
     }
-    check(numbered(raw, path)?)
+    numbered(raw, path)
 }
 
 /// Gives ids where no document has one.

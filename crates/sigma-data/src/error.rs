@@ -1,6 +1,7 @@
 //! Everything that can be wrong with the user's data files and tokenizers, said with file, line and id, and with what
 //! to do about it. It knows nothing of the hub: downloads have their own error in `hub`.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -37,8 +38,8 @@ pub enum DataError {
     #[error("{place}, column {column}: {reason}; every line must be one whole JSON object")]
     Json { place: Place, column: usize, reason: String },
 
-    #[error("{place}: no field `{field}`, only {}; name the right one in the config", list(found))]
-    MissingField { place: Place, field: String, found: Vec<String> },
+    #[error("{place}: no field `{field}`, only {}; name the right one with {named}", list(found))]
+    MissingField { place: Place, field: String, found: Vec<String>, named: NamedWith },
 
     #[error("{place}: `{field}` must be {expected}, not {found}")]
     FieldType { place: Place, field: String, expected: &'static str, found: &'static str },
@@ -64,8 +65,8 @@ pub enum DataError {
     )]
     UnknownBucket { place: Place, id: String, bucket: String, allowed: Vec<String> },
 
-    #[error("{}: no column `{column}`; there are {}; name the right one in the config", path.display(), list(columns))]
-    MissingColumn { path: PathBuf, column: String, columns: Vec<String> },
+    #[error("{}: no column `{column}`; there are {}; name the right one with {named}", path.display(), list(columns))]
+    MissingColumn { path: PathBuf, column: String, columns: Vec<String>, named: NamedWith },
 
     #[error("{}: the column `{column}` holds {found}, not {expected}", path.display())]
     ColumnType { path: PathBuf, column: String, expected: &'static str, found: String },
@@ -149,7 +150,45 @@ pub enum DataError {
     VocabularyTooLarge { asked: usize, reached: usize },
 }
 
+/// How a user says which field or column holds what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedWith {
+    /// The key of a config's section.
+    Key(&'static str),
+    /// An option of the command line.
+    Option(&'static str),
+}
+
+impl NamedWith {
+    pub(crate) const TEXT: Self = Self::Key("text_column");
+    pub(crate) const ID: Self = Self::Key("id_column");
+    pub(crate) const BUCKET: Self = Self::Key("bucket_column");
+    pub(crate) const ROWS: Self = Self::Option("--column");
+}
+
+impl fmt::Display for NamedWith {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => write!(f, "`{key}` in the config"),
+            Self::Option(option) => f.write_str(option),
+        }
+    }
+}
+
 impl DataError {
+    /// The same error for a command whose options name fields and columns, where no config does.
+    #[must_use]
+    pub fn for_options(mut self) -> Self {
+        if let Self::MissingField { named, .. } | Self::MissingColumn { named, .. } = &mut self {
+            *named = match *named {
+                NamedWith::TEXT => NamedWith::Option("--text-column"),
+                NamedWith::ID => NamedWith::Option("--id-column"),
+                other => other,
+            };
+        }
+        self
+    }
+
     pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         move |source| Self::Read { path: path.to_path_buf(), source }
     }

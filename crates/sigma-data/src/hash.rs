@@ -1,10 +1,10 @@
 //! BLAKE3 fingerprints, in hexadecimal, of the artefacts that records and caches name.
 
-use std::fs::File;
 use std::path::Path;
 
 use crate::blocks::Block;
 use crate::error::DataError;
+use crate::regular_file;
 
 pub fn hash_bytes(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
@@ -13,7 +13,7 @@ pub fn hash_bytes(bytes: &[u8]) -> String {
 /// The same as [`hash_bytes`] of the whole file, which is read piece by piece.
 pub fn hash_file(path: &Path) -> Result<String, DataError> {
     let mut hasher = blake3::Hasher::new();
-    let file = File::open(path).map_err(DataError::read(path))?;
+    let file = regular_file::open(path).map_err(DataError::read(path))?;
     hasher.update_reader(file).map_err(DataError::read(path))?;
     Ok(hasher.finalize().to_hex().to_string())
 }

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::error::DataError;
 use crate::foreign;
 use crate::place::{At, Place};
+use crate::regular_file;
 
 /// A longer line is refused: it is a file of another kind, and reading it whole could take all the memory there is.
 pub const MAX_LINE_BYTES: usize = 64 << 20;
@@ -36,7 +37,9 @@ pub fn write_jsonl<T: Serialize>(path: &Path, records: &[T]) -> Result<(), DataE
         writer.write_all(b"\n").map_err(DataError::write(path))?;
     }
     let file = writer.into_inner().map_err(|e| DataError::write(path)(e.into_error()))?;
-    file.sync_all().map_err(DataError::write(path))
+    // a pipe has no disk
+    let flushed = file.metadata().and_then(|metadata| if metadata.is_file() { file.sync_all() } else { Ok(()) });
+    flushed.map_err(DataError::write(path))
 }
 
 /// The lines of a file that are not blank.
@@ -48,7 +51,7 @@ struct Lines {
 
 impl Lines {
     fn open(path: &Path) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(DataError::read(path))?;
+        let file = regular_file::open(path).map_err(DataError::read(path))?;
         let mut reader = BufReader::new(file);
         // looked at without being taken out, because a pipe gives its bytes only once
         foreign::refuse_for_text(path, start(reader.fill_buf().map_err(DataError::read(path))?))?;

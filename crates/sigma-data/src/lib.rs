@@ -11,7 +11,7 @@
 //! - [`answers`]: answers to the prompts, and their windows
 //! - [`shards`]: embeddings on disk, read in blocks of rows
 //! - [`source`], [`text_file`] and [`hub`]: where models, tokenizers and texts come from
-//! - [`jsonl`], [`hash`], [`place`], [`error`]: what the others are made with
+//! - [`jsonl`], [`hash`], [`place`], [`regular_file`], [`error`]: what the others are made with
 
 pub mod answers;
 pub mod blocks;
@@ -25,6 +25,7 @@ pub mod jsonl;
 pub mod place;
 pub mod prompts;
 mod records;
+pub mod regular_file;
 pub mod seeds;
 pub mod shards;
 pub mod source;
@@ -34,7 +35,7 @@ pub mod tokenizer;
 pub use answers::{Answer, FinishReason, read_answers, windows, write_answers};
 pub use blocks::{Block, read_blocks, slice, write_blocks};
 pub use config::{CorpusConfig, PromptsConfig};
-pub use documents::{Document, read_documents};
+pub use documents::{Document, Texts, read_documents, read_texts};
 pub use error::DataError;
 pub use hash::{hash_blocks, hash_bytes, hash_file};
 pub use place::{At, Place};

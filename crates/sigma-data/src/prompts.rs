@@ -66,7 +66,7 @@ fn keep(raw: Vec<RawDocument>, config: &PromptsConfig) -> Result<Vec<Prompt>, Da
     let mut ids = Ids::default();
     let mut kept: HashMap<String, usize> = HashMap::new();
     let mut prompts = Vec::new();
-    for RawDocument { place, id, bucket, text } in raw {
+    for RawDocument { place, id, bucket, text, .. } in raw {
         let id = id.unwrap_or_default();
         ids.take(&id, &place)?;
         check_text(&id, &text, &place)?;

@@ -7,12 +7,12 @@ mod npy;
 mod parquet;
 mod safetensors;
 
-use std::fs::File;
 use std::path::Path;
 
 use crate::documents::extension;
 use crate::error::DataError;
 use crate::foreign;
+use crate::regular_file;
 use dense::Dense;
 use parquet::ListColumn;
 
@@ -37,7 +37,7 @@ impl Shard {
     /// # Errors
     /// Names the file: it cannot be read, is damaged or shorter than its header says, or holds no such rows.
     pub fn open(path: &Path, name: Option<&str>) -> Result<Self, DataError> {
-        let mut file = File::open(path).map_err(DataError::read(path))?;
+        let mut file = regular_file::open(path).map_err(DataError::read(path))?;
         if !file.metadata().map_err(DataError::read(path))?.is_file() {
             return Err(wrong(
                 path,

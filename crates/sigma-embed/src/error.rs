@@ -11,10 +11,8 @@ pub enum EmbedError {
     BatchSize,
     #[error("embedding was interrupted after {finished} of {total} texts")]
     Interrupted { finished: usize, total: usize },
-    #[error("{path}: can not be read or written")]
+    #[error("{path}: cannot be written")]
     Io { path: PathBuf, source: std::io::Error },
-    #[error("{path}: {reason}; expected a NumPy .npy file with a two-dimensional float32 or float64 array")]
-    Npy { path: PathBuf, reason: String },
     #[error(transparent)]
     Model(#[from] ModelError),
 }

@@ -53,16 +53,7 @@ pub enum Command {
     /// Compare a GPU with the CPU: logits, gradients, training, texts, in every precision (exit code 1 if they are too far apart)
     Selftest(Selftest),
     /// Train a small model and its tokenizer from nothing
-    Pretrain {
-        /// A pretraining config (YAML)
-        config: PathBuf,
-        /// Set a key of the config, for example training.epochs=2
-        #[arg(long = "set", value_name = "PATH=VALUE")]
-        overrides: Vec<String>,
-        /// Write the model here instead of the config's `out`
-        #[arg(long)]
-        out: Option<PathBuf>,
-    },
+    Pretrain(Pretrain),
 }
 
 /// A config file and what is changed in it.
@@ -179,6 +170,9 @@ pub struct Gram {
     /// Where to write the sums; files of other shards can be merged with it
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Overwrite the file
+    #[arg(long)]
+    pub force: bool,
     /// The tensor or column of the embeddings [default: the only one]
     #[arg(long, value_name = "NAME")]
     pub column: Option<String>,
@@ -189,7 +183,7 @@ pub struct Gram {
 
 #[derive(Debug, Args)]
 pub struct Metrics {
-    /// Embeddings, one row per text, as NumPy .npy files; each is measured by itself
+    /// Embeddings, one row per text (.npy, .safetensors or .parquet); each is measured by itself
     #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present_any = ["texts", "gram"])]
     #[arg(conflicts_with_all = ["texts", "gram"])]
     pub embeddings: Vec<PathBuf>,
@@ -199,12 +193,16 @@ pub struct Metrics {
     /// The shards behind --gram, read once more for the interval of Theorem 3
     #[arg(long, value_name = "SHARD", num_args = 1.., requires = "gram")]
     pub rows: Vec<PathBuf>,
-    /// The tensor or column of --rows [default: the only one]
-    #[arg(long, value_name = "NAME", requires = "rows")]
+    /// The tensor or column of --embeddings, --baseline or --rows [default: the only one]
+    #[arg(long, value_name = "NAME", conflicts_with = "texts")]
     pub column: Option<String>,
-    /// Texts (JSON Lines, plain text or Parquet), each embedded whole
+    /// Texts (JSON Lines, CSV, plain text or Parquet), each embedded whole; those without a word are left out and
+    /// counted
     #[arg(long, value_name = "FILE", requires = "encoder")]
     pub texts: Option<PathBuf>,
+    /// Field or column of --texts [default: text]
+    #[arg(long, value_name = "NAME", requires = "texts")]
+    pub text_column: Option<String>,
     /// The encoder for --texts: a folder or a hub id
     #[arg(long, value_name = "SOURCE")]
     pub encoder: Option<String>,
@@ -214,7 +212,7 @@ pub struct Metrics {
     /// The number of blocks that the rows were drawn from (n), if there are more than rows
     #[arg(long, value_name = "N")]
     pub total: Option<usize>,
-    /// Embeddings (.npy) to take drifts against; with --gram, a Gram matrix
+    /// Embeddings to take drifts against; with --gram, a Gram matrix
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
     /// One JSON object per input instead of a table
@@ -238,6 +236,9 @@ pub struct Finetune {
     /// A new folder for the trained model and its loss curve
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Overwrite the model of that folder
+    #[arg(long)]
+    pub force: bool,
     /// Draw shuffling and dropout as this generation of a run does
     #[arg(long)]
     pub generation: Option<u32>,
@@ -264,6 +265,9 @@ pub struct Generate {
     /// Where to write (JSON Lines)
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Overwrite the file
+    #[arg(long)]
+    pub force: bool,
     #[arg(long = "as", value_enum, default_value = "evaluation")]
     pub purpose: Purpose,
     /// Draw as this generation of a run does (regeneration only)
@@ -275,12 +279,19 @@ pub struct Generate {
 pub struct Embed {
     #[command(flatten)]
     pub config: Config,
-    /// Texts (JSON Lines, plain text or Parquet), each embedded whole; or answers, with --answers
+    /// Texts (JSON Lines, CSV, plain text or Parquet), each embedded whole (those without a word are left out and
+    /// named); or answers, with --answers
     #[arg(long, value_name = "FILE")]
     pub texts: PathBuf,
     /// Where to write the rows (.npy)
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Overwrite the file
+    #[arg(long)]
+    pub force: bool,
+    /// Field or column of the text [default: text]
+    #[arg(long, value_name = "NAME", conflicts_with = "answers")]
+    pub text_column: Option<String>,
     /// The texts are answers of `run` or `generate`: make rows of them as the loop does (evaluation.blocks, evaluation.empty)
     #[arg(long, alias = "windows")]
     pub answers: bool,
@@ -299,30 +310,51 @@ pub struct Selftest {
     pub quick: bool,
 }
 
+#[derive(Debug, Args)]
+pub struct Pretrain {
+    /// A pretraining config (YAML)
+    pub config: PathBuf,
+    /// Set a key of the config, for example training.epochs=2
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub overrides: Vec<String>,
+    /// Write the model here instead of the config's `out`
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Overwrite the model of that folder
+    #[arg(long)]
+    pub force: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Data {
     /// Cut texts into contexts of equal length that do not overlap
-    Slice {
-        /// Texts: JSON Lines, plain text, folders of plain text, or Parquet
-        #[arg(required = true)]
-        texts: Vec<PathBuf>,
-        /// A model folder or hub id whose tokenizer to use
-        #[arg(long, value_name = "DIR")]
-        tokenizer: String,
-        /// Where to write (JSON Lines)
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-        /// Tokens per context
-        #[arg(long, default_value = "64")]
-        context_tokens: usize,
-        /// Keep this many contexts, evenly spread
-        #[arg(long)]
-        max_contexts: Option<usize>,
-        /// Field or column of the text [default: text]
-        #[arg(long)]
-        text_column: Option<String>,
-        /// Field or column of the id [default: id]
-        #[arg(long)]
-        id_column: Option<String>,
-    },
+    Slice(Slice),
+}
+
+#[derive(Debug, Args)]
+pub struct Slice {
+    /// Texts: JSON Lines, CSV, plain text, folders of plain text, or Parquet
+    #[arg(required = true)]
+    pub texts: Vec<PathBuf>,
+    /// A model folder or hub id whose tokenizer to use
+    #[arg(long, value_name = "DIR")]
+    pub tokenizer: String,
+    /// Where to write (JSON Lines)
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Overwrite the file
+    #[arg(long)]
+    pub force: bool,
+    /// Tokens per context
+    #[arg(long, default_value = "64")]
+    pub context_tokens: usize,
+    /// Keep this many contexts, evenly spread
+    #[arg(long)]
+    pub max_contexts: Option<usize>,
+    /// Field or column of the text [default: text]
+    #[arg(long, value_name = "NAME")]
+    pub text_column: Option<String>,
+    /// Field or column of the id [default: id]
+    #[arg(long, value_name = "NAME")]
+    pub id_column: Option<String>,
 }

@@ -9,6 +9,7 @@ use sigma_metrics::{Embeddings, NoInterval, SigmaConfig};
 use sigma_report::record::DriftRecord;
 
 use crate::layout::{EMBEDDINGS, ROWS};
+use crate::matrix_file;
 use crate::measure::{Base, Rows};
 use crate::row_index::{self, RowOrigin};
 
@@ -41,12 +42,12 @@ impl Numbered {
 pub fn drift_record(now: Rows<'_>, base: Base<'_>, config: &SigmaConfig) -> Result<DriftRecord> {
     let mut numbers = HashMap::new();
     let path = base.folder.join(EMBEDDINGS);
-    let (n, d, values) = sigma_embed::npy::read(&path)?;
+    let rows = matrix_file::read(&path, None)?;
     let origins = row_index::read(&base.folder.join(ROWS))?;
-    if origins.len() != n {
-        bail!("{} has {n} rows, but {} lists {}", path.display(), ROWS, origins.len());
+    if origins.len() != rows.n() {
+        bail!("{} has {} rows, but {ROWS} lists {}", path.display(), rows.n(), origins.len());
     }
-    let before = Numbered::of(Embeddings::new(n, d, values)?, &origins, &mut numbers);
+    let before = Numbered::of(rows, &origins, &mut numbers);
     let origin = |block: &crate::stage::EmbeddedBlock| RowOrigin {
         prompt: now.answers[block.answer].id.clone(),
         response: now.answers[block.answer].response,

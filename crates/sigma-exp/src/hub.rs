@@ -2,10 +2,10 @@
 //! terminal and lines otherwise. What can go wrong, and the cache, are the business of `sigma_data::hub`.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use sigma_data::TextFile;
 use sigma_data::hub::{HubProgress, RepoKind, Resolved, Wanted, resolve};
@@ -33,6 +33,9 @@ impl Hub {
     /// The folder of a model's `wanted` files; `what` it is for.
     pub fn model(self, what: &str, source: &str, wanted: &[Wanted]) -> Result<Resolved> {
         let parsed: Source = source.parse().with_context(|| format!("{what} `{source}`"))?;
+        if let Source::Folder(folder) = &parsed {
+            expect_model(folder).with_context(|| format!("{what} `{source}`"))?;
+        }
         self.fetch(RepoKind::Model, &parsed, wanted).with_context(|| format!("{what} `{source}`"))
     }
 
@@ -57,6 +60,19 @@ impl Hub {
         }
         Ok(resolved?)
     }
+}
+
+/// The folder of a generation is not that of its model.
+fn expect_model(folder: &Path) -> Result<()> {
+    let model = folder.join("model");
+    if !folder.join("config.json").exists() && model.join("config.json").exists() {
+        bail!(
+            "the folder {} has no config.json: it is that of a generation, and its model is {}",
+            folder.display(),
+            model.display()
+        );
+    }
+    Ok(())
 }
 
 /// The file that is being received.

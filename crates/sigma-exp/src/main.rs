@@ -18,12 +18,14 @@ mod driver;
 mod evaluation;
 mod experiment_key;
 mod guard;
+mod hints;
 mod hub;
 mod integrity;
 mod interrupt;
 mod layout;
 mod log;
 mod machine;
+mod matrix_file;
 mod measure;
 mod mixture;
 mod ownership;
@@ -54,7 +56,9 @@ fn main() -> ExitCode {
     sigma_kernels::threads::leave_parallelism_to_rayon();
     diagnostics::install();
     log::install();
-    let arguments = cli::Arguments::parse();
+    let command = std::env::args_os().skip(1).filter_map(|word| word.into_string().ok()).find(|w| !w.starts_with('-'));
+    let arguments =
+        cli::Arguments::try_parse().unwrap_or_else(|error| hints::for_arguments(error, command.as_deref()).exit());
     let hub = hub::Hub { offline: arguments.offline };
     match interrupt::install().and_then(|()| commands::execute(arguments.command, hub)) {
         Ok(()) => ExitCode::SUCCESS,

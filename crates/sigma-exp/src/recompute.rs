@@ -11,6 +11,7 @@ use sigma_data::seeds::Seeds;
 use sigma_report::{CsvTable, Record};
 
 use crate::layout::{CURVE, EMBEDDINGS, RESPONSES, ROWS};
+use crate::matrix_file;
 use crate::measure::{self, Base, Measurement, Rows};
 use crate::row_index::{self, RowOrigin};
 use crate::spec::Experiment;
@@ -33,10 +34,10 @@ pub fn differences(
     base: Option<Base<'_>>,
 ) -> Result<Vec<String>> {
     let answers = read_answers(&folder.join(RESPONSES))?;
-    let (n, dim, values) = sigma_embed::npy::read(&folder.join(EMBEDDINGS))?;
+    let embeddings = matrix_file::read(&folder.join(EMBEDDINGS), None)?;
     let blocks = blocks(&folder.join(ROWS), &answers)?;
-    if blocks.len() != n {
-        bail!("{EMBEDDINGS} has {n} rows, but {ROWS} lists {}", blocks.len());
+    if blocks.len() != embeddings.n() {
+        bail!("{EMBEDDINGS} has {} rows, but {ROWS} lists {}", embeddings.n(), blocks.len());
     }
     let mut found = Vec::new();
     let seeds = Seeds::new(experiment.seed, &experiment.domain);
@@ -44,13 +45,13 @@ pub fn differences(
     if blocks.iter().any(|block| block.observed != observed.contains(&(block.answer, block.window))) {
         found.push(format!("{ROWS}: the observed rows are not those that follow from the seed"));
     }
-    let rows = Rows { answers: &answers, blocks: &blocks, values: &values, dim };
+    let rows = Rows { answers: &answers, blocks: &blocks, values: embeddings.values(), dim: embeddings.d() };
     let again = measure::measure(rows, base, &experiment.sigma, &experiment.surface)?;
     let Measurement { sigma, drift, buckets, surface, diversity, flags, spectrum: _ } = again;
     let tokens: usize = answers.iter().map(|answer| answer.tokens.len()).sum();
     let mut expected = json!({
         "sigma": sigma, "drift": drift, "buckets": buckets, "surface": surface, "diversity": diversity,
-        "embedding": { "dim": dim },
+        "embedding": { "dim": embeddings.d() },
         "evaluation": {
             "answers": answers.len(),
             "empty": answers.iter().filter(|answer| answer.is_empty()).count(),

@@ -35,7 +35,10 @@ const WAVE_BYTES: usize = 128 << 20;
 const SINGLE_ERROR: f64 = 4e-6;
 
 /// Refuses widths of which no d x d matrix is made.
-pub(crate) fn check_width(d: usize) -> Result<(), MetricsError> {
+///
+/// # Errors
+/// [`MetricsError::ZeroWidth`], or [`MetricsError::TooWide`] above [`MAX_WIDTH`].
+pub fn check_width(d: usize) -> Result<(), MetricsError> {
     match d {
         0 => Err(MetricsError::ZeroWidth),
         1..=MAX_WIDTH => Ok(()),

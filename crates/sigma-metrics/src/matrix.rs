@@ -49,6 +49,11 @@ impl Embeddings {
         &self.values[i * self.d..][..self.d]
     }
 
+    /// All rows, one after the other.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
     /// The rows named by `indices` as the columns of a d x len matrix in float64: the paper's orientation, and faer's.
     pub(crate) fn columns(&self, indices: &[usize]) -> Mat<f64> {
         Mat::from_fn(self.d, indices.len(), |coordinate, block| f64::from(self.row(indices[block])[coordinate]))

@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use safetensors::tensor::TensorView;
+use sigma_data::regular_file;
 
 use crate::ModelError;
 
@@ -144,7 +145,8 @@ fn shards(index: &Path) -> Result<Vec<String>, ModelError> {
     struct Index {
         weight_map: BTreeMap<String, String>,
     }
-    let text = fs::read_to_string(index).map_err(|source| ModelError::Io { path: index.to_path_buf(), source })?;
+    let text =
+        regular_file::read_to_string(index).map_err(|source| ModelError::Io { path: index.to_path_buf(), source })?;
     let parsed: Index =
         serde_json::from_str(&text).map_err(|source| ModelError::Json { path: index.to_path_buf(), source })?;
     let mut names: Vec<String> = parsed.weight_map.into_values().collect();
@@ -160,7 +162,7 @@ fn shards(index: &Path) -> Result<Vec<String>, ModelError> {
 }
 
 fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Tensor>, ModelError> {
-    let bytes = fs::read(path).map_err(|source| ModelError::Io { path: path.to_path_buf(), source })?;
+    let bytes = regular_file::read(path).map_err(|source| ModelError::Io { path: path.to_path_buf(), source })?;
     let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| damaged(path, &e))?;
     to_f32(path, tensors)
 }

@@ -47,6 +47,18 @@ pub(crate) struct Condition<'a> {
     pub(crate) buckets: Vec<RunSeries>,
 }
 
+impl Condition<'_> {
+    /// Probability that an interval over prompts aims at, as the config states it.
+    pub(crate) fn confidence(&self) -> Option<f64> {
+        self.config.get("sigma")?.get("confidence")?.as_f64()
+    }
+}
+
+/// A probability in words, behind what it belongs to: `, 95 %`, or nothing where it is not known.
+pub(crate) fn aimed_at(confidence: Option<f64>) -> String {
+    confidence.map_or_else(String::new, |confidence| format!(", {} %", (confidence * 1e5).round() / 1e3))
+}
+
 /// One run of a condition.
 #[derive(Debug)]
 pub(crate) struct Member<'a> {

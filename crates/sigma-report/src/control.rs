@@ -7,6 +7,7 @@ use sigma_metrics::Interval;
 
 use crate::condition::Condition;
 use crate::config_keys;
+use crate::control_repeats::{Distinct, distinct};
 use crate::error::{ReportError, Result};
 use crate::floors::Signal;
 use crate::run::{CONFIG_FILE_NAME, Run};
@@ -21,6 +22,8 @@ const HARMLESS: [&str; 2] = ["evaluation.batch_size", "evaluation.noise_replicat
 #[derive(Debug, Default)]
 pub(crate) struct Controls {
     chains: Vec<Chain>,
+    /// What a reader has to know of runs that are given twice.
+    repeats: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -32,12 +35,12 @@ struct Chain {
 impl Controls {
     /// # Errors
     /// A run without a checkpoint, on other than real text only, or measured with other settings than the first of
-    /// `conditions`; and one seed of one experiment twice.
+    /// `conditions`. One chain given twice counts once.
     pub(crate) fn of(runs: &[Run], conditions: &[Condition]) -> Result<Controls> {
         let Some(judged) = conditions.iter().flat_map(|condition| &condition.members).next() else {
             return Ok(Controls::default());
         };
-        for (at, run) in runs.iter().enumerate() {
+        for run in runs {
             if run.records.is_empty() {
                 return Err(ReportError::EmptyRun { dir: run.dir.clone() });
             }
@@ -48,17 +51,15 @@ impl Controls {
                 return Err(ReportError::ControlAlpha { dir: run.dir.clone(), got });
             }
             check_measured_alike(run, &config, judged.run)?;
-            let hash = &run.manifest.experiment_hash;
-            if let Some(first) = runs[..at].iter().find(|other| other.manifest.experiment_hash == *hash) {
-                return Err(ReportError::RunTwice {
-                    seed: run.manifest.seed,
-                    first: first.dir.clone(),
-                    second: run.dir.clone(),
-                });
-            }
         }
         let chain = |run: &Run| Chain { seed: run.manifest.seed, series: run.series() };
-        Ok(Controls { chains: runs.iter().map(chain).collect() })
+        let Distinct { runs, notes: repeats } = distinct(runs);
+        Ok(Controls { chains: runs.into_iter().map(chain).collect(), repeats })
+    }
+
+    /// Which of the runs given were one chain twice.
+    pub(crate) fn repeats(&self) -> &[String] {
+        &self.repeats
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -52,7 +52,7 @@ pub(crate) fn notes(controls: &Controls) -> Vec<String> {
             if chains == 1 { "" } else { "s" }
         )
     };
-    vec![
+    let notes = [
         format!(
             "Threshold: the worst value of the control chains (α = 1, real text only) at any generation up to the last that the run and \
              all of them have. {alarm} A chain on the same fixed texts memorises them and drifts, too."
@@ -61,7 +61,8 @@ pub(crate) fn notes(controls: &Controls) -> Vec<String> {
          nothing. Paired onset: the first generation from which on the interval of the mean difference to the control of the same \
          seed, Student's t over at least three seeds, 95 %, lies beyond 0 to the end."
             .to_owned(),
-    ]
+    ];
+    notes.into_iter().chain(controls.repeats().iter().cloned()).collect()
 }
 
 fn first_cells(condition: &Condition, signal: Signal) -> Vec<Cell> {

@@ -68,7 +68,8 @@ impl Figure {
             let Condition { label, mean, members, floors, .. } = condition;
             let name = (conditions.len() > 1).then(|| label.clone());
             let seeds = members.iter().filter(|_| members.len() > 1).map(|member| &member.series).collect();
-            rows.push(two_tracks::Row { seeds, floors: *floors, control, ..two_tracks::Row::of_run(mean, name) });
+            let (floors, confidence) = (*floors, condition.confidence());
+            rows.push(two_tracks::Row { seeds, floors, control, confidence, ..two_tracks::Row::of_run(mean, name) });
         }
         Figure::lines(two_tracks::panels(&rows))
     }

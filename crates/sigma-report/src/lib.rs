@@ -66,6 +66,7 @@ mod buckets;
 mod condition;
 mod config_keys;
 mod control;
+mod control_repeats;
 mod diagnostics;
 mod floors;
 mod names;

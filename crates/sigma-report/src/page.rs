@@ -194,7 +194,7 @@ fn tracks(conditions: &[Condition], options: &ReportOptions) -> Section {
     }
     for condition in conditions {
         let mut points = paper_tables::two_tracks_points(&condition.mean).html();
-        for note in paper_tables::two_tracks_notes(&condition.mean, condition.members.len()) {
+        for note in paper_tables::two_tracks_notes(&condition.mean, condition.members.len(), condition.confidence()) {
             points.push_str(&format!("<p>{}</p>\n", escaped(&note)));
         }
         body.push_str(&folded(&format!("Points of {}", condition.label), &points));

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use sigma_metrics::Interval;
 
-use crate::condition::Condition;
+use crate::condition::{Condition, aimed_at};
 use crate::series::{Behind, NormalisedPoint, RunSeries, SeriesPoint};
 use crate::summary::ProxySummary;
 use crate::table::{Cell, Column, Digits, Table};
@@ -75,18 +75,20 @@ pub(crate) fn two_tracks_points(series: &RunSeries) -> Table {
 }
 
 /// What a reader of [`two_tracks_points`] and of its figure has to know.
-pub(crate) fn two_tracks_notes(series: &RunSeries, seeds: usize) -> Vec<String> {
+pub(crate) fn two_tracks_notes(series: &RunSeries, seeds: usize, confidence: Option<f64>) -> Vec<String> {
     let intervals = match seeds {
-        1 => {
+        1 => format!(
             "Low and high: the interval of the drift over prompts and answers, a delete-a-group jackknife over the prompts that both \
-             checkpoints were asked, 95 %; none where deleting a group leaves too few rows for one."
-        }
-        2 => "Means of two seeds, which give no interval; the points of each seed stand in tables of their own.",
-        _ => "Low and high: the interval of the mean over seeds, Student's t, 95 %.",
+             checkpoints were asked{}; none where deleting a group leaves too few rows for one.",
+            aimed_at(confidence)
+        ),
+        2 => "Means of two seeds, which give no interval; the points of each seed stand in tables of their own."
+            .to_owned(),
+        _ => "Low and high: the interval of the mean over seeds, Student's t, 95 %.".to_owned(),
     };
     let fixed =
         "ΔG_KF, β of t = 0: Track I with the tail budget of t = 0 at every checkpoint, so that it does not follow n.";
-    [intervals, fixed].map(str::to_owned).into_iter().chain(differs_note([series])).collect()
+    [intervals, fixed.to_owned()].into_iter().chain(differs_note([series])).collect()
 }
 
 pub(crate) fn ends(interval: Option<Interval>) -> [Cell; 2] {

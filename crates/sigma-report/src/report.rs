@@ -93,8 +93,8 @@ pub fn write_report(runs: &[Run], out: &Path, prefix: &str) -> Result<Vec<PathBu
 ///
 /// # Errors
 /// Nothing is written if there is no run, a run has no checkpoint, a name cannot be part of a file name, a config or a file of
-/// answers cannot be read, one experiment is given twice with the same seed, a control is none, or a file that no report wrote would be
-/// replaced.
+/// answers cannot be read, one experiment is given twice with the same seed among `runs`, a control is none, or a file
+/// that no report wrote would be replaced.
 pub fn write_report_with(runs: &[Run], out: &Path, options: &ReportOptions) -> Result<Vec<PathBuf>> {
     let conditions = checked(runs, options)?;
     let spectra = spectra(&conditions)?;
@@ -191,11 +191,11 @@ impl Report<'_> {
         for condition in conditions {
             let (name, seeds) = (format!("{prefix}_{}_two_tracks", condition.slug), condition.members.len());
             self.files.figure(&name, &Figure::two_tracks_of(std::slice::from_ref(condition), control))?;
-            let notes = paper_tables::two_tracks_notes(&condition.mean, seeds);
+            let notes = paper_tables::two_tracks_notes(&condition.mean, seeds, condition.confidence());
             self.files.table(&format!("{name}_points"), &paper_tables::two_tracks_points(&condition.mean), &notes)?;
             for member in condition.members.iter().filter(|_| seeds > 1) {
                 let points = paper_tables::two_tracks_points(&member.series);
-                let notes = paper_tables::two_tracks_notes(&member.series, 1);
+                let notes = paper_tables::two_tracks_notes(&member.series, 1, condition.confidence());
                 self.files.table(&format!("{prefix}_{}_two_tracks_points", member.slug), &points, &notes)?;
             }
         }

@@ -14,9 +14,10 @@ use parquet::record::Field;
 use parquet::schema::types::Type;
 
 use super::{Columns, RawDocument};
-use crate::error::DataError;
+use crate::error::{DataError, NamedWith};
 use crate::foreign;
 use crate::place::{At, Place};
+use crate::regular_file;
 
 const TEXT: &str = "a string";
 const ID: &str = "a string or an integer";
@@ -36,7 +37,7 @@ pub(crate) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, DataError
 
 /// A file that begins as Parquet does.
 pub(crate) fn open(path: &Path) -> Result<File, DataError> {
-    let mut file = File::open(path).map_err(DataError::read(path))?;
+    let mut file = regular_file::open(path).map_err(DataError::read(path))?;
     if !file.metadata().map_err(DataError::read(path))?.is_file() {
         let problem = "not a regular file; Parquet is read from its end, so a pipe cannot give it".to_string();
         return Err(DataError::Shard { path: path.to_path_buf(), problem });
@@ -66,15 +67,16 @@ fn read_columns(path: &Arc<Path>, columns: &Columns<'_>) -> Result<Vec<RawDocume
     let reader = SerializedFileReader::new(open(path)?).map_err(damaged)?;
     let schema = reader.metadata().file_metadata().schema();
 
-    let text = column(path, schema, columns.text, TEXT)?.ok_or_else(|| missing(path, columns.text, schema))?;
+    let text = column(path, schema, columns.text, TEXT)?
+        .ok_or_else(|| missing(path, columns.text, NamedWith::TEXT, schema))?;
     let id = column(path, schema, columns.id, ID)?;
     if id.is_none() && columns.id_required {
-        return Err(missing(path, columns.id, schema));
+        return Err(missing(path, columns.id, NamedWith::ID, schema));
     }
     let bucket_name = columns.bucket.map(|(name, _)| name);
     let bucket = match columns.bucket {
         Some((name, required)) => match column(path, schema, name, TEXT)? {
-            None if required => return Err(missing(path, name, schema)),
+            None if required => return Err(missing(path, name, NamedWith::BUCKET, schema)),
             found => found,
         },
         None => None,
@@ -106,7 +108,7 @@ fn read_columns(path: &Arc<Path>, columns: &Columns<'_>) -> Result<Vec<RawDocume
                 text = Some(value(&place, columns.text, &field, TEXT)?);
             }
         }
-        documents.push(RawDocument { place, id, bucket, text: text.unwrap_or_default() });
+        documents.push(RawDocument { place, id, bucket, response: None, text: text.unwrap_or_default() });
     }
     Ok(documents)
 }
@@ -145,7 +147,7 @@ fn value(place: &Place, column: &str, field: &Field, expected: &'static str) -> 
     Err(DataError::FieldType { place: place.clone(), field: column.to_string(), expected, found })
 }
 
-fn missing(path: &Path, column: &str, schema: &Type) -> DataError {
+fn missing(path: &Path, column: &str, named: NamedWith, schema: &Type) -> DataError {
     let columns = schema.get_fields().iter().map(|column| column.name().to_string()).collect();
-    DataError::MissingColumn { path: path.to_path_buf(), column: column.to_string(), columns }
+    DataError::MissingColumn { path: path.to_path_buf(), column: column.to_string(), columns, named }
 }

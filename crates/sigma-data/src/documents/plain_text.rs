@@ -8,10 +8,11 @@ use super::{RawDocument, extension, stem, unknown_format};
 use crate::error::DataError;
 use crate::foreign;
 use crate::place::{At, Place};
+use crate::regular_file;
 
 pub(crate) fn read_file(path: &Path) -> Result<RawDocument, DataError> {
     let place = Place::new(&path.into(), At::File);
-    Ok(RawDocument { place, id: Some(stem(path)), bucket: None, text: read_text(path)? })
+    Ok(RawDocument { place, id: Some(stem(path)), bucket: None, response: None, text: read_text(path)? })
 }
 
 /// Every line that is not blank, without an id.
@@ -20,13 +21,13 @@ pub(crate) fn read_lines(path: &Path) -> Result<Vec<RawDocument>, DataError> {
     let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
     let document = |(line, number): (&str, usize)| {
         let place = Place::new(&shared, At::Line(number));
-        RawDocument { place, id: None, bucket: None, text: line.to_string() }
+        RawDocument { place, id: None, bucket: None, response: None, text: line.to_string() }
     };
     Ok(lines.map(document).collect())
 }
 
 pub(crate) fn read_text(path: &Path) -> Result<String, DataError> {
-    let bytes = fs::read(path).map_err(DataError::read(path))?;
+    let bytes = regular_file::read(path).map_err(DataError::read(path))?;
     foreign::refuse_for_text(path, &bytes[..bytes.len().min(foreign::LOOK)])?;
     let mut text = String::from_utf8(bytes).map_err(|e| {
         let valid = &e.as_bytes()[..e.utf8_error().valid_up_to()];

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
 
 use super::{Columns, RawDocument, plain_text};
-use crate::error::DataError;
+use crate::error::{DataError, NamedWith};
 use crate::place::{At, Place};
 
 /// Reads a table whose columns `delimiter` separates.
@@ -34,10 +34,11 @@ pub(crate) fn read(path: &Path, delimiter: u8, columns: &Columns<'_>) -> Result<
     if names.iter().all(String::is_empty) {
         return Ok(Vec::new());
     }
-    let missing = |column: &str| DataError::MissingColumn {
+    let missing = |column: &str, named: NamedWith| DataError::MissingColumn {
         path: path.to_path_buf(),
         column: column.to_string(),
         columns: names.clone(),
+        named,
     };
     let find = |name: &str| -> Result<Option<usize>, DataError> {
         let mut found = names.iter().enumerate().filter(|(_, column)| *column == name).map(|(index, _)| index);
@@ -46,14 +47,14 @@ pub(crate) fn read(path: &Path, delimiter: u8, columns: &Columns<'_>) -> Result<
             (first, None) => Ok(first),
         }
     };
-    let text_column = find(columns.text)?.ok_or_else(|| missing(columns.text))?;
+    let text_column = find(columns.text)?.ok_or_else(|| missing(columns.text, NamedWith::TEXT))?;
     let id_column = find(columns.id)?;
     if id_column.is_none() && columns.id_required {
-        return Err(missing(columns.id));
+        return Err(missing(columns.id, NamedWith::ID));
     }
     let bucket_column = match columns.bucket {
         Some((name, required)) => match find(name)? {
-            None if required => return Err(missing(name)),
+            None if required => return Err(missing(name, NamedWith::BUCKET)),
             found => found,
         },
         None => None,
@@ -70,6 +71,7 @@ pub(crate) fn read(path: &Path, delimiter: u8, columns: &Columns<'_>) -> Result<
             id: id_column.map(cell),
             // an empty cell is a bucket that is not given
             bucket: bucket_column.map(cell).filter(|bucket| bucket_required || !bucket.is_empty()),
+            response: None,
             text: cell(text_column),
         });
     }

@@ -13,7 +13,11 @@ pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum HubError {
-    #[error("there is no folder `{}`; check the path, or for a repository of the hub write `org/name`", path.display())]
+    #[error(
+        "there is no folder `{}`; check the path (a relative one counts from the working folder), or for a repository of \
+         the hub write `org/name`",
+        path.display()
+    )]
     FolderMissing { path: PathBuf },
 
     #[error("`{}` is a file where a folder is needed; name the folder it is in", path.display())]

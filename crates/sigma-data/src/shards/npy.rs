@@ -33,11 +33,12 @@ pub(super) fn open(path: &Path, mut file: File) -> Result<Dense, DataError> {
     let mut header = Vec::new();
     let limit = header_length.min(HEADER_LIMIT) as u64;
     Read::by_ref(&mut file).take(limit).read_to_end(&mut header).map_err(DataError::read(path))?;
-    if header.len() < header_length {
+    // version 1 and 2 are Latin-1; what matters is ASCII in all of them
+    let text = String::from_utf8_lossy(&header);
+    if header.len() < header_length || !is_dictionary(&text) {
         return Err(wrong(path, "its header is not that of a matrix of numbers, or is cut short"));
     }
-    // version 1 and 2 are Latin-1; what matters is ASCII in all of them
-    let header = String::from_utf8_lossy(&header);
+    let header = text;
 
     let descr = value_of(&header, "descr").ok_or_else(foreign)?;
     let (endian, values) = float_type(descr).ok_or_else(|| {
@@ -63,6 +64,28 @@ pub(super) fn open(path: &Path, mut file: File) -> Result<Dense, DataError> {
         return Err(wrong(path, problem));
     }
     Ok(dense)
+}
+
+/// Whether a text is one pair of braces in which all brackets have their other ends, outside of quotes.
+fn is_dictionary(text: &str) -> bool {
+    let text = text.trim();
+    let (mut open, mut quote) = (Vec::new(), None);
+    for (at, c) in text.char_indices() {
+        match (c, quote) {
+            (_, Some(end)) if c == end => quote = None,
+            (_, Some(_)) => {}
+            ('\'' | '"', None) => quote = Some(c),
+            ('{', None) => open.push('}'),
+            ('(', None) => open.push(')'),
+            ('[', None) => open.push(']'),
+            (')' | ']' | '}', None) if open.pop() != Some(c) => return false,
+            _ => {}
+        }
+        if open.is_empty() && quote.is_none() && at + c.len_utf8() < text.len() {
+            return false;
+        }
+    }
+    text.starts_with('{') && open.is_empty() && quote.is_none()
 }
 
 /// `'<f4'`, `">f8"`: byte order and type.

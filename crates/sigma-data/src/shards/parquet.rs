@@ -13,7 +13,7 @@ use parquet::schema::types::Type;
 
 use super::wrong;
 use crate::documents::parquet::{guarded, open};
-use crate::error::DataError;
+use crate::error::{DataError, NamedWith};
 use crate::place::{At, Place};
 
 const EXPECTED: &str = "lists of float or double";
@@ -95,6 +95,7 @@ impl ListColumn {
                         path: path.to_path_buf(),
                         column: name.to_string(),
                         columns,
+                        named: NamedWith::ROWS,
                     });
                 }
             },

@@ -2,7 +2,7 @@
 //! `transformers`.
 
 use std::collections::BTreeMap;
-use std::fs;
+
 use std::path::Path;
 
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use tokenizers::AddedToken;
 
 use super::files::not_json;
 use crate::error::DataError;
+use crate::regular_file;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SpecialTokens {
@@ -164,6 +165,6 @@ fn read_optional<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>,
     if !path.is_file() {
         return Ok(None);
     }
-    let json = fs::read(path).map_err(DataError::read(path))?;
+    let json = regular_file::read(path).map_err(DataError::read(path))?;
     serde_json::from_slice(&json).map(Some).map_err(not_json(path))
 }

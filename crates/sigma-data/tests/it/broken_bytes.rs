@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use sigma_data::{PromptsConfig, Tokenizer, read_answers, read_blocks, read_documents, read_prompts};
+use sigma_data::{PromptsConfig, Shard, Tokenizer, read_answers, read_blocks, read_documents, read_prompts};
 use tempfile::TempDir;
 
 use crate::mutations::survives;
@@ -33,6 +33,24 @@ fn bundled_prompts() -> PromptsConfig {
         bucket: None,
         buckets: sigma_data::DEFAULT_BUCKETS.iter().map(ToString::to_string).collect(),
         max_per_bucket: None,
+    }
+}
+
+#[test]
+fn damaged_embeddings_are_read_or_refused() {
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (16, 4), }\n";
+    let mut npy = b"\x93NUMPY\x01\x00".to_vec();
+    npy.extend((header.len() as u16).to_le_bytes());
+    npy.extend(header.as_bytes());
+    npy.extend([0x3f; 256]);
+    let header = r#"{"rows":{"dtype":"F32","shape":[16,4],"data_offsets":[0,256]}}"#;
+    let tensors = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0x3f; 256]].concat();
+    for (bytes, name) in [(npy, "rows.npy"), (tensors, "rows.safetensors")] {
+        survives(&bytes, name, 2000, |path| {
+            if let Ok(mut shard) = Shard::open(path, None) {
+                drop(shard.read(usize::try_from(shard.rows()).unwrap(), &mut Vec::new()));
+            }
+        });
     }
 }
 

@@ -14,6 +14,7 @@ mod jsonl;
 mod mutations;
 mod parquet;
 mod prompts;
+mod regular_file;
 mod shards;
 mod tables;
 mod tokenizer;

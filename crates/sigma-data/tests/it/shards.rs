@@ -175,11 +175,22 @@ fn a_npy_that_is_no_matrix_of_floats_says_why_and_what_to_do() {
             "incomplete",
         ),
         ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 99999999999999999999999), }", "not a .npy"),
-        ("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3", "not a .npy"),
         ("{}", "not a .npy"),
     ] {
         npy(&path, dict, &data);
         assert!(refused(&path, None).contains(word), "{dict}: {}", refused(&path, None));
+    }
+    for dict in [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), ",
+        "{'descr': '<f4', 'fortran_order': False, {{{{ 'shape': (2, 3), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3], }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), 'a': 'b}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }, {}",
+        "'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), ",
+    ] {
+        npy(&path, dict, &data);
+        assert!(refused(&path, None).contains("not that of a matrix"), "{dict}: {}", refused(&path, None));
     }
     fs::write(&path, b"\x93NUMPY\x02\x00\xff\xff\xff\xff{'descr'").unwrap();
     assert!(refused(&path, None).contains("cut short"));

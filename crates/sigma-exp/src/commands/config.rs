@@ -2,16 +2,16 @@
 
 use anyhow::Result;
 
-use crate::cli;
 use crate::spec::Experiment;
 use crate::yaml::Setting;
+use crate::{cli, hints};
 
 impl cli::Config {
     /// The file with every `--set`, and `--device` last.
     pub fn load(&self) -> Result<Experiment> {
         let mut settings = Setting::parse_all(&self.overrides)?;
         settings.extend(self.device.iter().map(|device| Setting::text("--device", "device", device)));
-        Experiment::load(&self.config, &settings)
+        Experiment::load(&self.config, &settings).map_err(hints::for_config)
     }
 }
 

@@ -3,29 +3,33 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Result};
+use sigma_data::regular_file;
 use sigma_metrics::{GramAccumulator, MetricsError, Precision, QuadraticMoments};
 
-use crate::cli;
+use super::output::Output;
 use crate::progress::Stage;
 use crate::shard_stream::ShardStream;
+use crate::{cli, matrix_file};
 
 pub fn execute(arguments: &cli::Gram) -> Result<()> {
     let started = Instant::now();
+    let output = Output::new(&arguments.out, arguments.force)?;
     let stream = ShardStream::open(&arguments.shards, arguments.column.as_deref())?;
     let precision = if arguments.float64 { Precision::Double } else { Precision::Single };
-    let mut gram = GramAccumulator::with_precision(stream.width(), precision)?;
+    let mut gram = GramAccumulator::with_precision(stream.width(), precision)
+        .with_context(|| arguments.shards[0].display().to_string())?;
     let mut computing = Duration::ZERO;
     let mut progress = Stage::start(None, "gram", usize::try_from(stream.rows())?, "rows");
     stream.for_each(|block| {
         let begin = Instant::now();
-        gram.push(block).map_err(|error| at(&stream, error))?;
+        gram.push(block).map_err(|error| matrix_file::at(&|row| stream.place(row), error))?;
         computing += begin.elapsed();
         progress.update(usize::try_from(gram.n())?, 0);
         Ok(())
     })?;
     drop(progress);
-    gram.save(&arguments.out)?;
+    output.write(|path| gram.save(path))?;
     tracing::info!(
         "{}: {} rows of {} from {} shards in {:.3} s, of which {:.3} s in products",
         arguments.out.display(),
@@ -42,6 +46,7 @@ pub fn execute(arguments: &cli::Gram) -> Result<()> {
 pub(super) fn load_all(paths: &[PathBuf]) -> Result<GramAccumulator> {
     let mut merged: Option<GramAccumulator> = None;
     for path in paths {
+        regular_file::check(path).with_context(|| format!("{} cannot be read", path.display()))?;
         let gram = GramAccumulator::load(path)?;
         match &mut merged {
             None => merged = Some(gram),
@@ -65,20 +70,4 @@ pub(super) fn second_pass(
     let mut moments = QuadraticMoments::new(gram, delta)?;
     stream.for_each(|block| Ok(moments.push(block)?))?;
     Ok(moments)
-}
-
-/// The error of a row, with the file and the row's number in it.
-fn at(stream: &ShardStream<'_>, error: MetricsError) -> Error {
-    match error {
-        MetricsError::NonFinite { row, column, value } => {
-            anyhow::anyhow!("{}, column {}: {value}; embeddings must be finite", stream.place(row), column + 1)
-        }
-        MetricsError::Overflow { row, norm } => {
-            anyhow::anyhow!(
-                "{}: norm {norm}, whose products overflow float32; L2-normalise the embeddings",
-                stream.place(row)
-            )
-        }
-        other => other.into(),
-    }
 }

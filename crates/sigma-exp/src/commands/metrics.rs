@@ -4,16 +4,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
-use sigma_data::documents::read_documents;
 use sigma_data::seeds::{Seeds, Stage};
 use sigma_metrics::{
     Embeddings, Observed, SigmaConfig, SigmaUb, SurfaceConfig, observed_rows, sigma_ub, sigma_ub_of_gram, surface,
 };
 
-use super::{gram, print};
+use super::{gram, print, texts};
 use crate::assets::FrozenEncoder;
 use crate::hub::Hub;
-use crate::{cli, device, stage, yaml};
+use crate::{cli, device, matrix_file, stage, yaml};
 
 /// Nats of rounding in S from which on a reader should know.
 const S_ERROR_WARNING: f64 = 0.1;
@@ -26,28 +25,40 @@ pub fn execute(hub: Hub, arguments: &cli::Metrics) -> Result<()> {
     };
     let config = SigmaConfig { observed, ..SigmaConfig::default() };
     config.validate()?;
+    if arguments.column.is_some() && !arguments.gram.is_empty() && arguments.rows.is_empty() {
+        bail!(
+            "--column names the tensor or column of rows, and a Gram matrix has none; give the shards behind it as \
+             --rows"
+        );
+    }
     if let Some(first) = arguments.gram.first() {
         return measure_gram(first, arguments, &config);
     }
     // what was asked for must be there; the default takes what there is
     let asked = arguments.observed.is_some();
+    let measure_file = |path: &Path| -> Result<SigmaUb> {
+        let rows = matrix_file::read(path, arguments.column.as_deref())?;
+        check_observed(path, &rows, observed, asked)?;
+        measure(&rows, arguments.total, &config).with_context(|| format!("{}", path.display()))
+    };
     let baseline = match &arguments.baseline {
-        Some(path) => Some(measure_file(path, arguments.total, asked, &config)?),
+        Some(path) => Some(measure_file(path)?),
         None => None,
     };
     if let Some(path) = &arguments.texts {
+        let texts = texts::read(path, arguments.text_column.as_deref())?;
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let source = arguments.encoder.as_deref().unwrap_or_default();
         let encoder = FrozenEncoder::load(hub, source, None, &device::open(&arguments.device)?)?;
-        let documents = read_documents(path, None, None)?;
-        let texts: Vec<&str> = documents.iter().map(|d| d.text.as_str()).collect();
         let (rows, record) = stage::embed_texts(&texts, &encoder, 32, None)?;
-        check_observed(path, (texts.len(), record.dim), observed, asked)?;
-        let sigma = measure(texts.len(), record.dim, rows, arguments.total, &config)?;
+        let rows = Embeddings::new(texts.len(), record.dim, rows)?;
+        check_observed(path, &rows, observed, asked)?;
+        let sigma = measure(&rows, arguments.total, &config)?;
         let proxies = surface(texts, &SurfaceConfig::default())?;
         return show(path, &sigma, baseline.as_ref(), serde_json::to_value(proxies)?, arguments.json);
     }
     for path in &arguments.embeddings {
-        let sigma = measure_file(path, arguments.total, asked, &config)?;
+        let sigma = measure_file(path)?;
         if let Some(base) = baseline.as_ref().filter(|base| base.d != sigma.d) {
             bail!(
                 "{} has rows of width {}, but those of the baseline have width {}: a drift needs two sets of the same encoder",
@@ -95,7 +106,8 @@ fn measure_gram(first: &Path, arguments: &cli::Metrics, config: &SigmaConfig) ->
 
 /// Refuses more observed rows than there are, or too few to span the space, where a number was `asked` for; says where there are too
 /// few of them otherwise.
-fn check_observed(path: &Path, (rows, width): (usize, usize), observed: Observed, asked: bool) -> Result<()> {
+fn check_observed(path: &Path, rows: &Embeddings, observed: Observed, asked: bool) -> Result<()> {
+    let (rows, width) = (rows.n(), rows.d());
     let seen = match observed {
         Observed::Count(count) if asked && count > rows => bail!(
             "{} has {rows} rows, but --observed asks for {count}: ask for at most {rows}, or for `all`",
@@ -111,26 +123,20 @@ fn check_observed(path: &Path, (rows, width): (usize, usize), observed: Observed
     };
     if seen < width {
         tracing::warn!(
-            "{}: {seen} observed rows can not span {width} dimensions, so G_A is singular and rests on the ridge delta; give at \
-             least {width} rows",
+            "{}: {seen} observed rows cannot span {width} dimensions, so G_A is singular and rests on the ridge \
+             delta; give at least {width} rows",
             path.display()
         );
     }
     Ok(())
 }
 
-fn measure_file(path: &Path, total: Option<usize>, asked: bool, config: &SigmaConfig) -> Result<SigmaUb> {
-    let (n, dim, rows) = sigma_embed::npy::read(path)?;
-    check_observed(path, (n, dim), config.observed, asked)?;
-    measure(n, dim, rows, total, config).with_context(|| format!("{}", path.display()))
-}
-
-fn measure(n: usize, dim: usize, rows: Vec<f32>, total: Option<usize>, config: &SigmaConfig) -> Result<SigmaUb> {
+fn measure(rows: &Embeddings, total: Option<usize>, config: &SigmaConfig) -> Result<SigmaUb> {
     // without block ids a row's number is its identity
     let seeds = Seeds::new(42, "metrics");
-    let keys: Vec<u64> = (0..n).map(|row| seeds.stream(Stage::Observed, None, &row.to_string()).next_u64()).collect();
-    let rows = Embeddings::new(n, dim, rows)?;
-    Ok(sigma_ub(&rows, &observed_rows(&keys, config.observed), total, config)?)
+    let keys: Vec<u64> =
+        (0..rows.n()).map(|row| seeds.stream(Stage::Observed, None, &row.to_string()).next_u64()).collect();
+    Ok(sigma_ub(rows, &observed_rows(&keys, config.observed), total, config)?)
 }
 
 fn show(path: &Path, sigma: &SigmaUb, baseline: Option<&SigmaUb>, extra: Value, json: bool) -> Result<()> {

@@ -4,6 +4,7 @@ mod check;
 mod config;
 mod gram;
 mod metrics;
+mod output;
 mod pretrain;
 mod report;
 mod run;
@@ -12,6 +13,7 @@ mod slice;
 mod stages;
 mod status;
 mod sweep;
+mod texts;
 
 use std::io::Write;
 
@@ -33,12 +35,9 @@ pub fn execute(command: Command, hub: Hub) -> Result<()> {
         Command::Finetune(arguments) => stages::finetune(hub, &arguments),
         Command::Generate(arguments) => stages::generate(hub, &arguments),
         Command::Embed(arguments) => stages::embed(hub, &arguments),
-        Command::Data(Data::Slice { texts, tokenizer, out, context_tokens, max_contexts, text_column, id_column }) => {
-            let columns = (text_column.as_deref(), id_column.as_deref());
-            slice::execute(hub, &texts, &tokenizer, &out, context_tokens, max_contexts, columns)
-        }
+        Command::Data(Data::Slice(arguments)) => slice::execute(hub, &arguments),
         Command::Selftest(arguments) => selftest::execute(&arguments),
-        Command::Pretrain { config, overrides, out } => pretrain::execute(hub, &config, &overrides, out),
+        Command::Pretrain(arguments) => pretrain::execute(hub, &arguments),
     }
 }
 

@@ -1,9 +1,8 @@
 //! `sigma-exp pretrain`: a small OPT and its byte-level BPE from a corpus alone, which is how the bundled model is made.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use sigma_data::blocks::Block;
 use sigma_data::config::CorpusConfig;
@@ -13,9 +12,10 @@ use sigma_data::{Tokenizer, train_bpe};
 use sigma_model::{Opt, OptConfig};
 use sigma_train::TrainingConfig;
 
+use super::output::ModelFolder;
 use crate::hub::Hub;
 use crate::yaml::{self, Setting};
-use crate::{device, results, stage};
+use crate::{cli, device, results, stage};
 
 /// A pretraining config.
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,12 +63,10 @@ fn default_device() -> String {
     "auto".to_string()
 }
 
-pub fn execute(hub: Hub, path: &Path, overrides: &[String], out: Option<PathBuf>) -> Result<()> {
-    let config: Pretraining = yaml::load(path, &Setting::parse_all(overrides)?)?;
-    let out = out.unwrap_or_else(|| config.out.clone());
-    if out.join("model.safetensors").exists() {
-        bail!("{} holds a model already; remove it first, or choose another --out", out.display());
-    }
+pub fn execute(hub: Hub, arguments: &cli::Pretrain) -> Result<()> {
+    let config: Pretraining = yaml::load(&arguments.config, &Setting::parse_all(&arguments.overrides)?)?;
+    let out = arguments.out.as_ref().unwrap_or(&config.out);
+    let folder = ModelFolder::new(out, arguments.force)?;
     config.training.validate()?;
     let device = device::open(&config.device)?;
     let corpus = &config.corpus;
@@ -98,15 +96,16 @@ pub fn execute(hub: Hub, path: &Path, overrides: &[String], out: Option<PathBuf>
         "pad_token_id": tokenizer.pad_id(),
     });
     let shape: OptConfig = serde_json::from_value(shape)?;
-    shape.check(path)?;
+    shape.check(&arguments.config)?;
     let seeds = Seeds::new(config.seed, &config.domain);
     let model = Opt::init(shape, &seeds).to_device(&device)?;
     let (model, curve, record) = stage::train(&model, &blocks, &config.training, &seeds, None, None)?;
 
-    fs::create_dir_all(&out).with_context(|| format!("{} can not be made", out.display()))?;
-    model.save(&out)?;
-    tokenizer.save(&out)?;
-    results::replace(&out.join("training.csv"), &stage::curve_csv(&curve))?;
+    folder.write(|folder| {
+        model.save(folder)?;
+        tokenizer.save(folder)?;
+        results::replace(&folder.join("training.csv"), &stage::curve_csv(&curve))
+    })?;
     tracing::info!("loss {:.3} -> {:.3}; model: {}", record.first_loss, record.mean_loss_last_epoch, out.display());
     Ok(())
 }

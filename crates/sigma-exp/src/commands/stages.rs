@@ -1,15 +1,16 @@
 //! `sigma-exp finetune`, `generate` and `embed`: the loop's stages one by one, by the loop's own code.
 
-use std::fs;
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use sigma_data::Tokenizer;
 use sigma_data::answers::{read_answers, write_answers};
-use sigma_data::blocks::{read_blocks, write_blocks};
-use sigma_data::documents::read_documents;
+use sigma_data::blocks::{Block, read_blocks, write_blocks};
 use sigma_data::prompts::read_prompts;
 use sigma_data::seeds::Seeds;
 
+use super::output::{ModelFolder, Output};
+use super::texts;
 use crate::assets::{FrozenEncoder, Language, TokenizedPrompt, fetch_tokenizer};
 use crate::hub::Hub;
 use crate::stage::{Embedding, Questions};
@@ -17,31 +18,31 @@ use crate::{cli, device, results, stage};
 
 pub fn finetune(hub: Hub, arguments: &cli::Finetune) -> Result<()> {
     let experiment = arguments.config.load()?;
-    let out = &arguments.out;
-    if out.join("model.safetensors").exists() {
-        bail!("{} holds a model already; choose another --out", out.display());
-    }
+    let folder = ModelFolder::new(&arguments.out, arguments.force)?;
     let device = device::open(&experiment.device)?;
     let language = Language::load(hub, &arguments.model, &device)?;
     let blocks = read_blocks(&arguments.blocks, &language.tokenizer, language.model.config().vocab_size, None)?;
+    check_lengths(&arguments.blocks, &blocks)?;
     let seeds = Seeds::new(experiment.seed, &experiment.domain);
     let (model, curve, record) =
         stage::train(&language.model, &blocks, &experiment.training, &seeds, arguments.generation, None)?;
-    fs::create_dir_all(out).with_context(|| format!("{} can not be made", out.display()))?;
-    model.save(out)?;
-    language.tokenizer.save(out)?;
-    results::replace(&out.join("training.csv"), &stage::curve_csv(&curve))?;
+    folder.write(|folder| {
+        model.save(folder)?;
+        language.tokenizer.save(folder)?;
+        results::replace(&folder.join("training.csv"), &stage::curve_csv(&curve))
+    })?;
     tracing::info!(
         "loss {:.4} -> {:.4}; model and training.csv: {}",
         record.first_loss,
         record.last_loss,
-        out.display()
+        arguments.out.display()
     );
     Ok(())
 }
 
 pub fn generate(hub: Hub, arguments: &cli::Generate) -> Result<()> {
     let experiment = arguments.config.load()?;
+    let output = Output::new(&arguments.out, arguments.force)?;
     let device = device::open(&experiment.device)?;
     let Language { model, tokenizer, .. } = Language::load(hub, &arguments.model, &device)?;
     let model = model.for_inference(experiment.training.precision.dtype(&device))?;
@@ -58,7 +59,7 @@ pub fn generate(hub: Hub, arguments: &cli::Generate) -> Result<()> {
                 None,
                 None,
             )?;
-            write_blocks(&arguments.out, &pool)?;
+            output.write(|path| write_blocks(path, &pool))?;
         }
         cli::Purpose::Evaluation => {
             let section = &experiment.prompts;
@@ -76,7 +77,7 @@ pub fn generate(hub: Hub, arguments: &cli::Generate) -> Result<()> {
                 rows: None,
             };
             let (answers, _) = stage::answer(&model, &tokenizer, questions, None)?;
-            write_answers(&arguments.out, &answers)?;
+            output.write(|path| write_answers(path, &answers))?;
         }
     }
     tracing::info!("{}", arguments.out.display());
@@ -85,6 +86,7 @@ pub fn generate(hub: Hub, arguments: &cli::Generate) -> Result<()> {
 
 pub fn embed(hub: Hub, arguments: &cli::Embed) -> Result<()> {
     let experiment = arguments.config.load()?;
+    let output = Output::new(&arguments.out, arguments.force)?;
     let device = device::open(&experiment.device)?;
     let section = &experiment.encoder;
     let encoder = FrozenEncoder::load(hub, &section.source, section.max_tokens, &device)?;
@@ -103,11 +105,26 @@ pub fn embed(hub: Hub, arguments: &cli::Embed) -> Result<()> {
         };
         stage::embed_answers(&answers, how)?.rows
     } else {
-        let documents = read_documents(&arguments.texts, None, None)?;
-        let texts: Vec<&str> = documents.iter().map(|d| d.text.as_str()).collect();
+        let texts = texts::read(&arguments.texts, arguments.text_column.as_deref())?;
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         stage::embed_texts(&texts, &encoder, section.batch_size, None)?.0
     };
-    sigma_embed::npy::write(&arguments.out, &rows, dim)?;
+    output.write(|path| sigma_embed::npy::write(path, &rows, dim))?;
     tracing::info!("{}: {} rows of {dim}", arguments.out.display(), rows.len() / dim);
     Ok(())
+}
+
+/// Training needs blocks of one length.
+fn check_lengths(path: &Path, blocks: &[Block]) -> Result<()> {
+    let expected = blocks.first().map_or(0, |block| block.tokens.len());
+    match blocks.iter().find(|block| block.tokens.len() != expected) {
+        Some(block) => bail!(
+            "{}: block `{}` has {} tokens, but the first block has {expected}; training needs blocks of one \
+             length, and `sigma-exp data slice` cuts texts into such",
+            path.display(),
+            block.id,
+            block.tokens.len()
+        ),
+        None => Ok(()),
+    }
 }

@@ -6,11 +6,11 @@ mod deserialize;
 mod node;
 mod scalar;
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::de::DeserializeOwned;
+use sigma_data::regular_file;
 
 pub use node::{Entry, Kind, Node};
 
@@ -58,7 +58,7 @@ pub fn load<T: DeserializeOwned>(path: &Path, settings: &[Setting]) -> Result<T>
 
 /// The tree of a file.
 pub fn read(path: &Path) -> Result<Node> {
-    let bytes = fs::read(path).with_context(|| format!("config {} can not be read", path.display()))?;
+    let bytes = regular_file::read(path).with_context(|| format!("config {} can not be read", path.display()))?;
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         bail!("{}: UTF-16; save the config as UTF-8", path.display());
     }

@@ -74,7 +74,7 @@ impl Folder {
         let out = self.path(out);
         let mut arguments = vec!["gram"];
         arguments.extend(shards.iter().map(String::as_str));
-        arguments.extend(["--out", &out]);
+        arguments.extend(["--out", &out, "--force"]);
         arguments.extend(more);
         succeeds(&arguments);
     }

@@ -11,16 +11,17 @@ use crate::{read, root, run_small, succeeds};
 /// Longer than any machine needs to end a process, and far shorter than for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Sends `signal` to a command that waits for the named pipe `pipe`; its exit code.
+/// Sends `signal` to a command that waits for what its standard input gives, which is nothing; its exit code.
 fn interrupted(arguments: &[&str], signal: &str) -> Option<i32> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_sigma-exp"))
         .args(arguments)
         .current_dir(root())
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // long enough to open the pipe, which has no writer
+    // long enough to begin to read
     std::thread::sleep(Duration::from_millis(1500));
     assert!(child.try_wait().unwrap().is_none(), "{arguments:?} waits for its input");
     Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
@@ -35,9 +36,10 @@ fn interrupted(arguments: &[&str], signal: &str) -> Option<i32> {
     panic!("{arguments:?} still waits after {signal}");
 }
 
-fn pipe(folder: &Path, name: &str) -> String {
+/// A file's name for the standard input.
+fn input(folder: &Path, name: &str) -> String {
     let path = folder.join(name);
-    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/stdin", &path).unwrap();
     path.to_str().unwrap().to_string()
 }
 
@@ -45,12 +47,12 @@ fn pipe(folder: &Path, name: &str) -> String {
 fn a_command_that_waits_for_its_input_ends_at_the_first_signal() {
     let dir = tempdir().unwrap();
     let out = dir.path().join("out").to_str().unwrap().to_string();
-    let (texts, rows) = (pipe(dir.path(), "texts.jsonl"), pipe(dir.path(), "rows.npy"));
+    let texts = input(dir.path(), "texts.jsonl");
     let model = "data/models/opt-tiny";
     let commands: [&[&str]; 4] = [
         &["data", "slice", "--tokenizer", model, "--out", &out, &texts],
         &["embed", "configs/demo_s2.yaml", "--texts", &texts, "--out", &out],
-        &["metrics", "--embeddings", &rows],
+        &["check", "/dev/stdin"],
         &["metrics", "--texts", &texts, "--encoder", model],
     ];
     for (command, signal) in commands.into_iter().zip(["-TERM", "-INT", "-TERM", "-INT"]) {

@@ -12,13 +12,17 @@ mod errors;
 #[allow(dead_code)]
 #[path = "../../../sigma-data/tests/hub/fake.rs"]
 mod fake;
+mod formats;
 mod gram;
 mod guard;
+mod hints;
 mod hub;
 mod integrity;
 mod interrupts;
 mod limits;
 mod nulls;
+mod outputs;
+mod own_texts;
 mod places;
 mod protocol;
 mod resume;

@@ -1,7 +1,7 @@
 //! Accumulators as files: safetensors with the lower triangle of G row by row, the sum of unit rows and a few scalars, all float64, so
 //! that a shard's sums can be computed on one machine and merged on another. Which rows went in is not recorded.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -17,7 +17,8 @@ const VERSION: &str = "1";
 const HEADER_LIMIT: u64 = 1 << 16;
 
 impl GramAccumulator {
-    /// Writes everything that was pushed so far. The file appears whole or not at all.
+    /// Writes everything that was pushed so far and returns once the disk has it. A reader could see half a file
+    /// meanwhile: callers that mind write to another name and rename.
     ///
     /// # Errors
     /// [`MetricsError::GramFile`].
@@ -56,16 +57,13 @@ impl GramAccumulator {
             path: path.to_path_buf(),
             reason: format!("cannot be written: {e}"),
         };
-        let mut partial = path.as_os_str().to_os_string();
-        partial.push(".partial");
-        let written = File::create(&partial)
-            .and_then(|mut file| {
-                file.write_all(&(header.len() as u64).to_le_bytes())?;
-                file.write_all(header.as_bytes())?;
-                file.write_all(&content)?;
-                file.sync_all()
-            })
-            .and_then(|()| fs::rename(&partial, path));
+        let written = File::create(path).and_then(|mut file| {
+            file.write_all(&(header.len() as u64).to_le_bytes())?;
+            file.write_all(header.as_bytes())?;
+            file.write_all(&content)?;
+            // a pipe has no disk
+            if file.metadata()?.is_file() { file.sync_all() } else { Ok(()) }
+        });
         written.map_err(wrong)
     }
 

@@ -6,8 +6,9 @@ pub mod bert;
 mod groups;
 mod mean_pooled;
 
-use std::fs;
 use std::path::Path;
+
+use sigma_data::regular_file;
 
 use crate::{Device, ModelError};
 pub use bert::BertEncoder;
@@ -105,6 +106,7 @@ fn normalize(rows: &mut [f32], dim: usize) -> Result<(), ModelError> {
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ModelError> {
-    let text = fs::read_to_string(path).map_err(|source| ModelError::Io { path: path.to_path_buf(), source })?;
+    let text =
+        regular_file::read_to_string(path).map_err(|source| ModelError::Io { path: path.to_path_buf(), source })?;
     serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.to_path_buf(), source })
 }

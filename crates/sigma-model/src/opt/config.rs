@@ -1,9 +1,9 @@
 //! OPT's config.json, with Hugging Face's field names and defaults.
 
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use sigma_data::regular_file;
 
 use crate::ModelError;
 
@@ -85,7 +85,8 @@ impl OptConfig {
     /// Reads and checks `folder/config.json`.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("config.json");
-        let text = fs::read_to_string(&path).map_err(|source| ModelError::Io { path: path.clone(), source })?;
+        let text =
+            regular_file::read_to_string(&path).map_err(|source| ModelError::Io { path: path.clone(), source })?;
         let config: Self =
             serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.clone(), source })?;
         config.check(&path)?;

@@ -6,6 +6,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
+use sigma_data::regular_file;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle::{Id, Pickle, Problem, Value};
@@ -26,7 +27,7 @@ struct Place {
 pub(super) fn read(path: &Path) -> Result<Vec<(String, Tensor)>, ModelError> {
     let damaged = |reason: String| ModelError::Damaged { path: path.to_path_buf(), reason };
     let io = |source| ModelError::Io { path: path.to_path_buf(), source };
-    let file = File::open(path).map_err(io)?;
+    let file = regular_file::open(path).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|e| damaged(e.to_string()))?;
     let Some(name) = index(&mut archive) else {

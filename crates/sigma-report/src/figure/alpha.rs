@@ -14,6 +14,7 @@ use super::line::{Line, Marker, draw_hollow, draw_marker, draw_path};
 use super::panel::{Area, Chart, Drawn, axes, document, draw_zero, left_of_data, titled};
 use super::style::*;
 use crate::alpha::{AlphaCurve, AlphaPoint, AlphaSweep};
+use crate::condition::{Condition, aimed_at};
 use crate::floors::Signal;
 use crate::series::SeriesPoint;
 
@@ -181,6 +182,12 @@ fn signs(keys: &[Line], panels: &[Panel], sweep: &AlphaSweep) -> Vec<Sign> {
         let has = |point: &SeriesPoint| point.generation == sweep.generation && point.du_interval.is_some();
         conditions().any(|condition| (condition.members.len() > 1) == several && condition.mean.points.iter().any(has))
     };
+    let mut single: Vec<Option<f64>> =
+        conditions().filter(|condition| condition.members.len() == 1).map(Condition::confidence).collect();
+    single.dedup();
+    // several that aim at different probabilities have no number in common
+    let confidence = if let [only] = single[..] { only } else { None };
+    let over_prompts = format!("one seed: over prompts{}", aimed_at(confidence));
     let found = [
         (
             any(|point| point.floor.is_some()),
@@ -188,9 +195,13 @@ fn signs(keys: &[Line], panels: &[Panel], sweep: &AlphaSweep) -> Vec<Sign> {
             Shape::Areas { colours: colours.clone(), tint: FLOOR_TINT },
         ),
         (with_interval(true), "over seeds, 95 %", Shape::Whiskers(vec![INK])),
-        (with_interval(false), "one seed: over prompts, 95 %", Shape::Whiskers(vec![INK])),
+        (with_interval(false), &*over_prompts, Shape::Whiskers(vec![INK])),
         (any(|point| !point.seeds.is_empty()), "single seeds", Shape::Dots(colours)),
         (any(|point| point.hollow), DIFFERS, Shape::Hollow),
     ];
-    found.into_iter().filter(|(shown, ..)| *shown).map(|(_, label, shape)| Sign { label, shape }).collect()
+    found
+        .into_iter()
+        .filter(|(shown, ..)| *shown)
+        .map(|(_, label, shape)| Sign { label: label.to_owned(), shape })
+        .collect()
 }

@@ -27,6 +27,6 @@ pub(super) fn panel(
     }));
     let last = bank.points.last().map_or(0, |point| point.generation);
     let hollow = lines.iter().any(|line| !line.hollow.is_empty());
-    let signs = hollow.then_some(Sign { label: DIFFERS, shape: Shape::Hollow }).into_iter().collect();
+    let signs = hollow.then_some(Sign { label: DIFFERS.to_owned(), shape: Shape::Hollow }).into_iter().collect();
     Panel { signs, ..Panel::of_drifts(Some(title), "drift from generation 0", last, lines) }
 }

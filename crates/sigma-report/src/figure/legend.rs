@@ -24,7 +24,7 @@ pub(super) enum Key<'a> {
 /// An entry that is no line.
 #[derive(Clone, PartialEq)]
 pub(super) struct Sign {
-    pub(super) label: &'static str,
+    pub(super) label: String,
     pub(super) shape: Shape,
 }
 
@@ -95,7 +95,7 @@ impl<'a> Key<'a> {
     fn label(&self) -> &'a str {
         match self {
             Key::Line(line) => line.label.as_str(),
-            Key::Sign(sign) => sign.label,
+            Key::Sign(sign) => sign.label.as_str(),
         }
     }
 }

@@ -95,7 +95,7 @@ impl Picture {
         document(DOUBLE_WIDTH_IN, height, |root| {
             let width = root.dim_in_pixel().0 as i32;
             let sign = Sign {
-                label: "published with every row observed (β = 0)",
+                label: "published with every row observed (β = 0)".to_owned(),
                 shape: Shape::Areas { colours: vec![INK], tint: SHADE_TINT },
             };
             let keys = self.key_lines().into_iter().map(Key::Line);

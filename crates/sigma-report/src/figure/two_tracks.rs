@@ -9,6 +9,7 @@ use super::legend::{DIFFERS, Shape, Sign};
 use super::line::{Line, Marker};
 use super::panel::{Band, Dots, Panel};
 use super::style::{BLUE, CONTROL_TINT, FLOOR_TINT, GREEN, INK, TINT, VERMILLION};
+use crate::condition::aimed_at;
 use crate::floors::{Floors, Signal};
 use crate::series::{RunSeries, SeriesPoint};
 
@@ -22,12 +23,14 @@ pub(super) struct Row<'a> {
     pub(super) floors: Floors,
     /// The mean of runs on real text only, with their range as its interval.
     pub(super) control: Option<&'a RunSeries>,
+    /// What the intervals of a single run aim at, if that is known.
+    pub(super) confidence: Option<f64>,
 }
 
 impl<'a> Row<'a> {
     /// The drifts and their intervals alone.
     pub(super) fn of_run(series: &'a RunSeries, name: Option<String>) -> Row<'a> {
-        Row { name, series, seeds: Vec::new(), floors: Floors::default(), control: None }
+        Row { name, series, seeds: Vec::new(), floors: Floors::default(), control: None, confidence: None }
     }
 }
 
@@ -87,7 +90,7 @@ fn heights(panel: &Panel) -> Vec<f64> {
 }
 
 fn panel(row: &Row, track: &Track) -> Panel {
-    let Row { name, series, seeds, floors, control } = row;
+    let Row { name, series, seeds, floors, control, confidence } = row;
     let title = match name {
         Some(name) => format!("{name}: {}", track.title),
         None => track.title.to_owned(),
@@ -114,8 +117,11 @@ fn panel(row: &Row, track: &Track) -> Panel {
         let points = control.points.iter().map(|point| (point.generation, (track.interval)(point).map(ends))).collect();
         measured(Band { colour: INK, tint: CONTROL_TINT, points })
     });
-    let areas = |label, band: &Option<Band>| {
-        let sign = |band: &Band| Sign { label, shape: Shape::Areas { colours: vec![band.colour], tint: band.tint } };
+    let areas = |label: &str, band: &Option<Band>| {
+        let sign = |band: &Band| Sign {
+            label: label.to_owned(),
+            shape: Shape::Areas { colours: vec![band.colour], tint: band.tint },
+        };
         band.as_ref().map(sign)
     };
     let dots = if intervals.is_some() { Vec::new() } else { seed_dots(seeds, track) };
@@ -126,21 +132,24 @@ fn panel(row: &Row, track: &Track) -> Panel {
         .collect();
     if intervals.is_some() {
         signs.push(match seeds.is_empty() {
-            true => Sign { label: "over prompts, 95 %", shape: Shape::Whiskers(vec![track.colour]) },
+            true => {
+                let label = format!("over prompts{}", aimed_at(*confidence));
+                Sign { label, shape: Shape::Whiskers(vec![track.colour]) }
+            }
             false => {
                 let shape = Shape::Areas { colours: vec![track.colour], tint: TINT };
-                Sign { label: "over seeds, 95 %", shape }
+                Sign { label: "over seeds, 95 %".to_owned(), shape }
             }
         });
     }
     if !dots.is_empty() {
-        signs.push(Sign { label: "single seeds", shape: Shape::Dots(vec![track.colour]) });
+        signs.push(Sign { label: "single seeds".to_owned(), shape: Shape::Dots(vec![track.colour]) });
     }
     if lines.iter().any(|line| !line.hollow.is_empty()) {
-        signs.push(Sign { label: DIFFERS, shape: Shape::Hollow });
+        signs.push(Sign { label: DIFFERS.to_owned(), shape: Shape::Hollow });
     }
     if onset.is_some() {
-        signs.push(Sign { label: "beyond the noise from here on", shape: Shape::Upright });
+        signs.push(Sign { label: "beyond the noise from here on".to_owned(), shape: Shape::Upright });
     }
     let (whiskers, over_seeds) = if seeds.is_empty() { (intervals, None) } else { (None, intervals) };
     let bands = noise.into_iter().chain(control).chain(over_seeds).collect();

@@ -111,6 +111,56 @@ fn below_three_controls_there_is_no_rate_no_alarm_and_no_paired_onset() {
 }
 
 #[test]
+fn a_control_that_is_given_twice_counts_once_and_the_note_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let judged = run(folder.path(), 1, PURE, 1.0);
+    let control: Vec<Run> = (1..=3).map(|seed| run(folder.path(), seed, REAL, 0.0)).collect();
+    // the same answers under another setting of the real text, which is no other chain where all text is real
+    let resampled = REAL.replace("mode: replace", "mode: replace, real: resample");
+    let named = |seed: u64, config: &str| {
+        let mut run = run(folder.path(), seed, config, 0.0);
+        run.manifest.name = format!("again{seed}");
+        run
+    };
+    let same_texts: Vec<Run> = (1..=3).map(|seed| named(seed, &resampled)).collect();
+    let same_experiment = named(2, REAL);
+    let reported = |control: Vec<Run>| {
+        let out = folder.path().join(format!("report of {}", control.len()));
+        write_report_with(std::slice::from_ref(&judged), &out, &ReportOptions { control, ..ReportOptions::new("fin") })
+            .unwrap();
+        let stem = out.join("tables/tab_fin_control");
+        let page = fs::read_to_string(out.join("index.html")).unwrap();
+        (
+            CsvTable::read(&stem.with_extension("csv")).unwrap(),
+            fs::read_to_string(stem.with_extension("md")).unwrap(),
+            page,
+        )
+    };
+    let (once, note, _) = reported(control.clone());
+    assert!(!note.contains("count as one"), "{note}");
+    // a run that was stopped early gives way to the whole one, whatever the order
+    let mut stopped = same_texts[0].clone();
+    stopped.records.truncate(4);
+    let all = [vec![stopped], control.clone(), same_texts[1..].to_vec(), vec![same_experiment]].concat();
+    let (table, note, page) = reported(all);
+    for column in ["chains", "threshold", "false_alarm_rate", "auc", "generations"] {
+        assert_eq!(table.texts(column).unwrap(), once.texts(column).unwrap(), "{column}");
+    }
+    assert_eq!(of_signal(&table, "ΔU", "false_alarm_rate")[0], Some(0.25));
+    assert!(note.contains("1 / 4 at most"), "{note}");
+    for text in [&note, &page] {
+        assert_eq!(text.matches("hold the same texts in every generation, and count as one").count(), 3, "{text}");
+        assert_eq!(text.matches("are the same experiment, and count as one control chain").count(), 1, "{text}");
+        assert!(text.contains("again3 (S2, seed 3)"), "{text}");
+    }
+    // the answers of the base alone, which all chains of a seed begin with, make no two chains one
+    let mut begun = named(1, &REAL.replace("mode: replace", "mode: append"));
+    begun.records[1].files.get_mut("responses.jsonl").unwrap().blake3 = "other".into();
+    let (table, note, _) = reported([&control[..1], &[begun]].concat());
+    assert_eq!(of_signal(&table, "ΔU", "chains")[0], Some(2.0), "{note}");
+}
+
+#[test]
 fn what_is_no_control_or_does_not_compare_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let (judged, control) = (run(folder.path(), 1, PURE, 1.0), run(folder.path(), 1, REAL, 0.0));
@@ -139,8 +189,6 @@ fn what_is_no_control_or_does_not_compare_is_refused_by_name() {
     }
     let mut batches = control.clone();
     batches.config = format!("{}evaluation: {{ batch_size: 3 }}\n", batches.config);
-    let twice = refused(vec![control.clone(), control.clone()]);
-    assert!(matches!(twice, ReportError::RunTwice { .. }), "{twice}");
     // How many texts are decoded together changes no number.
     let options = ReportOptions { control: vec![batches], ..ReportOptions::new("fin") };
     assert!(write_report_with(std::slice::from_ref(&judged), &out, &options).is_ok());

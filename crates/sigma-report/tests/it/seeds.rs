@@ -189,3 +189,27 @@ fn a_config_that_is_no_yaml_and_a_report_of_nothing_are_refused() {
     assert!(matches!(write_report(&[], &out, "fin"), Err(ReportError::NoRuns)));
     assert!(!out.exists());
 }
+
+#[test]
+fn labels_of_intervals_over_prompts_say_what_the_config_says_and_those_over_seeds_95_percent() {
+    for (sigma, number) in
+        [("{ confidence: 0.9 }", ", 90 %"), ("{ confidence: 0.999 }", ", 99.9 %"), ("{ delta: 0.001 }", "")]
+    {
+        let config = format!("mixture: {{ real_fraction: 0.0, mode: replace }}\nsigma: {sigma}\n");
+        let tenth = config.replace("0.0,", "0.1,");
+        let reported = reported(&[(Setting::S2, 42, &config, 6), (Setting::S2, 42, &tenth, 6)]);
+        let read = |name: &str| fs::read_to_string(reported.out.join(name)).unwrap();
+        let figure = read("figures/fin_s2_a0_two_tracks.svg");
+        let says = |figure: &str, label: String| figure.lines().any(|line| line.trim() == label);
+        assert!(says(&figure, format!("over prompts{number}")), "{sigma}");
+        let alphas = read("figures/fin_alpha.svg");
+        assert!(says(&alphas, format!("one seed: over prompts{number}")), "{sigma}");
+        let note = read("tables/fin_s2_a0_two_tracks_points.md");
+        let expected = format!("over the prompts that both checkpoints were asked{number}; none where");
+        assert!(note.contains(&expected), "{note}");
+        assert!(read("index.html").contains(&expected), "{sigma}");
+    }
+    let three = three_seeds();
+    let note = fs::read_to_string(three.out.join("tables/fin_s2_two_tracks_points.md")).unwrap();
+    assert!(note.contains("Student's t, 95 %."), "{note}");
+}

@@ -47,18 +47,19 @@ fn metrics(
 }
 
 #[test]
-fn embeddings_that_can_not_be_measured_are_refused_by_file_and_row() {
+fn embeddings_that_cannot_be_measured_are_refused_by_file_and_row() {
     let matrix = |values: &[f32]| npy("<f4", "(2, 2)", &floats(values));
     let cut = {
         let whole = units(4, 4);
         whole[..whole.len() - 5].to_vec()
     };
+    let wide = npy("<f4", "(2, 100000)", &[0; 800_000]);
     // found by fuzzing: the header's parser took twice as long for each
     let brackets =
         npy("<f8', 'fortran_order': False, {{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{ '", "(2, 2)", &[0; 32]);
     refused(vec![
-        metrics("NaN", matrix(&[1.0, 0.0, f32::NAN, 1.0]), &[], &["rows.npy", "row 1", "finite"]),
-        metrics("infinity", matrix(&[f32::INFINITY, 0.0, 0.0, 1.0]), &[], &["rows.npy", "row 0", "finite"]),
+        metrics("NaN", matrix(&[1.0, 0.0, f32::NAN, 1.0]), &[], &["rows.npy, row 2, column 1", "finite"]),
+        metrics("infinity", matrix(&[f32::INFINITY, 0.0, 0.0, 1.0]), &[], &["rows.npy, row 1, column 1", "finite"]),
         metrics("rows of length 2", matrix(&[2.0, 0.0, 0.0, 2.0]), &[], &["rows.npy", "row 0", "L2"]),
         metrics("a header that lies", npy("<f4", "(1000000000, 384)", &[0; 64]), &[], &["rows.npy", "promises"]),
         metrics("sizes that overflow", npy("<f4", "(4294967296, 4294967296)", &[0; 64]), &[], &["promises"]),
@@ -72,6 +73,7 @@ fn embeddings_that_can_not_be_measured_are_refused_by_file_and_row() {
         metrics("another format", b"not numpy".to_vec(), &[], &["rows.npy", ".npy"]),
         metrics("empty", Vec::new(), &[], &["rows.npy", ".npy"]),
         metrics("cut short", cut, &[], &["rows.npy"]),
+        metrics("a width without end", wide, &[], &["rows.npy", "width d = 100000", "16384"]),
         metrics("no observed rows", units(4, 4), &["--observed", "0"], &["observed"]),
         metrics("less than no observed rows", units(4, 4), &["--observed=-1"], &["--observed -1", "\"all\""]),
         metrics("some observed rows", units(4, 4), &["--observed", "some"], &["--observed some", "\"all\""]),
@@ -90,7 +92,7 @@ fn embeddings_that_can_not_be_measured_are_refused_by_file_and_row() {
         metrics("fewer blocks than rows", units(4, 4), &["--total", "2"], &["2", "4"]),
         metrics("a baseline of another width", units(4, 4), &["--baseline", "WIDER"], &["4", "5", "encoder"]),
         case("no such file", |_| words(&["metrics", "--embeddings", "none.npy"]), &["none.npy"]),
-        case("a folder", |dir| words(&["metrics", "--embeddings", &text(dir)]), &["directory"]),
+        case("a folder", |dir| words(&["metrics", "--embeddings", &text(dir)]), &["not a regular file", "folder"]),
     ]);
 }
 
@@ -102,7 +104,7 @@ fn fewer_rows_than_the_default_and_than_dimensions_are_measured_with_a_warning()
     let output = sigma(&["metrics", "--embeddings", &text(&file), "--json"]);
     let warned = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{warned}");
-    assert!(warned.contains("warning: ") && warned.contains("rows.npy: 3 observed rows can not span 5"), "{warned}");
+    assert!(warned.contains("warning: ") && warned.contains("rows.npy: 3 observed rows cannot span 5"), "{warned}");
     let shown = String::from_utf8(output.stdout).unwrap();
     let numbers: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!((numbers["n"].as_u64(), numbers["n_a"].as_u64()), (Some(3), Some(3)), "n_A is at most n");

@@ -5,6 +5,7 @@ mod configs;
 mod embeddings;
 mod folders;
 mod models;
+mod pipes;
 mod texts;
 
 use std::collections::BTreeMap;
@@ -111,6 +112,8 @@ pub(crate) fn content(folder: &Path) -> BTreeMap<String, String> {
         if path.is_dir() {
             files.insert(format!("{name}/"), String::new());
             files.extend(content(&path).into_iter().map(|(inner, hash)| (format!("{name}/{inner}"), hash)));
+        } else if !path.is_file() {
+            files.insert(name, "no file".to_string());
         } else if name != "lock" {
             files.insert(name, format!("{:x?}", Sha256::digest(fs::read(&path).unwrap())));
         }
