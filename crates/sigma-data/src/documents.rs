@@ -11,8 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::DataError;
+use crate::limits::{Budget, Limits};
 use crate::place::Place;
-use crate::records::{Ids, check_text};
+use crate::records::{Repeated, check_id, check_text, repeated};
 
 /// What [`read_documents`] takes, for messages.
 const SUPPORTED: &str =
@@ -32,6 +33,18 @@ pub(crate) struct RawDocument {
     /// Only where [`Columns::bucket`] asks for it.
     pub(crate) bucket: Option<String>,
     pub(crate) text: String,
+}
+
+/// Bytes of a document beside its texts: itself as it is read and as it is kept, in lists that grow, and what each text takes at least.
+const RECORD: u64 = 320;
+
+impl RawDocument {
+    /// Refuses a text that is too long, and one document too many for the file's memory.
+    pub(crate) fn pay(&self, memory: &mut Budget<'_>) -> Result<(), DataError> {
+        Limits::in_force().check_text(self.text.len(), &self.place)?;
+        let more = [&self.id, &self.bucket].into_iter().flatten().map(String::len).sum::<usize>() + self.text.len();
+        memory.take(RECORD + more as u64, "what its records hold")
+    }
 }
 
 /// Which fields or columns hold what. A named id must be there; the default one may be missing from a whole file.
@@ -92,15 +105,35 @@ pub(crate) fn numbered(mut raw: Vec<RawDocument>, path: &Path) -> Result<Vec<Raw
 }
 
 fn check(raw: Vec<RawDocument>) -> Result<Vec<Document>, DataError> {
-    let mut ids = Ids::default();
-    let mut documents = Vec::with_capacity(raw.len());
-    for RawDocument { place, id, text, .. } in raw {
+    let repeated = Taken::of(&raw);
+    let document = |(number, RawDocument { place, id, text, .. }): (usize, RawDocument)| {
         let id = id.unwrap_or_default();
-        ids.take(&id, &place)?;
+        repeated.check(number, &id, &place)?;
         check_text(&id, &text, &place)?;
-        documents.push(Document { id, text });
+        Ok(Document { id, text })
+    };
+    raw.into_iter().enumerate().map(document).collect()
+}
+
+/// Which document of a file is the first whose id is taken, and by which.
+pub(crate) struct Taken(Option<(usize, Place)>);
+
+impl Taken {
+    pub(crate) fn of(raw: &[RawDocument]) -> Self {
+        let found = repeated(raw, |document| document.id.as_deref());
+        Self(found.map(|Repeated { again, first }| (again, raw[first].place.clone())))
     }
-    Ok(documents)
+
+    /// Refuses document `number` by its id.
+    pub(crate) fn check(&self, number: usize, id: &str, place: &Place) -> Result<(), DataError> {
+        check_id(id, place)?;
+        match &self.0 {
+            Some((again, first)) if *again == number => {
+                Err(DataError::DuplicateId { place: place.clone(), id: id.to_string(), first: first.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 pub(crate) fn extension(path: &Path) -> String {

@@ -52,7 +52,9 @@ fn main() -> ExitCode {
     log::install();
     let arguments = cli::Arguments::parse();
     let hub = hub::Hub { offline: arguments.offline };
-    match interrupt::install().and_then(|()| commands::execute(arguments.command, hub)) {
+    let limits = sigma_data::Limits::from_environment().map(sigma_data::Limits::enforce);
+    let ready = limits.map_err(Into::into).and_then(|()| interrupt::install());
+    match ready.and_then(|()| commands::execute(arguments.command, hub)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => diagnostics::report(&error),
     }
