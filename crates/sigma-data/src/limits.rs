@@ -21,6 +21,9 @@ const LEAST_MEMORY: u64 = 1 << 30;
 /// Bytes of memory per byte of a file, where that is more.
 const MEMORY_PER_BYTE: u64 = 64;
 
+/// Matrices of the size of a Gram matrix that are there at once as it is made and measured.
+const GRAM_COPIES: u64 = 4;
+
 /// Bytes of one text, unless the user says otherwise.
 const TEXT_BYTES: u64 = 64 << 20;
 
@@ -103,6 +106,17 @@ impl Limits {
         self.max_text_bytes.unwrap_or(TEXT_BYTES)
     }
 
+    /// Refuses files of rows, `size` bytes together, whose Gram matrix takes more than they may take up. `path` is the first of them.
+    pub fn check_gram(&self, path: &Path, size: u64, width: usize) -> Result<(), DataError> {
+        let matrix = (width as u64).saturating_mul(width as u64).saturating_mul(size_of::<f64>() as u64);
+        let (needed, limit) = (matrix.saturating_mul(GRAM_COPIES), self.file_memory(size));
+        if needed <= limit {
+            return Ok(());
+        }
+        let what = format!("the Gram matrix of rows of width {width}");
+        Err(DataError::FileMemory { path: path.to_path_buf(), what, needed, size, limit })
+    }
+
     /// Refuses a text by its length.
     pub(crate) fn check_text(&self, length: usize, place: &Place) -> Result<(), DataError> {
         let limit = self.text_bytes();
@@ -154,6 +168,7 @@ impl<'a> Budget<'a> {
             return Ok(());
         }
         let (needed, limit, size) = (self.used.saturating_add(bytes), self.limit, self.size);
+        let what = what.to_string();
         Err(DataError::FileMemory { path: self.path.to_path_buf(), what, needed, size, limit })
     }
 }

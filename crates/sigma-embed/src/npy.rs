@@ -69,6 +69,10 @@ pub fn read(path: &Path) -> Result<(usize, usize, Vec<f32>), EmbedError> {
     let shape = npy.shape().to_vec();
     let [n, dim] = shape[..] else { return Err(wrong(format!("it has shape {shape:?}"))) };
     let order = npy.order();
+    // of rows without width there may be any number, and nothing of them is in the file
+    if dim == 0 {
+        return Err(wrong(format!("its shape is {n} x 0: its rows hold no values")));
+    }
     // a header may promise more than the file holds: check before anything is allocated for it
     if n.checked_mul(dim).and_then(|count| count.checked_mul(4)).is_none_or(|bytes| bytes > length) {
         return Err(wrong(format!("its header promises {n} x {dim} values, but the file has {length} bytes")));

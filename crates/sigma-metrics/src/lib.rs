@@ -77,7 +77,7 @@ pub mod drift;
 
 pub mod error;
 
-pub use accumulator::{GramAccumulator, Precision};
+pub use accumulator::{GramAccumulator, MAX_WIDTH, Precision};
 pub use config::{Observed, SigmaConfig, SurfaceConfig};
 pub use control::{ControlThreshold, auc, paired_onset};
 pub use diversity::{Diversity, diversity};

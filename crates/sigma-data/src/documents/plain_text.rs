@@ -52,7 +52,7 @@ pub(crate) fn read_whole(path: &Path) -> Result<Whole<'_>, DataError> {
         }
         Read::TooLong { length } => Err(DataError::FileMemory {
             path: path.to_path_buf(),
-            what: "its text",
+            what: "its text".to_string(),
             needed: length,
             size: length,
             limit,

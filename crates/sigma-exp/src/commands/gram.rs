@@ -13,6 +13,7 @@ use crate::shard_stream::ShardStream;
 pub fn execute(arguments: &cli::Gram) -> Result<()> {
     let started = Instant::now();
     let stream = ShardStream::open(&arguments.shards, arguments.column.as_deref())?;
+    stream.check_memory()?;
     let precision = if arguments.float64 { Precision::Double } else { Precision::Single };
     let mut gram = GramAccumulator::with_precision(stream.width(), precision)?;
     let mut computing = Duration::ZERO;

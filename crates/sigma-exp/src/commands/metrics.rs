@@ -4,10 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
+use sigma_data::Limits;
 use sigma_data::documents::read_documents;
 use sigma_data::seeds::{Seeds, Stage};
 use sigma_metrics::{
-    Embeddings, Observed, SigmaConfig, SigmaUb, SurfaceConfig, observed_rows, sigma_ub, sigma_ub_of_gram, surface,
+    Embeddings, MAX_WIDTH, Observed, SigmaConfig, SigmaUb, SurfaceConfig, observed_rows, sigma_ub, sigma_ub_of_gram,
+    surface,
 };
 
 use super::{gram, print};
@@ -121,6 +123,9 @@ fn check_observed(path: &Path, (rows, width): (usize, usize), observed: Observed
 
 fn measure_file(path: &Path, total: Option<usize>, asked: bool, config: &SigmaConfig) -> Result<SigmaUb> {
     let (n, dim, rows) = sigma_embed::npy::read(path)?;
+    if dim <= MAX_WIDTH {
+        Limits::in_force().check_gram(path, std::fs::metadata(path)?.len(), dim)?;
+    }
     check_observed(path, (n, dim), config.observed, asked)?;
     measure(n, dim, rows, total, config).with_context(|| format!("{}", path.display()))
 }
