@@ -40,7 +40,7 @@ pub struct Limits {
     /// Bytes of memory that one file may take up as it is read; 64 times its size, and at least 1 GiB, if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_file_memory: Option<u64>,
-    /// Bytes of one text, of one line of JSON Lines, and a sixteenth of what a tokenizer may make of a text; 64 MiB if not given.
+    /// Bytes of one text and of one line of JSON Lines, and four times what a tokenizer may make of a short text; 64 MiB if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_text_bytes: Option<u64>,
 }

@@ -294,12 +294,10 @@ impl Reader {
     fn check(&self, at: &At) -> Result<()> {
         let Count { values, bytes } = self.count;
         if values > MOST_VALUES {
-            bail!("{at}: the document has more than {MOST_VALUES} values, those that aliases repeat counted each time");
+            bail!("{at}: the document has more than {MOST_VALUES} values, every repetition by an alias counted");
         }
         if bytes > MOST_BYTES {
-            bail!(
-                "{at}: the document has more than {MOST_BYTES} bytes of text, those that aliases repeat counted each time"
-            );
+            bail!("{at}: the document has more than {MOST_BYTES} bytes of text, every repetition by an alias counted");
         }
         Ok(())
     }

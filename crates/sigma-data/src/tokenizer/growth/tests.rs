@@ -90,7 +90,7 @@ fn normalizers() -> impl Strategy<Value = Value> {
         "[a▁ ]{0,6}".prop_map(|text| json!({"type": "Prepend", "prepend": text})),
         ("[a▁ ]{0,3}", "[a▁ ]{0,6}")
             .prop_map(|(from, to)| json!({"type": "Replace", "pattern": {"String": from}, "content": to})),
-        (prop_oneof!["a*", " +", "\\b", "(?=a)", "."], "[a▁ ]{0,6}")
+        (prop_oneof![Just("a*"), Just(" +"), Just("\\b"), Just("(?=a)"), Just(".")], "[a▁ ]{0,6}")
             .prop_map(|(from, to)| json!({"type": "Replace", "pattern": {"Regex": from}, "content": to})),
     ];
     let list = prop::collection::vec(one, 1..4);
