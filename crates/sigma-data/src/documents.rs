@@ -35,7 +35,8 @@ pub(crate) struct RawDocument {
     pub(crate) text: String,
 }
 
-/// Bytes of a document beside its texts: itself as it is read and as it is kept, in lists that grow, and what each text takes at least.
+/// Bytes of a document beside its texts: itself as it is read and as it is kept, in lists that grow, and what each text
+/// takes at least.
 const RECORD: u64 = 320;
 
 impl RawDocument {

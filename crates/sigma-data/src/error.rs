@@ -41,15 +41,15 @@ pub enum DataError {
     TextTooLong { place: Place, length: u64, limit: u64 },
 
     #[error(
-        "{}: {what} needs {needed} bytes of memory, more than the {limit} that {size} bytes of a file may take up; split \
-         the file, or raise `limits.max_file_memory` (SIGMA_EXP_MAX_FILE_MEMORY in the environment)",
+        "{}: {what} needs {needed} bytes of memory, more than the {limit} that {size} bytes of a file \
+         may take up; split the file, or raise `limits.max_file_memory` (SIGMA_EXP_MAX_FILE_MEMORY in the environment)",
         path.display()
     )]
     FileMemory { path: PathBuf, what: String, needed: u64, size: u64, limit: u64 },
 
     #[error(
-        "{}: its {part} can make {factor} bytes of one byte of a text and adds up to {more}; at most {most} and {most_more} \
-         are supported: take the part out that makes texts longer",
+        "{}: its {part} can make {factor} bytes of one byte of a text and adds up to {more}; at most {most} and \
+         {most_more} are supported: take the part out that makes texts longer",
         path.display()
     )]
     TokenizerGrowth { path: PathBuf, part: String, factor: u64, more: u64, most: u64, most_more: u64 },
@@ -59,7 +59,8 @@ pub enum DataError {
 
     #[error(
         "a text of {length} bytes may become one of {grown} by what the tokenizer does to it, more than the \
-         {limit} that are supported; split it, or raise `limits.max_text_bytes` (SIGMA_EXP_MAX_TEXT_BYTES in the environment)"
+         {limit} that are supported; split it, or raise `limits.max_text_bytes` (SIGMA_EXP_MAX_TEXT_BYTES in the \
+         environment)"
     )]
     TextGrows { length: u64, grown: u64, limit: u64 },
 

@@ -1,8 +1,9 @@
-//! How much memory a file or a text may ask for, so that a small file stays small whatever it claims or unpacks to. What a reader does
-//! with its file is not known here.
+//! How much memory a file or a text may ask for, so that a small file stays small whatever it claims or unpacks to.
+//! What a reader does with its file is not known here.
 //!
-//! The limits are the only state of the whole process: every reader of every crate needs them, and handing them through would touch all
-//! of their callers. The program sets them when it starts ([`Limits::from_environment`]) and once more when a config states its own.
+//! The limits are the only state of the whole process: every reader of every crate needs them, and handing them through
+//! would touch all of their callers. The program sets them when it starts ([`Limits::from_environment`]) and once more
+//! when a config states its own.
 
 use std::env;
 use std::ffi::OsString;
@@ -40,7 +41,8 @@ pub struct Limits {
     /// Bytes of memory that one file may take up as it is read; 64 times its size, and at least 1 GiB, if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_file_memory: Option<u64>,
-    /// Bytes of one text and of one line of JSON Lines, and four times what a tokenizer may make of a short text; 64 MiB if not given.
+    /// Bytes of one text and of one line of JSON Lines, and four times what a tokenizer may make of a short text; 64
+    /// MiB if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_text_bytes: Option<u64>,
 }
@@ -106,7 +108,8 @@ impl Limits {
         self.max_text_bytes.unwrap_or(TEXT_BYTES)
     }
 
-    /// Refuses files of rows, `size` bytes together, whose Gram matrix takes more than they may take up. `path` is the first of them.
+    /// Refuses files of rows, `size` bytes together, whose Gram matrix takes more than they may take up. `path` is the
+    /// first of them.
     pub fn check_gram(&self, path: &Path, size: u64, width: usize) -> Result<(), DataError> {
         let matrix = (width as u64).saturating_mul(width as u64).saturating_mul(size_of::<f64>() as u64);
         let (needed, limit) = (matrix.saturating_mul(GRAM_COPIES), self.file_memory(size));

@@ -59,7 +59,8 @@ impl<'a> ShardStream<'a> {
         self.rows
     }
 
-    /// Refuses rows whose Gram matrix is out of proportion to the shards. Widths of which none is made are refused where it would be.
+    /// Refuses rows whose Gram matrix is out of proportion to the shards. Widths of which none is made are refused
+    /// where it would be.
     pub fn check_memory(&self) -> Result<()> {
         if let (Some(first), true) = (self.paths.first(), self.width <= MAX_WIDTH) {
             let sizes = self.paths.iter().map(|path| Ok(std::fs::metadata(path)?.len()));

@@ -1,4 +1,5 @@
-//! Documents from JSON Lines: one object a line, of which a few fields matter. The others are read over without being kept.
+//! Documents from JSON Lines: one object a line, of which a few fields matter. The others are read over without being
+//! kept.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! How much longer the parts of a tokenizer.json can make a text, found from the JSON before anything is built of it. What tokens come
-//! of the text is not known here.
+//! How much longer the parts of a tokenizer.json can make a text, found from the JSON before anything is built of it.
+//! What tokens come of the text is not known here.
 
 use std::path::Path;
 
@@ -9,10 +9,12 @@ use super::files::not_json;
 use crate::error::DataError;
 use crate::limits::Limits;
 
-/// Bytes that the parts of a model's tokenizer may make of one byte of a text. Byte-level BPE makes 2, with NFKC before it 22.
+/// Bytes that the parts of a model's tokenizer may make of one byte of a text. Byte-level BPE makes 2, with NFKC before
+/// it 22.
 pub const MOST_OF_MODEL: u64 = 64;
 
-/// The same of a sentence encoder, which reads the beginning of a text: SentencePiece's tables and what is around them make some hundred.
+/// The same of a sentence encoder, which reads the beginning of a text: SentencePiece's tables and what is around them
+/// make some hundred.
 pub const MOST_OF_ENCODER: u64 = 4096;
 
 /// Bytes that may be added to every text, whatever its length.

@@ -1,4 +1,5 @@
-//! Small files that claim or unpack to much, each read in a process of its own that may not have more memory than a small file may take.
+//! Small files that claim or unpack to much, each read in a process of its own that may not have more memory than a
+//! small file may take.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
-//! A list of integers as Parquet writes their differences, as far as it takes to know how many there are and where it ends.
+//! A list of integers as Parquet writes their differences, as far as it takes to know how many there are and where it
+//! ends.
 
-/// How many integers the list at the beginning of `bytes` says it has; `bytes` is then what follows the list. None where it does not hold
-/// that many.
+/// How many integers the list at the beginning of `bytes` says it has; `bytes` is then what follows the list. None
+/// where it does not hold that many.
 pub(super) fn count(bytes: &mut &[u8]) -> Option<u64> {
     let (block, parts, count) = (varint(bytes)?, varint(bytes)?, varint(bytes)?);
     varint(bytes)?;
@@ -51,7 +52,8 @@ mod tests {
 
     #[test]
     fn a_list_ends_where_its_last_part_does() {
-        // 128 a block in 4 parts, 3 integers, the first 7; the least difference 1, widths 8 0 0 0, 32 differences, then what follows
+        // 128 a block in 4 parts, 3 integers, the first 7; the least difference 1, widths 8 0 0 0, 32 differences, then
+        // what follows
         let mut list = vec![128, 1, 4, 3, 14, 2, 8, 0, 0, 0];
         list.extend([0; 32]);
         list.extend(b"abc");

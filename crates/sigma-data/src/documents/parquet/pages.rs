@@ -1,5 +1,5 @@
-//! What the pages of a Parquet file unpack to, from their headers and, where those can lie, from the packed bytes, before the library
-//! allocates anything for them. What the values mean is not known here.
+//! What the pages of a Parquet file unpack to, from their headers and, where those can lie, from the packed bytes,
+//! before the library allocates anything for them. What the values mean is not known here.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -59,12 +59,13 @@ const ELEMENT_CHILDREN: i16 = 5;
 pub(crate) struct Pages {
     /// Bytes of the largest page, unpacked.
     pub(crate) largest: u64,
-    /// Whether values are written as what they do not share with the one before, so that each may be as large as its page.
+    /// Whether values are written as what they do not share with the one before, so that each may be as large as its
+    /// page.
     pub(crate) shared: bool,
 }
 
-/// Refuses pages of the columns `leaves` that would take more memory than there is left; `value` is what one value of a row group takes
-/// where all of them may be in memory at once.
+/// Refuses pages of the columns `leaves` that would take more memory than there is left; `value` is what one value of a
+/// row group takes where all of them may be in memory at once.
 pub(crate) fn check(
     path: &Path,
     reader: &SerializedFileReader<File>,

@@ -1,5 +1,5 @@
-//! Thrift's compact protocol, walked through without a schema: every integer and the length of every text with the numbers of the
-//! fields around it. What they mean is not known here.
+//! Thrift's compact protocol, walked through without a schema: every integer and the length of every text with the
+//! numbers of the fields around it. What they mean is not known here.
 
 use std::io::{self, Read};
 
