@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 use crate::jsonl;
-use crate::records::{Ids, string_or_integer};
+use crate::records::{Repeated, check_id, repeated, string_or_integer};
 
 /// One answer to one prompt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,16 +55,19 @@ pub enum FinishReason {
 }
 
 pub fn read_answers(path: &Path) -> Result<Vec<Answer>, DataError> {
-    let mut ids = Ids::default();
-    let mut answers = Vec::new();
-    for (place, answer) in jsonl::read_lines::<Answer>(path)? {
-        ids.take_response(&answer.id, Some(answer.response), &place)?;
-        answers.push(answer);
+    let read = jsonl::read_lines::<Answer>(path)?;
+    let repeated = repeated(&read, |(_, answer)| (&answer.id, answer.response));
+    for (number, (place, answer)) in read.iter().enumerate() {
+        check_id(&answer.id, place)?;
+        if let Some(Repeated { first, .. }) = repeated.as_ref().filter(|repeated| repeated.again == number) {
+            let id = format!("{}, response {}", answer.id, answer.response);
+            return Err(DataError::DuplicateId { place: place.clone(), id, first: read[*first].0.clone() });
+        }
     }
-    if answers.is_empty() {
+    if read.is_empty() {
         return Err(DataError::Empty { path: path.to_path_buf(), what: "answers" });
     }
-    Ok(answers)
+    Ok(read.into_iter().map(|(_, answer)| answer).collect())
 }
 
 pub fn write_answers(path: &Path, answers: &[Answer]) -> Result<(), DataError> {

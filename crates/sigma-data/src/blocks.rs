@@ -9,8 +9,12 @@ use crate::documents::Document;
 use crate::error::DataError;
 use crate::jsonl;
 use crate::place::Place;
-use crate::records::{Ids, check_text, string_or_integer};
+use crate::records::{Repeated, check_id, check_text, repeated, string_or_integer};
 use crate::tokenizer::Tokenizer;
+
+/// Of the texts that are encoded together, so that what the tokenizer says of them is bounded.
+const PIECE_BYTES: usize = 8 << 20;
+const PIECE_TEXTS: usize = 4096;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Block {
@@ -37,21 +41,39 @@ pub fn slice(
             return Err(DataError::Setting { setting, expected: "at least 1".to_string(), found: value });
         }
     }
-    let texts: Vec<&str> = documents.iter().map(|document| document.text.as_str()).collect();
-    let encoded = tokenizer.encode_batch(&texts)?;
     let mut blocks: Vec<Block> = Vec::new();
-    for (document, tokens) in documents.iter().zip(&encoded) {
-        for (number, context) in tokens.chunks_exact(context_tokens).enumerate() {
-            blocks.push(Block { id: format!("{}#{number:04}", document.id), tokens: context.to_vec() });
+    let mut longest = 0;
+    // what the tokenizer says of a text takes far more than its tokens
+    for some in pieces(documents) {
+        let texts: Vec<&str> = some.iter().map(|document| document.text.as_str()).collect();
+        for (document, tokens) in some.iter().zip(tokenizer.encode_batch(&texts)?) {
+            longest = longest.max(tokens.len());
+            for (number, context) in tokens.chunks_exact(context_tokens).enumerate() {
+                blocks.push(Block { id: format!("{}#{number:04}", document.id), tokens: context.to_vec() });
+            }
         }
     }
     if blocks.is_empty() {
-        let longest = encoded.iter().map(Vec::len).max().unwrap_or(0);
         return Err(DataError::NoContexts { documents: documents.len(), context_tokens, longest });
     }
     Ok(match max_contexts {
         Some(max) if max < blocks.len() => spread(blocks, max),
         _ => blocks,
+    })
+}
+
+/// Documents that are encoded together: some thousand, or few of many bytes.
+fn pieces(documents: &[Document]) -> impl Iterator<Item = &[Document]> {
+    let mut bytes = 0;
+    let mut count = 0;
+    documents.chunk_by(move |document, _| {
+        bytes += document.text.len();
+        count += 1;
+        let together = bytes < PIECE_BYTES && count < PIECE_TEXTS;
+        if !together {
+            (bytes, count) = (0, 0);
+        }
+        together
     })
 }
 
@@ -70,10 +92,15 @@ pub fn read_blocks(
     vocab_size: usize,
     expected_len: Option<usize>,
 ) -> Result<Vec<Block>, DataError> {
-    let mut ids = Ids::default();
-    let mut blocks = Vec::new();
-    for (place, line) in jsonl::read_lines::<BlockLine>(path)? {
-        ids.take(&line.id, &place)?;
+    let read = jsonl::read_lines::<BlockLine>(path)?;
+    let repeated =
+        repeated(&read, |(_, line)| &line.id).map(|Repeated { again, first }| (again, read[first].0.clone()));
+    let mut blocks = Vec::with_capacity(read.len());
+    for (number, (place, line)) in read.into_iter().enumerate() {
+        check_id(&line.id, &place)?;
+        if let Some((_, first)) = repeated.as_ref().filter(|(again, _)| *again == number) {
+            return Err(DataError::DuplicateId { place, id: line.id, first: first.clone() });
+        }
         let block = line.into_block(&place, tokenizer)?;
         if let Some(&token) = block.tokens.iter().find(|&&token| token as usize >= vocab_size) {
             return Err(DataError::TokenOutOfRange { place, id: block.id, token, vocab_size });

@@ -11,8 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::DataError;
+use crate::limits::{Budget, Limits};
 use crate::place::Place;
-use crate::records::{Ids, check_text};
+use crate::records::{Repeated, check_id, check_text, repeated};
 
 /// What [`read_documents`] takes, for messages.
 const SUPPORTED: &str =
@@ -34,6 +35,19 @@ pub(crate) struct RawDocument {
     /// Which of the answers to one prompt it is, where it is an answer.
     pub(crate) response: Option<u32>,
     pub(crate) text: String,
+}
+
+/// Bytes of a document beside its texts: itself as it is read and as it is kept, in lists that grow, and what each text
+/// takes at least.
+const RECORD: u64 = 320;
+
+impl RawDocument {
+    /// Refuses a text that is too long, and one document too many for the file's memory.
+    pub(crate) fn pay(&self, memory: &mut Budget<'_>) -> Result<(), DataError> {
+        Limits::in_force().check_text(self.text.len(), &self.place)?;
+        let more = [&self.id, &self.bucket].into_iter().flatten().map(String::len).sum::<usize>() + self.text.len();
+        memory.take(RECORD + more as u64, "what its records hold")
+    }
 }
 
 /// Which fields or columns hold what. A named id must be there; the default one may be missing from a whole file.
@@ -68,13 +82,17 @@ pub struct Texts {
 /// The texts of what [`read_documents`] reads, and of answers: several to one prompt, numbered by `response`, share its
 /// id.
 pub fn read_texts(path: &Path, text_column: Option<&str>) -> Result<Texts, DataError> {
-    let mut ids = Ids::default();
+    let raw = read_raw(path, text_column, None)?;
+    let taken = Taken::of_answers(&raw);
     let (mut texts, mut without_words) = (Vec::new(), Vec::new());
-    for RawDocument { place, id, response, text, .. } in read_raw(path, text_column, None)? {
-        let id = id.unwrap_or_default();
-        ids.take_response(&id, response, &place)?;
+    for (number, RawDocument { place, id, response, text, .. }) in raw.into_iter().enumerate() {
+        let mut id = id.unwrap_or_default();
+        if let Some(response) = response {
+            id = format!("{id}, response {response}");
+        }
+        taken.check(number, &id, &place)?;
         if text.trim().is_empty() {
-            without_words.push(response.map_or_else(|| id.clone(), |response| format!("{id}, response {response}")));
+            without_words.push(id);
         } else {
             check_text(&id, &text, &place)?;
             texts.push(text);
@@ -128,15 +146,44 @@ pub(crate) fn numbered(mut raw: Vec<RawDocument>, path: &Path) -> Result<Vec<Raw
 }
 
 fn check(raw: Vec<RawDocument>) -> Result<Vec<Document>, DataError> {
-    let mut ids = Ids::default();
-    let mut documents = Vec::with_capacity(raw.len());
-    for RawDocument { place, id, text, .. } in raw {
+    let repeated = Taken::of(&raw);
+    let document = |(number, RawDocument { place, id, text, .. }): (usize, RawDocument)| {
         let id = id.unwrap_or_default();
-        ids.take(&id, &place)?;
+        repeated.check(number, &id, &place)?;
         check_text(&id, &text, &place)?;
-        documents.push(Document { id, text });
+        Ok(Document { id, text })
+    };
+    raw.into_iter().enumerate().map(document).collect()
+}
+
+/// Which document of a file is the first whose id is taken, and by which.
+pub(crate) struct Taken(Option<(usize, Place)>);
+
+impl Taken {
+    pub(crate) fn of(raw: &[RawDocument]) -> Self {
+        Self::by(raw, |document| document.id.as_deref())
     }
-    Ok(documents)
+
+    /// The same of answers, whose id is their prompt's: their number tells them from each other.
+    fn of_answers(raw: &[RawDocument]) -> Self {
+        Self::by(raw, |document| (document.id.as_deref(), document.response))
+    }
+
+    fn by<'a, K: Ord>(raw: &'a [RawDocument], key: impl Fn(&'a RawDocument) -> K) -> Self {
+        let found = repeated(raw, key);
+        Self(found.map(|Repeated { again, first }| (again, raw[first].place.clone())))
+    }
+
+    /// Refuses document `number` by its id.
+    pub(crate) fn check(&self, number: usize, id: &str, place: &Place) -> Result<(), DataError> {
+        check_id(id, place)?;
+        match &self.0 {
+            Some((again, first)) if *again == number => {
+                Err(DataError::DuplicateId { place: place.clone(), id: id.to_string(), first: first.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 pub(crate) fn extension(path: &Path) -> String {

@@ -29,8 +29,41 @@ pub enum DataError {
     #[error("{}: no {what} in it", path.display())]
     Empty { path: PathBuf, what: &'static str },
 
-    #[error("{place}: the line is longer than {limit} bytes; is this really JSON Lines, one object a line?")]
-    LineTooLong { place: Place, limit: usize },
+    #[error(
+        "{place}: the line is longer than {limit} bytes; is this really JSON Lines, one object a line? If so, raise \
+         `limits.max_text_bytes`, or SIGMA_EXP_MAX_TEXT_BYTES in the environment"
+    )]
+    LineTooLong { place: Place, limit: u64 },
+
+    #[error(
+        "{place}: the text has {length} bytes, more than the {limit} that one may have; split it, or raise \
+         `limits.max_text_bytes` (SIGMA_EXP_MAX_TEXT_BYTES in the environment)"
+    )]
+    TextTooLong { place: Place, length: u64, limit: u64 },
+
+    #[error(
+        "{}: {what} needs {needed} bytes of memory, more than the {limit} that {size} bytes of a file \
+         may take up; split the file, or raise `limits.max_file_memory` (SIGMA_EXP_MAX_FILE_MEMORY in the environment)",
+        path.display()
+    )]
+    FileMemory { path: PathBuf, what: String, needed: u64, size: u64, limit: u64 },
+
+    #[error(
+        "{}: its {part} can make {factor} bytes of one byte of a text and adds up to {more}; at most {most} and \
+         {most_more} are supported: take the part out that makes texts longer",
+        path.display()
+    )]
+    TokenizerGrowth { path: PathBuf, part: String, factor: u64, more: u64, most: u64, most_more: u64 },
+
+    #[error("{}: {problem}; write the file again with the tokenizers library", path.display())]
+    TokenizerPart { path: PathBuf, problem: String },
+
+    #[error(
+        "a text of {length} bytes may become one of {grown} by what the tokenizer does to it, more than the \
+         {limit} that are supported; split it, or raise `limits.max_text_bytes` (SIGMA_EXP_MAX_TEXT_BYTES in the \
+         environment)"
+    )]
+    TextGrows { length: u64, grown: u64, limit: u64 },
 
     #[error("{place}: not UTF-8; convert the file to UTF-8")]
     NotUtf8 { place: Place },

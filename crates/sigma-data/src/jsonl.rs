@@ -3,29 +3,42 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 
 use crate::error::DataError;
 use crate::foreign;
+use crate::limits::{Budget, Limits};
 use crate::place::{At, Place};
 use crate::regular_file;
 
-/// A longer line is refused: it is a file of another kind, and reading it whole could take all the memory there is.
-pub const MAX_LINE_BYTES: usize = 64 << 20;
-
 /// Reads one record a line, each with its place. Blank lines are skipped; a byte order mark is tolerated.
 pub fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<(Place, T)>, DataError> {
-    let mut lines = Lines::open(path)?;
     let mut records = Vec::new();
-    while let Some((place, line)) = lines.next_line()? {
-        let record = parse_line(&place, &line)?;
-        records.push((place, record));
-    }
+    for_each_line(path, &mut |place, line, memory| {
+        // a list of numbers takes four bytes for every two, and twice that while it grows
+        memory.take(2 * size_of::<(Place, T)>() as u64 + 4 * line.len() as u64, "what its lines hold")?;
+        records.push((place.clone(), parse_line(place, line)?));
+        Ok(())
+    })?;
     Ok(records)
+}
+
+/// What is done with a line.
+pub(crate) type WithLine<'a> = dyn FnMut(&Place, &str, &mut Budget<'_>) -> Result<(), DataError> + 'a;
+
+/// Gives every line that is not blank to `with`, and the memory that what is made of it may still take.
+pub(crate) fn for_each_line(path: &Path, with: &mut WithLine<'_>) -> Result<(), DataError> {
+    let mut lines = Lines::open(path)?;
+    let mut memory = Budget::of(path, lines.reader.get_ref())?;
+    while let Some(place) = lines.next_line()? {
+        with(&place, &lines.text, &mut memory)?;
+    }
+    Ok(())
 }
 
 /// Writes one record a line and returns once the disk has them. A reader could see half a file meanwhile: callers that
@@ -47,6 +60,10 @@ struct Lines {
     path: Arc<Path>,
     reader: BufReader<File>,
     line: usize,
+    /// Bytes of the longest line that is taken.
+    limit: u64,
+    /// The line read last.
+    text: String,
 }
 
 impl Lines {
@@ -55,14 +72,16 @@ impl Lines {
         let mut reader = BufReader::new(file);
         // looked at without being taken out, because a pipe gives its bytes only once
         foreign::refuse_for_text(path, start(reader.fill_buf().map_err(DataError::read(path))?))?;
-        Ok(Self { path: path.into(), reader, line: 0 })
+        Ok(Self { path: path.into(), reader, line: 0, limit: Limits::in_force().text_bytes(), text: String::new() })
     }
 
-    fn next_line(&mut self) -> Result<Option<(Place, String)>, DataError> {
+    /// Reads the next line that is not blank; its place.
+    fn next_line(&mut self) -> Result<Option<Place>, DataError> {
         loop {
-            let mut bytes = Vec::new();
+            let mut bytes = std::mem::take(&mut self.text).into_bytes();
+            bytes.clear();
             // one byte more than allowed, and one for the line break
-            let mut bounded = self.reader.by_ref().take(MAX_LINE_BYTES as u64 + 2);
+            let mut bounded = self.reader.by_ref().take(self.limit.saturating_add(2));
             if bounded.read_until(b'\n', &mut bytes).map_err(DataError::read(&self.path))? == 0 {
                 return Ok(None);
             }
@@ -71,15 +90,16 @@ impl Lines {
             if bytes.ends_with(b"\n") {
                 bytes.pop();
             }
-            if bytes.len() > MAX_LINE_BYTES {
-                return Err(DataError::LineTooLong { place, limit: MAX_LINE_BYTES });
+            if bytes.len() as u64 > self.limit {
+                return Err(DataError::LineTooLong { place, limit: self.limit });
             }
             if self.line == 1 && bytes.starts_with(b"\xef\xbb\xbf") {
                 bytes.drain(..3);
             }
             let Ok(line) = String::from_utf8(bytes) else { return Err(DataError::NotUtf8 { place }) };
-            if !line.trim().is_empty() {
-                return Ok(Some((place, line)));
+            self.text = line;
+            if !self.text.trim().is_empty() {
+                return Ok(Some(place));
             }
         }
     }
@@ -89,7 +109,17 @@ fn start(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.len().min(foreign::LOOK)]
 }
 
-fn parse_line<T: DeserializeOwned>(place: &Place, line: &str) -> Result<T, DataError> {
+/// A line as a record.
+pub(crate) fn parse_line<T: DeserializeOwned>(place: &Place, line: &str) -> Result<T, DataError> {
+    parse_line_as(place, line, PhantomData)
+}
+
+/// A line as what `seed` makes of it.
+pub(crate) fn parse_line_as<'de, S: DeserializeSeed<'de>>(
+    place: &Place,
+    line: &'de str,
+    seed: S,
+) -> Result<S::Value, DataError> {
     // serde would also take an array for a struct
     let indent = line.len() - line.trim_start().len();
     if !line[indent..].starts_with('{') {
@@ -97,7 +127,8 @@ fn parse_line<T: DeserializeOwned>(place: &Place, line: &str) -> Result<T, DataE
             if line[indent..].starts_with('[') { " but an array (jq -c '.[]' writes its entries so)" } else { "" };
         return Err(DataError::Json { place: place.clone(), column: indent + 1, reason: format!("no object{array}") });
     }
-    serde_json::from_str(line).map_err(|e| {
+    let mut parser = serde_json::Deserializer::from_str(line);
+    seed.deserialize(&mut parser).and_then(|record| parser.end().map(|()| record)).map_err(|e| {
         // the parser counts lines within what it was given, which is always line 1
         let reason = e.to_string();
         let position = format!(" at line {} column {}", e.line(), e.column());

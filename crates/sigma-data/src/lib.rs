@@ -11,6 +11,7 @@
 //! - [`answers`]: answers to the prompts, and their windows
 //! - [`shards`]: embeddings on disk, read in blocks of rows
 //! - [`source`], [`text_file`] and [`hub`]: where models, tokenizers and texts come from
+//! - [`limits`]: how much memory a file or a text may ask for
 //! - [`jsonl`], [`hash`], [`place`], [`regular_file`], [`error`]: what the others are made with
 
 pub mod answers;
@@ -22,6 +23,7 @@ mod foreign;
 pub mod hash;
 pub mod hub;
 pub mod jsonl;
+pub mod limits;
 pub mod place;
 pub mod prompts;
 mod records;
@@ -38,6 +40,7 @@ pub use config::{CorpusConfig, PromptsConfig};
 pub use documents::{Document, Texts, read_documents, read_texts};
 pub use error::DataError;
 pub use hash::{hash_blocks, hash_bytes, hash_file};
+pub use limits::{Limits, LimitsError};
 pub use place::{At, Place};
 pub use prompts::{DEFAULT_BUCKETS, Prompt, read_prompts};
 pub use seeds::{Seeds, Stage, Stream};

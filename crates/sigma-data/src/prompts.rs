@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::PromptsConfig;
 use crate::documents::{
-    Columns, RawDocument, extension, json_lines, numbered, parquet, plain_text, table, unknown_format,
+    Columns, RawDocument, Taken, extension, json_lines, numbered, parquet, plain_text, table, unknown_format,
 };
 use crate::error::DataError;
-use crate::records::{Ids, check_text};
+use crate::records::check_text;
 
 /// The buckets of the paper's prompt banks.
 pub const DEFAULT_BUCKETS: [&str; 5] = ["creative", "divergent", "analogy", "what_if", "neutral"];
@@ -63,12 +63,12 @@ pub fn read_prompts(path: &Path, config: &PromptsConfig) -> Result<Vec<Prompt>, 
 }
 
 fn keep(raw: Vec<RawDocument>, config: &PromptsConfig) -> Result<Vec<Prompt>, DataError> {
-    let mut ids = Ids::default();
+    let taken = Taken::of(&raw);
     let mut kept: HashMap<String, usize> = HashMap::new();
     let mut prompts = Vec::new();
-    for RawDocument { place, id, bucket, text, .. } in raw {
+    for (number, RawDocument { place, id, bucket, text, .. }) in raw.into_iter().enumerate() {
         let id = id.unwrap_or_default();
-        ids.take(&id, &place)?;
+        taken.check(number, &id, &place)?;
         check_text(&id, &text, &place)?;
         let bucket = bucket.or_else(|| config.bucket.clone()).unwrap_or_default();
         if !config.buckets.contains(&bucket) {

@@ -1,8 +1,6 @@
 //! What every record must satisfy, whatever file it comes from: a plain id that no other record has, and a text that is
 //! text.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
 
 use serde::de::{Deserializer, Error, Visitor};
@@ -10,33 +8,27 @@ use serde::de::{Deserializer, Error, Visitor};
 use crate::error::DataError;
 use crate::place::Place;
 
-/// The ids seen so far in one data set, each with the place that took it.
-#[derive(Default)]
-pub(crate) struct Ids {
-    taken: HashMap<(String, Option<u32>), Place>,
+/// An id that two records have.
+pub(crate) struct Repeated {
+    /// The first record that has an id which an earlier one has.
+    pub(crate) again: usize,
+    /// That earlier one.
+    pub(crate) first: usize,
 }
 
-impl Ids {
-    pub(crate) fn take(&mut self, id: &str, place: &Place) -> Result<(), DataError> {
-        self.take_response(id, None, place)
-    }
+/// The first record whose key an earlier one has. Sorts numbers of records instead of keeping copies of the keys.
+pub(crate) fn repeated<'a, T, K: Ord>(records: &'a [T], key: impl Fn(&'a T) -> K) -> Option<Repeated> {
+    let mut order: Vec<usize> = (0..records.len()).collect();
+    order.sort_unstable_by(|&a, &b| key(&records[a]).cmp(&key(&records[b])).then(a.cmp(&b)));
+    let same = order.chunk_by(|&a, &b| key(&records[a]) == key(&records[b])).filter(|group| group.len() > 1);
+    same.map(|group| Repeated { again: group[1], first: group[0] }).min_by_key(|repeated| repeated.again)
+}
 
-    /// The same of an answer, whose id is its prompt's: `response` tells it from the others to that prompt.
-    pub(crate) fn take_response(&mut self, id: &str, response: Option<u32>, place: &Place) -> Result<(), DataError> {
-        if id.trim().is_empty() || id.contains(char::is_control) {
-            return Err(DataError::BadId { place: place.clone(), id: id.to_string() });
-        }
-        match self.taken.entry((id.to_string(), response)) {
-            Entry::Vacant(free) => {
-                free.insert(place.clone());
-                Ok(())
-            }
-            Entry::Occupied(taken) => {
-                let id = response.map_or_else(|| id.to_string(), |response| format!("{id}, response {response}"));
-                Err(DataError::DuplicateId { place: place.clone(), id, first: taken.get().clone() })
-            }
-        }
+pub(crate) fn check_id(id: &str, place: &Place) -> Result<(), DataError> {
+    if id.trim().is_empty() || id.contains(char::is_control) {
+        return Err(DataError::BadId { place: place.clone(), id: id.to_string() });
     }
+    Ok(())
 }
 
 pub(crate) fn check_text(id: &str, text: &str, place: &Place) -> Result<(), DataError> {

@@ -2,6 +2,7 @@
 //! from texts. No text gets special tokens here unless a method's name says so.
 
 mod files;
+mod growth;
 mod saving;
 mod special_tokens;
 mod training;
@@ -14,11 +15,16 @@ use tokenizers::decoders::byte_level::ByteLevel;
 use tokenizers::models::bpe::BPE;
 use tokenizers::processors::template::TemplateProcessing;
 
+pub use growth::{Growth, MOST_OF_ENCODER, MOST_OF_MODEL};
 pub use training::train_bpe;
 
 use crate::error::DataError;
 use special_tokens::SpecialTokens;
 use vocabulary::Vocabulary;
+
+/// Texts that are given to the library together, and bytes that they may become.
+const BATCH_TEXTS: usize = 4096;
+const BATCH_BYTES: u64 = 16 << 20;
 
 /// A loaded tokenizer. Encoding and decoding are those of `transformers`, checked against it by the goldens.
 #[derive(Debug, Clone)]
@@ -27,6 +33,7 @@ pub struct Tokenizer {
     /// The vocabulary and merges once more: the library hides its merges, and saving needs them.
     vocabulary: Vocabulary,
     special_tokens: SpecialTokens,
+    growth: Growth,
     bos: u32,
     eos: u32,
     pad: u32,
@@ -44,10 +51,11 @@ impl Tokenizer {
         let merges = folder.join("merges.txt");
         if fast.is_file() {
             let json = fs::read(&fast).map_err(DataError::read(&fast))?;
+            let growth = Growth::of_file(&fast, &json, MOST_OF_MODEL)?;
             // the library panics on some files that this refuses
             let vocabulary = files::read_tokenizer_json(&fast, &json)?;
             let inner = tokenizers::Tokenizer::from_bytes(&json).map_err(failed(&fast))?;
-            Self::finish(folder, inner, vocabulary, special_tokens)
+            Ok(Self { growth, ..Self::finish(folder, inner, vocabulary, special_tokens)? })
         } else if vocab.is_file() && merges.is_file() {
             let vocabulary = files::read_vocab_and_merges(&vocab, &merges)?;
             Self::assemble(folder, vocabulary, special_tokens)
@@ -96,12 +104,13 @@ impl Tokenizer {
         let pad = special_tokens.pad.as_ref().map_or(Ok(eos), |pad| id("pad_token", &pad.content))?;
         let largest = inner.get_vocab(true).into_values().max();
         let size = largest.map_or(0, |id| id as usize + 1);
-        Ok(Self { inner, vocabulary, special_tokens, bos, eos, pad, size })
+        Ok(Self { inner, vocabulary, special_tokens, growth: Growth::BYTE_LEVEL, bos, eos, pad, size })
     }
 
     /// The ids of the text and nothing else. A special token spelled out in the text, such as `</s>`, becomes its id,
     /// as it does in `transformers`.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, DataError> {
+        self.growth.check(text.len())?;
         let encoding = self.inner.encode_fast(text, false).map_err(|source| DataError::Encode { source })?;
         Ok(encoding.get_ids().to_vec())
     }
@@ -115,9 +124,23 @@ impl Tokenizer {
 
     /// The same as [`encode`](Self::encode) of each text, on all cores.
     pub fn encode_batch(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, DataError> {
-        let encodings =
-            self.inner.encode_batch_fast(texts.to_vec(), false).map_err(|source| DataError::Encode { source })?;
-        Ok(encodings.iter().map(|encoding| encoding.get_ids().to_vec()).collect())
+        let mut encoded = Vec::with_capacity(texts.len());
+        let mut left = texts;
+        while !left.is_empty() {
+            // what the library says of a text takes far more than its tokens
+            let (mut count, mut bytes) = (0, 0);
+            while count < left.len() && (count == 0 || bytes < BATCH_BYTES && count < BATCH_TEXTS) {
+                self.growth.check(left[count].len())?;
+                bytes += self.growth.bound(left[count].len());
+                count += 1;
+            }
+            let (some, rest) = left.split_at(count);
+            let encodings = self.inner.encode_batch_fast(some.to_vec(), false);
+            let encodings = encodings.map_err(|source| DataError::Encode { source })?;
+            encoded.extend(encodings.iter().map(|encoding| encoding.get_ids().to_vec()));
+            left = rest;
+        }
+        Ok(encoded)
     }
 
     /// The text of the ids without special tokens and without any clean-up of spaces. Ids outside the vocabulary, which

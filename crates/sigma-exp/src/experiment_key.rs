@@ -12,7 +12,15 @@ use crate::device;
 use crate::spec::Experiment;
 
 /// Keys that do not change what a checkpoint contains, wherever it is computed.
-const NEVER: [&str; 5] = ["name", "generations", "encoder.batch_size", "checkpoints.keep", "checkpoints.save_minutes"];
+const NEVER: [&str; 7] = [
+    "name",
+    "generations",
+    "encoder.batch_size",
+    "checkpoints.keep",
+    "checkpoints.save_minutes",
+    "limits.max_file_memory",
+    "limits.max_text_bytes",
+];
 
 /// Keys for which something else counts: the content of a source, whatever it is called, and the arithmetic of a run.
 const STOOD_FOR: [&str; 13] = [
@@ -209,6 +217,8 @@ mod tests {
             "regeneration.batch_size=3",
             "evaluation.batch_size=3",
             "checkpoints.keep=all",
+            "limits.max_file_memory=5",
+            "limits.max_text_bytes=5",
             "corpus.path=elsewhere.jsonl",
             "model.source=elsewhere",
         ] {

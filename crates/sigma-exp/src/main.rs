@@ -60,7 +60,9 @@ fn main() -> ExitCode {
     let arguments =
         cli::Arguments::try_parse().unwrap_or_else(|error| hints::for_arguments(error, command.as_deref()).exit());
     let hub = hub::Hub { offline: arguments.offline };
-    match interrupt::install().and_then(|()| commands::execute(arguments.command, hub)) {
+    let limits = sigma_data::Limits::from_environment().map(sigma_data::Limits::enforce);
+    let ready = limits.map_err(Into::into).and_then(|()| interrupt::install());
+    match ready.and_then(|()| commands::execute(arguments.command, hub)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => diagnostics::report(&error),
     }

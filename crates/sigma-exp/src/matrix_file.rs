@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use anyhow::{Context, Error, Result, anyhow};
-use sigma_data::Shard;
+use sigma_data::{Limits, Shard};
 use sigma_metrics::{Embeddings, MetricsError, check_width};
 
-/// All rows of a shard; `column` chooses the tensor or column. A width of which no Gram matrix is made is refused
-/// before any row is read.
+/// All rows of a shard; `column` chooses the tensor or column. A width of which no Gram matrix is made, or one that is
+/// out of proportion to the file, is refused before any row is read.
 pub fn read(path: &Path, column: Option<&str>) -> Result<Embeddings> {
     let mut shard = Shard::open(path, column)?;
     check_width(shard.width()).with_context(|| path.display().to_string())?;
+    Limits::in_force().check_gram(path, std::fs::metadata(path)?.len(), shard.width())?;
     let too_many = || format!("{}: {} rows are more than this machine can hold", path.display(), shard.rows());
     let count = usize::try_from(shard.rows()).with_context(too_many)?;
     let (mut rows, width) = (Vec::new(), shard.width());

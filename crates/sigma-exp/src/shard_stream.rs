@@ -6,7 +6,8 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-use sigma_data::Shard;
+use sigma_data::{Limits, Shard};
+use sigma_metrics::MAX_WIDTH;
 
 use crate::interrupt;
 
@@ -56,6 +57,16 @@ impl<'a> ShardStream<'a> {
     /// Rows of all shards.
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// Refuses rows whose Gram matrix is out of proportion to the shards. Widths of which none is made are refused
+    /// where it would be.
+    pub fn check_memory(&self) -> Result<()> {
+        if let (Some(first), true) = (self.paths.first(), self.width <= MAX_WIDTH) {
+            let sizes = self.paths.iter().map(|path| Ok(std::fs::metadata(path)?.len()));
+            Limits::in_force().check_gram(first, sizes.sum::<std::io::Result<u64>>()?, self.width)?;
+        }
+        Ok(())
     }
 
     /// The file of a row of the stream, and its number in the file, from 1 as in the messages of the readers.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use sigma_data::Limits;
 use sigma_data::config::{CorpusConfig, PromptsConfig};
 use sigma_embed::EncoderConfig;
 use sigma_generate::{EvaluationConfig, RegenerationConfig};
@@ -46,6 +47,8 @@ pub struct Experiment {
     pub surface: SurfaceConfig,
     #[serde(default)]
     pub checkpoints: CheckpointsConfig,
+    #[serde(default, skip_serializing_if = "Limits::is_default")]
+    pub limits: Limits,
     /// `auto`, `cpu`, `cuda` or `cuda:<index>`.
     #[serde(default = "default_device")]
     pub device: String,
@@ -123,10 +126,11 @@ fn default_device() -> String {
 }
 
 impl Experiment {
-    /// Reads `path`, applies the settings, and checks every range.
+    /// Reads `path`, applies the settings, and checks every range. The limits that it states are in force from then on.
     pub fn load(path: &Path, settings: &[yaml::Setting]) -> Result<Self> {
         let experiment: Self = yaml::load(path, settings)?;
         experiment.validate().with_context(|| format!("{}", path.display()))?;
+        experiment.limits.or(Limits::from_environment()?).enforce();
         Ok(Self { evaluation: experiment.evaluation.clone().completed(), ..experiment })
     }
 
@@ -155,6 +159,7 @@ impl Experiment {
         if !(0.0..=MOST_MINUTES).contains(&minutes) {
             bail!("checkpoints.save_minutes is {minutes}; it must be from 0 (after every step) to {MOST_MINUTES}");
         }
+        self.limits.validate()?;
         self.mixture.validate()?;
         self.training.validate()?;
         self.regeneration.nucleus()?;

@@ -77,7 +77,7 @@ pub mod drift;
 
 pub mod error;
 
-pub use accumulator::{GramAccumulator, Precision, check_width};
+pub use accumulator::{GramAccumulator, MAX_WIDTH, Precision, check_width};
 pub use config::{Observed, SigmaConfig, SurfaceConfig};
 pub use control::{ControlThreshold, auc, paired_onset};
 pub use diversity::{Diversity, diversity};

@@ -1,5 +1,9 @@
 //! Documents from Parquet, through the record API: columns at the top level, no Arrow.
 
+mod delta;
+mod pages;
+mod thrift;
+
 use std::any::Any;
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -7,7 +11,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 
-use parquet::basic::Type as Physical;
+use parquet::basic::{Repetition, Type as Physical};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
@@ -16,8 +20,15 @@ use parquet::schema::types::Type;
 use super::{Columns, RawDocument};
 use crate::error::{DataError, NamedWith};
 use crate::foreign;
+use crate::limits::Budget;
 use crate::place::{At, Place};
 use crate::regular_file;
+
+pub(crate) use pages::{Pages, check, check_footer};
+
+/// Texts that the library makes at a time, and bytes that each value of a page takes while it does.
+const BATCH: u64 = 1024;
+const VALUE: u64 = 16;
 
 const TEXT: &str = "a string";
 const ID: &str = "a string or an integer";
@@ -64,7 +75,10 @@ fn message(panic: &(dyn Any + Send)) -> String {
 
 fn read_columns(path: &Arc<Path>, columns: &Columns<'_>) -> Result<Vec<RawDocument>, DataError> {
     let damaged = |source: ParquetError| DataError::Parquet { path: path.to_path_buf(), source };
-    let reader = SerializedFileReader::new(open(path)?).map_err(damaged)?;
+    let file = open(path)?;
+    let mut memory = Budget::of(path, &file)?;
+    check_footer(path, &file)?;
+    let reader = SerializedFileReader::new(file).map_err(damaged)?;
     let schema = reader.metadata().file_metadata().schema();
 
     let text = column(path, schema, columns.text, TEXT)?
@@ -88,10 +102,17 @@ fn read_columns(path: &Arc<Path>, columns: &Columns<'_>) -> Result<Vec<RawDocume
             fields.push(field);
         }
     }
+    let described = reader.metadata().file_metadata().schema_descr();
+    let is_read = |leaf: &usize| fields.iter().any(|field| field.name() == described.get_column_root(*leaf).name());
+    let leaves: Vec<usize> = (0..described.num_columns()).filter(is_read).collect();
+    let Pages { largest, shared } = check(path, &reader, &leaves, VALUE, &memory)?;
+    let batch = if shared { (memory.left() / largest.max(1)).clamp(1, BATCH) } else { BATCH };
+
     let projection = Type::group_type_builder(schema.name()).with_fields(fields).build().map_err(damaged)?;
 
     let mut documents = Vec::new();
-    for (row, number) in reader.get_row_iter(Some(projection)).map_err(damaged)?.zip(1..) {
+    let rows = reader.get_row_iter(Some(projection)).map_err(damaged)?.with_batch_size(batch as usize);
+    for (row, number) in rows.zip(1..) {
         let place = Place::new(path, At::Row(number));
         let (mut id, mut bucket, mut text) = (None, None, None);
         for (name, field) in row.map_err(damaged)?.into_columns() {
@@ -108,7 +129,9 @@ fn read_columns(path: &Arc<Path>, columns: &Columns<'_>) -> Result<Vec<RawDocume
                 text = Some(value(&place, columns.text, &field, TEXT)?);
             }
         }
-        documents.push(RawDocument { place, id, bucket, response: None, text: text.unwrap_or_default() });
+        let document = RawDocument { place, id, bucket, response: None, text: text.unwrap_or_default() };
+        document.pay(&mut memory)?;
+        documents.push(document);
     }
     Ok(documents)
 }
@@ -116,14 +139,23 @@ fn read_columns(path: &Arc<Path>, columns: &Columns<'_>) -> Result<Vec<RawDocume
 /// The column of that name, if there is one, of a type that can be read.
 fn column(path: &Path, schema: &Type, name: &str, expected: &'static str) -> Result<Option<Arc<Type>>, DataError> {
     let Some(column) = schema.get_fields().iter().find(|column| column.name() == name) else { return Ok(None) };
+    let info = column.get_basic_info();
+    let repeated = info.has_repetition() && info.repetition() == Repetition::REPEATED;
     let readable = column.is_primitive()
+        && !repeated
         && match column.get_physical_type() {
             Physical::BYTE_ARRAY => true,
             Physical::INT32 | Physical::INT64 => expected == ID,
             _ => false,
         };
     if !readable {
-        let found = if column.is_primitive() { column.get_physical_type().to_string() } else { "a group".to_string() };
+        let found = if repeated {
+            "a list".to_string()
+        } else if column.is_primitive() {
+            column.get_physical_type().to_string()
+        } else {
+            "a group".to_string()
+        };
         return Err(DataError::ColumnType { path: path.to_path_buf(), column: name.to_string(), expected, found });
     }
     Ok(Some(Arc::clone(column)))

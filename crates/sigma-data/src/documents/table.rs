@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
 
-use super::{Columns, RawDocument, plain_text};
+use super::plain_text::{self, Whole};
+use super::{Columns, RawDocument};
 use crate::error::{DataError, NamedWith};
 use crate::place::{At, Place};
 
 /// Reads a table whose columns `delimiter` separates.
 pub(crate) fn read(path: &Path, delimiter: u8, columns: &Columns<'_>) -> Result<Vec<RawDocument>, DataError> {
-    let text = plain_text::read_text(path)?;
+    let Whole { text, mut memory } = plain_text::read_whole(path)?;
     let shared: Arc<Path> = path.into();
     let at = |line: usize| Place::new(&shared, At::Line(line));
     if let Some(line) = open_quote(&text, delimiter) {
@@ -66,14 +67,16 @@ pub(crate) fn read(path: &Path, delimiter: u8, columns: &Columns<'_>) -> Result<
     while reader.read_record(&mut record).map_err(|e| wrong(&e))? {
         let cell = |column: usize| record.get(column).unwrap_or_default().to_string();
         let line = record.position().map_or(1, |position| position.line() as usize);
-        documents.push(RawDocument {
+        let document = RawDocument {
             place: at(line),
             id: id_column.map(cell),
             // an empty cell is a bucket that is not given
             bucket: bucket_column.map(cell).filter(|bucket| bucket_required || !bucket.is_empty()),
             response: None,
             text: cell(text_column),
-        });
+        };
+        document.pay(&mut memory)?;
+        documents.push(document);
     }
     Ok(documents)
 }

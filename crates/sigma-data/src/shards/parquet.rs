@@ -12,14 +12,18 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::Type;
 
 use super::wrong;
-use crate::documents::parquet::{guarded, open};
+use crate::documents::parquet::{check, check_footer, guarded, open};
 use crate::error::{DataError, NamedWith};
+use crate::limits::Budget;
 use crate::place::{At, Place};
 
 const EXPECTED: &str = "lists of float or double";
 
 /// Rows decoded at a time: their levels take as much memory as their values.
 const BATCH: usize = 4096;
+
+/// Bytes that a value takes with its levels: a single list may hold all values of a row group.
+const VALUE: u64 = 12;
 
 /// A column of lists, each of `width` values.
 pub(super) struct ListColumn {
@@ -53,7 +57,10 @@ impl ListColumn {
 
     fn open_unguarded(path: &Path, name: Option<&str>) -> Result<Self, DataError> {
         let damaged = |source: ParquetError| DataError::Parquet { path: path.to_path_buf(), source };
-        let file = SerializedFileReader::new(open(path)?).map_err(damaged)?;
+        let file = open(path)?;
+        let memory = Budget::of(path, &file)?;
+        check_footer(path, &file)?;
+        let file = SerializedFileReader::new(file).map_err(damaged)?;
         let schema = file.metadata().file_metadata().schema_descr();
         let lists: Vec<(usize, &str)> = (0..schema.num_columns())
             .filter(|&leaf| {
@@ -102,6 +109,7 @@ impl ListColumn {
         };
         let rows = u64::try_from(file.metadata().file_metadata().num_rows());
         let rows = rows.map_err(|_| wrong(path, "its number of rows is negative; it is damaged"))?;
+        check(path, &file, &[leaf], VALUE, &memory)?;
         let (present, name) = (schema.column(leaf).max_def_level(), name.to_string());
         let mut column = Self {
             path: Arc::from(path),

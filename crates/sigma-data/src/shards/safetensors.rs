@@ -30,7 +30,7 @@ pub(super) fn open(path: &Path, mut file: File, name: Option<&str>) -> Result<De
     Read::by_ref(&mut file).take(header_length).read_to_end(&mut header).map_err(DataError::read(path))?;
     let header: Metadata =
         serde_json::from_slice(&header).map_err(|e| wrong(path, format!("not a .safetensors file: {e}")))?;
-    let expected = 8 + header_length + header.data_len() as u64;
+    let expected = (8 + header_length).saturating_add(header.data_len() as u64);
     if expected != length {
         return Err(wrong(
             path,

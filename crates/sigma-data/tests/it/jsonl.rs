@@ -1,7 +1,8 @@
 use std::fs::{self, File};
 
 use serde_json::{Map, Value, json};
-use sigma_data::jsonl::{MAX_LINE_BYTES, read_lines, write_jsonl};
+use sigma_data::Limits;
+use sigma_data::jsonl::{read_lines, write_jsonl};
 use sigma_data::{At, DataError};
 
 use crate::file;
@@ -40,10 +41,11 @@ fn a_file_that_can_not_be_written_is_named() {
 
 #[test]
 fn a_line_of_the_limit_is_read_and_a_longer_one_refused() {
+    let longest = usize::try_from(Limits::default().text_bytes()).unwrap();
     let line = |length: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(length - 8));
-    let (_folder, path) = file("a.jsonl", format!("{}\n{}\n", line(MAX_LINE_BYTES), line(MAX_LINE_BYTES)));
+    let (_folder, path) = file("a.jsonl", format!("{}\n{}\n", line(longest), line(longest)));
     assert_eq!(read_lines::<Object>(&path).unwrap().len(), 2);
-    let (_folder, path) = file("a.jsonl", format!("{}\n{}\n", line(9), line(MAX_LINE_BYTES + 1)));
+    let (_folder, path) = file("a.jsonl", format!("{}\n{}\n", line(9), line(longest + 1)));
     let error = read_lines::<Object>(&path).unwrap_err();
     assert!(matches!(&error, DataError::LineTooLong { place, .. } if place.at == At::Line(2)), "{error}");
 }

@@ -4,6 +4,7 @@
 
 mod answers;
 mod blocks;
+mod bounds;
 mod broken_bytes;
 mod bundled;
 mod config;

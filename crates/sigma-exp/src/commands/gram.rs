@@ -16,6 +16,7 @@ pub fn execute(arguments: &cli::Gram) -> Result<()> {
     let started = Instant::now();
     let output = Output::new(&arguments.out, arguments.force)?;
     let stream = ShardStream::open(&arguments.shards, arguments.column.as_deref())?;
+    stream.check_memory()?;
     let precision = if arguments.float64 { Precision::Double } else { Precision::Single };
     let mut gram = GramAccumulator::with_precision(stream.width(), precision)
         .with_context(|| arguments.shards[0].display().to_string())?;

@@ -6,16 +6,21 @@ mod deserialize;
 mod node;
 mod scalar;
 
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::de::DeserializeOwned;
 use sigma_data::regular_file;
 
+use node::shortened;
 pub use node::{Entry, Kind, Node};
 
-/// Characters of an argument that messages repeat.
-const LONGEST: usize = 200;
+/// Bytes of a config or a sweep file. The largest ones have some thousand.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// Bytes of a word for which the nearest of the known ones is looked for.
+const LONGEST_WORD: usize = 100;
 
 /// A key, as a path of sections, and the value that it is given.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,10 +33,10 @@ impl Setting {
     /// `a.b.c=value`, where the value is YAML.
     pub fn parse(text: &str) -> Result<Self> {
         let Some((path, value)) = text.split_once('=') else {
-            bail!("--set {text}: expected path=value, for example training.epochs=2");
+            bail!("--set {}: expected path=value, for example training.epochs=2", shortened(text));
         };
         if path.split('.').any(|key| key.trim().is_empty()) {
-            bail!("--set {text}: `{path}` has an empty key");
+            bail!("--set {}: `{}` has an empty key", shortened(text), shortened(path));
         }
         Ok(Self { path: path.to_string(), value: parse_argument(value, &shortened(&format!("--set {text}")))? })
     }
@@ -58,7 +63,13 @@ pub fn load<T: DeserializeOwned>(path: &Path, settings: &[Setting]) -> Result<T>
 
 /// The tree of a file.
 pub fn read(path: &Path) -> Result<Node> {
-    let bytes = regular_file::read(path).with_context(|| format!("config {} can not be read", path.display()))?;
+    let mut bytes = Vec::new();
+    regular_file::open(path)
+        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+        .with_context(|| format!("config {} can not be read", path.display()))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        bail!("{}: longer than {MOST_BYTES} bytes; is this really a config?", path.display());
+    }
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         bail!("{}: UTF-16; save the config as UTF-8", path.display());
     }
@@ -88,14 +99,6 @@ pub fn typed<T: DeserializeOwned>(node: &Node) -> Result<T> {
     T::deserialize(node).map_err(|error| with_nearest(&error.to_string()))
 }
 
-/// An argument as messages repeat it.
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{} ...", &text[..end]),
-        None => text.to_string(),
-    }
-}
-
 fn parse_argument(text: &str, origin: &str) -> Result<Node> {
     // behind a key nothing stands at the beginning of a line, where `---`, `...` and `%` would have a meaning of their own
     let behind_key = if text.contains('\n') { text.to_string() } else { format!(" {text}") };
@@ -103,6 +106,9 @@ fn parse_argument(text: &str, origin: &str) -> Result<Node> {
 }
 
 fn set(root: &mut Node, setting: &Setting) -> Result<()> {
+    if setting.path.split('.').nth(node::DEEPEST).is_some() {
+        bail!("{}: sections are nested more than {} deep", setting.value.at, node::DEEPEST);
+    }
     let mut node = root;
     for key in setting.path.split('.') {
         if node.is_null() {
@@ -131,7 +137,7 @@ fn with_nearest(message: &str) -> anyhow::Error {
     // "unknown field `x`, expected one of `a`, `b`": the names stand between backticks
     let start = message.find("unknown field").or_else(|| message.find("unknown variant"));
     let mut names = start.map_or("", |start| &message[start..]).split('`').skip(1).step_by(2);
-    let nearest = names.next().and_then(|unknown| {
+    let nearest = names.next().filter(|unknown| unknown.len() <= LONGEST_WORD).and_then(|unknown| {
         let closest = names.map(|name| (strsim::damerau_levenshtein(unknown, name), name)).min();
         closest.filter(|(distance, name)| *distance <= 1 + name.len() / 3)
     });

@@ -1,6 +1,7 @@
 //! A YAML document as a tree in which every value keeps its place and its spelling: what a scalar means depends on the key that it
 //! stands behind, so `2026` stays text until someone asks for a number. No key of a config is known here.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,10 +9,16 @@ use anyhow::{Result, anyhow, bail};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 /// Levels of sections and lists within each other. A config has four.
-const DEEPEST: usize = 64;
+pub(super) const DEEPEST: usize = 64;
 
 /// Values of a document, those that aliases repeat counted each time.
 const MOST_VALUES: usize = 1_000_000;
+
+/// Bytes of a document's scalars, those that aliases repeat counted each time.
+const MOST_BYTES: usize = 64 << 20;
+
+/// Characters of a scalar that messages repeat.
+const LONGEST: usize = 200;
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,8 +86,8 @@ impl Node {
     pub fn describe(&self) -> String {
         match &self.kind {
             _ if self.is_null() => "nothing".to_string(),
-            Kind::Scalar { text, quoted: true } => format!("the text {text:?}"),
-            Kind::Scalar { text, .. } => format!("`{text}`"),
+            Kind::Scalar { text, quoted: true } => format!("the text {:?}", shortened(text)),
+            Kind::Scalar { text, .. } => format!("`{}`", shortened(text)),
             Kind::List(_) => "a list (a sequence)".to_string(),
             Kind::Map(_) => "a section (a mapping)".to_string(),
         }
@@ -104,11 +111,20 @@ impl fmt::Display for Node {
     }
 }
 
+/// A text as messages repeat it.
+pub(super) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{} ...", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
 /// The one document of `text`. Anchors, aliases and merge keys (`<<`) are resolved; tags other than `!!str`, keys that are no text,
 /// a key given twice, and more than one document are refused. `origin` is what messages call it; with `lines`, they give line and
 /// column, too.
 pub fn parse(text: &str, origin: &str, lines: bool) -> Result<Node> {
-    let mut reader = Reader { origin: origin.into(), lines, anchors: Vec::new(), values: 0, last: None };
+    let mut reader =
+        Reader { origin: origin.into(), lines, anchors: HashMap::new(), count: Count::default(), last: None };
     let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
     let mut document = None;
     while let Some(event) = parser.next_event() {
@@ -134,11 +150,25 @@ pub fn parse(text: &str, origin: &str, lines: bool) -> Result<Node> {
 struct Reader {
     origin: Arc<str>,
     lines: bool,
-    /// Anchored nodes by the number that the parser gives them, each with the number of values in it.
-    anchors: Vec<(usize, Node, usize)>,
-    values: usize,
+    /// Anchored nodes by the number that the parser gives them, each with what is in it.
+    anchors: HashMap<usize, (Node, Count)>,
+    count: Count,
     /// The key read last, for messages of the parser.
     last: Option<String>,
+}
+
+/// How much a node holds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    values: usize,
+    bytes: usize,
+}
+
+impl Count {
+    fn add(&mut self, more: Count) {
+        self.values = self.values.saturating_add(more.values);
+        self.bytes = self.bytes.saturating_add(more.bytes);
+    }
 }
 
 type Events<'a> = Parser<'a, saphyr_parser::StrInput<'a>>;
@@ -164,20 +194,23 @@ impl Reader {
         }
     }
 
-    /// The node that begins with `event`, and the number of values in it.
-    fn node(&mut self, parser: &mut Events<'_>, event: Event<'_>, span: Span, depth: usize) -> Result<(Node, usize)> {
+    /// The node that begins with `event`, and how much is in it.
+    fn node(&mut self, parser: &mut Events<'_>, event: Event<'_>, span: Span, depth: usize) -> Result<(Node, Count)> {
         let at = self.at(span);
         if depth > DEEPEST {
             bail!("{at}: sections and lists are nested more than {DEEPEST} deep");
         }
-        self.count(1, &at)?;
-        let (kind, anchor, values) = match event {
+        let mut count = Count { values: 1, bytes: 0 };
+        let (kind, anchor) = match event {
             Event::Alias(anchor) => {
-                let found = self.anchors.iter().find(|(id, ..)| *id == anchor);
-                let Some((_, node, values)) = found else { bail!("{at}: the alias names an anchor around itself") };
-                let (kind, values) = (node.kind.clone(), *values);
-                self.count(values, &at)?;
-                (kind, 0, values)
+                let Some((node, inner)) = self.anchors.get(&anchor) else {
+                    bail!("{at}: the alias names an anchor around itself")
+                };
+                // counted before anything is repeated
+                let inner = *inner;
+                self.count.add(inner);
+                self.check(&at)?;
+                return Ok((Node { at, kind: node.kind.clone() }, inner));
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let is_text = match &tag {
@@ -186,75 +219,85 @@ impl Reader {
                     Some(tag) => bail!("{at}: the tag `{}{}` is not supported; leave it out", tag.handle, tag.suffix),
                 };
                 let quoted = is_text || style != ScalarStyle::Plain;
-                (Kind::Scalar { text: text.into_owned(), quoted }, anchor, 1)
+                count.bytes = text.len();
+                self.count.add(count);
+                (Kind::Scalar { text: text.into_owned(), quoted }, anchor)
             }
             Event::SequenceStart(_, Some(tag)) | Event::MappingStart(_, Some(tag)) => {
                 bail!("{at}: the tag `{}{}` is not supported; leave it out", tag.handle, tag.suffix)
             }
             Event::SequenceStart(anchor, None) => {
-                let (mut nodes, mut values) = (Vec::new(), 1);
+                self.count.add(count);
+                let mut nodes = Vec::new();
                 loop {
                     let (event, span) = self.next(parser)?;
                     if event == Event::SequenceEnd {
                         break;
                     }
                     let (node, inner) = self.node(parser, event, span, depth + 1)?;
-                    values += inner;
+                    count.add(inner);
                     nodes.push(node);
                 }
-                (Kind::List(nodes), anchor, values)
+                (Kind::List(nodes), anchor)
             }
             Event::MappingStart(anchor, None) => {
-                let (entries, values) = self.entries(parser, depth)?;
-                (Kind::Map(entries), anchor, values)
+                self.count.add(count);
+                let (entries, inner) = self.entries(parser, depth)?;
+                count.add(inner);
+                (Kind::Map(entries), anchor)
             }
             _ => bail!("{at}: the document is cut short"),
         };
+        self.check(&at)?;
         let node = Node { at, kind };
         if anchor > 0 {
-            self.anchors.retain(|(id, ..)| *id != anchor);
-            self.anchors.push((anchor, node.clone(), values));
+            // the copy that is kept counts, too: anchors within anchors are kept once for each
+            self.count.add(count);
+            self.check(&node.at)?;
+            self.anchors.insert(anchor, (node.clone(), count));
         }
-        Ok((node, values))
+        Ok((node, count))
     }
 
-    fn entries(&mut self, parser: &mut Events<'_>, depth: usize) -> Result<(Vec<Entry>, usize)> {
-        let (mut entries, mut merged, mut values): (Vec<Entry>, Vec<Entry>, usize) = (Vec::new(), Vec::new(), 1);
+    fn entries(&mut self, parser: &mut Events<'_>, depth: usize) -> Result<(Vec<Entry>, Count)> {
+        let (mut entries, mut merged): (Vec<Entry>, Vec<Entry>) = (Vec::new(), Vec::new());
+        let (mut places, mut count) = (HashMap::new(), Count::default());
         loop {
             let (event, span) = self.next(parser)?;
             if event == Event::MappingEnd {
                 break;
             }
-            let (key, _) = self.node(parser, event, span, depth + 1)?;
+            let (key, inner) = self.node(parser, event, span, depth + 1)?;
+            count.add(inner);
             let Kind::Scalar { text, quoted } = key.kind else {
                 bail!("{}: a key must be one word, not {}", key.at, key.describe());
             };
-            self.last = Some(text.clone());
+            self.last = Some(shortened(&text));
             let (event, span) = self.next(parser)?;
             let (value, inner) = self.node(parser, event, span, depth + 1)?;
-            values += inner;
+            count.add(inner);
             if text == "<<" && !quoted {
                 merged.extend(merge(value)?);
                 continue;
             }
-            if let Some(first) = entries.iter().find(|entry| entry.key == text) {
-                bail!("{}: duplicate field `{text}`; it stands at {} already", key.at, first.at);
+            if let Some(first) = places.insert(text.clone(), key.at.clone()) {
+                bail!("{}: duplicate field `{}`; it stands at {first} already", key.at, shortened(&text));
             }
             entries.push(Entry { key: text, at: key.at, value });
         }
         // what a section says itself goes before what it merges, and the first of several merges before the others
-        for entry in merged {
-            if entries.iter().all(|own| own.key != entry.key) {
-                entries.push(entry);
-            }
-        }
-        Ok((entries, values))
+        let mut taken: HashSet<String> = places.into_keys().collect();
+        entries.extend(merged.into_iter().filter(|entry| taken.insert(entry.key.clone())));
+        Ok((entries, count))
     }
 
-    fn count(&mut self, more: usize, at: &At) -> Result<()> {
-        self.values = self.values.saturating_add(more);
-        if self.values > MOST_VALUES {
-            bail!("{at}: repetition by aliases makes more than {MOST_VALUES} values of the document");
+    fn check(&self, at: &At) -> Result<()> {
+        let Count { values, bytes } = self.count;
+        if values > MOST_VALUES {
+            bail!("{at}: the document has more than {MOST_VALUES} values, every repetition by an alias counted");
+        }
+        if bytes > MOST_BYTES {
+            bail!("{at}: the document has more than {MOST_BYTES} bytes of text, every repetition by an alias counted");
         }
         Ok(())
     }

@@ -276,6 +276,24 @@ fn a_document_that_would_take_all_time_or_memory_is_refused_at_once() {
         bomb.push_str(&format!("{outer}: &{outer} [{}]\n", vec![format!("*{inner}"); 9].join(", ")));
     }
     assert!(error(&bomb, &[]).contains("repetition"));
+    // two megabytes, a hundred thousand times over
+    let long = format!("a: &a {}\nlist: [{}]\n", "x".repeat(2 << 20), vec!["*a"; 100_000].join(", "));
+    assert!(error(&long, &[]).contains("bytes of text"));
+}
+
+#[test]
+fn a_long_config_of_many_keys_anchors_or_digits_is_read_or_refused_at_once() {
+    let large = "#".repeat(5 << 20);
+    assert!(error(&large, &[]).contains("longer than"));
+    let keys: String = (0..200_000).map(|key| format!("key{key}: 1\n")).collect();
+    assert!(error(&keys, &[]).contains("unknown field"));
+    let anchors: String = (0..100_000).map(|key| format!("key{key}: &a{key} 1\n")).collect();
+    assert!(error(&anchors, &[]).contains("unknown field"));
+    let word = "w".repeat(3 << 20);
+    assert!(error(&format!("{word}: 1\n"), &[]).contains("unknown field"));
+    assert!(error(&format!("section:\n  whole: {}\n", "1".repeat(3 << 20)), &[]).contains("too large"));
+    let deep = format!("{}a=1", "a.".repeat(50_000));
+    assert!(error("text: x\n", &[&deep]).contains("nested more than"));
 }
 
 #[test]

@@ -8,8 +8,10 @@ mod gpu;
 mod host;
 pub mod parameters;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use sigma_data::tokenizer::{Growth, MOST_OF_ENCODER};
 use tokenizers::{Tokenizer, TruncationParams};
 
 use super::TextRead;
@@ -26,6 +28,7 @@ pub struct BertEncoder {
     engine: Engine,
     tokenizer: Tokenizer,
     tokenizer_path: PathBuf,
+    growth: Growth,
     max_tokens: usize,
 }
 
@@ -63,12 +66,15 @@ impl BertEncoder {
         let tokenizer_path = folder.join("tokenizer.json");
         let failed =
             |e: tokenizers::Error| ModelError::EncoderTokenizer { path: tokenizer_path.clone(), reason: e.to_string() };
-        let mut tokenizer = Tokenizer::from_file(&tokenizer_path).map_err(failed)?;
+        let json = fs::read(&tokenizer_path).map_err(|e| failed(e.into()))?;
+        // before anything is built of it
+        let growth = Growth::of_file(&tokenizer_path, &json, MOST_OF_ENCODER)?;
+        let mut tokenizer = Tokenizer::from_bytes(&json).map_err(failed)?;
         // the file's own settings (128 tokens, padded to 128) are not what sentence-transformers uses
         let truncation = TruncationParams { max_length: max_tokens, ..TruncationParams::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(failed)?;
         tokenizer.with_padding(None);
-        Ok(Self { config, engine, tokenizer, tokenizer_path, max_tokens })
+        Ok(Self { config, engine, tokenizer, tokenizer_path, growth, max_tokens })
     }
 
     pub fn dim(&self) -> usize {
@@ -80,6 +86,7 @@ impl BertEncoder {
     }
 
     pub fn tokenize(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, ModelError> {
+        self.check_growth(texts)?;
         // on all threads; places in the text, which the plain `encode_batch` also finds, are not needed
         let encodings = self
             .tokenizer
@@ -89,6 +96,7 @@ impl BertEncoder {
     }
 
     pub fn read(&self, texts: &[&str]) -> Result<Vec<TextRead>, ModelError> {
+        self.check_growth(texts)?;
         let encodings = self
             .tokenizer
             .encode_batch_char_offsets(texts.to_vec(), true)
@@ -100,6 +108,10 @@ impl BertEncoder {
             TextRead { characters: if truncated { end } else { text.chars().count() }, truncated }
         };
         Ok(texts.iter().zip(encodings).map(of).collect())
+    }
+
+    fn check_growth(&self, texts: &[&str]) -> Result<(), ModelError> {
+        Ok(texts.iter().try_for_each(|text| self.growth.check(text.len()))?)
     }
 
     /// Mean-pooled states `[B * dim]`, not yet normalised.
