@@ -83,6 +83,11 @@ pub enum DataError {
     #[error("{place}: the id {id:?} is empty or holds a control character; give the record a plain id")]
     BadId { place: Place, id: String },
 
+    #[error(
+        "{place}: the bucket {bucket:?} of prompt `{id}` is blank or holds a control character; give it a plain name"
+    )]
+    BadBucket { place: Place, id: String, bucket: String },
+
     #[error("{place}: the id `{id}` is already taken by {first}; ids must be unique")]
     DuplicateId { place: Place, id: String, first: Place },
 

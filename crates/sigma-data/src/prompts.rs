@@ -12,7 +12,7 @@ use crate::documents::{
     Columns, RawDocument, Taken, extension, json_lines, numbered, parquet, plain_text, table, unknown_format,
 };
 use crate::error::DataError;
-use crate::records::check_text;
+use crate::records::{check_bucket, check_text};
 
 /// The buckets of the paper's prompt banks.
 pub const DEFAULT_BUCKETS: [&str; 5] = ["creative", "divergent", "analogy", "what_if", "neutral"];
@@ -74,6 +74,7 @@ fn keep(raw: Vec<RawDocument>, config: &PromptsConfig) -> Result<Vec<Prompt>, Da
         if !config.buckets.contains(&bucket) {
             return Err(DataError::UnknownBucket { place, id, bucket, allowed: config.buckets.clone() });
         }
+        check_bucket(&bucket, &id, &place)?;
         let count = kept.entry(bucket.clone()).or_default();
         if config.max_per_bucket.is_none_or(|max| *count < max) {
             *count += 1;

@@ -25,10 +25,24 @@ pub(crate) fn repeated<'a, T, K: Ord>(records: &'a [T], key: impl Fn(&'a T) -> K
 }
 
 pub(crate) fn check_id(id: &str, place: &Place) -> Result<(), DataError> {
-    if id.trim().is_empty() || id.contains(char::is_control) {
+    if !is_plain(id) {
         return Err(DataError::BadId { place: place.clone(), id: id.to_string() });
     }
     Ok(())
+}
+
+/// The bucket of the prompt `id`: tables and figures have it as a name.
+pub(crate) fn check_bucket(bucket: &str, id: &str, place: &Place) -> Result<(), DataError> {
+    if !is_plain(bucket) {
+        return Err(DataError::BadBucket { place: place.clone(), id: id.to_string(), bucket: bucket.to_string() });
+    }
+    Ok(())
+}
+
+/// Whether it is a name: not blank, without control characters and code points that are no characters, which XML cannot hold.
+fn is_plain(name: &str) -> bool {
+    let is_character = |c: char| !c.is_control() && u32::from(c) & 0xfffe != 0xfffe;
+    !name.trim().is_empty() && name.chars().all(is_character)
 }
 
 pub(crate) fn check_text(id: &str, text: &str, place: &Place) -> Result<(), DataError> {

@@ -3,7 +3,7 @@
 //! that it depends on, and taken over bit by bit by the others.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -116,7 +116,7 @@ impl SharedEvaluation {
 }
 
 fn restore(place: &Path, inputs: &BTreeMap<String, String>, draft: &Draft) -> Result<Evaluation> {
-    let shared: Shared = serde_json::from_str(&fs::read_to_string(place.join(FILE_NAME))?)?;
+    let shared: Shared = serde_json::from_str(&run_files::read_to_string(&place.join(FILE_NAME))?)?;
     if shared.inputs != *inputs {
         bail!("it was made from other inputs");
     }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ScopedJoinHandle;
-use std::time::SystemTime;
 
 use anyhow::{Result, anyhow};
 use candle_core::DType;
@@ -12,6 +11,7 @@ use sigma_data::hash::{hash_blocks, hash_bytes};
 use sigma_report::record::{self, ArithmeticRecord, MixtureRecord, RegenerationRecord, TrainingRecord};
 use sigma_report::{HashedRecord, Record, chain};
 
+use crate::clock;
 use crate::draft::Draft;
 use crate::driver::RunContext;
 use crate::evaluation::Evaluation;
@@ -171,7 +171,7 @@ pub fn complete(run: RunContext<'_>, records: &Records, made: Made<'_>, evaluati
         perplexity,
         flags,
         started: made.draft.save.started(),
-        finished: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        finished: clock::now(),
         seconds: made.draft.save.seconds(),
     };
     let hash = made.draft.commit(&record)?;

@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use sigma_report::shown::shown;
+
 use crate::interrupt;
 
 /// Usage, config, input or I/O error.
@@ -55,8 +57,21 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         }
     }
     // nothing can be done if stderr itself is gone
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(shown(&text).as_bytes());
     ExitCode::from(if error.is::<CheckFailed>() { CHECK_FAILED } else { FAILURE })
+}
+
+/// Prints why a command line cannot be understood, or the help that it asks for.
+pub fn of_arguments(error: &clap::Error) -> ExitCode {
+    let text = error.to_string();
+    let plain = shown(&text);
+    if !error.use_stderr() || plain == text {
+        // in colours where there is a terminal
+        let _ = error.print();
+    } else {
+        let _ = io::stderr().write_all(plain.as_bytes());
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(FAILURE))
 }
 
 /// What to do where the system, and not what was asked for, is the trouble.

@@ -114,7 +114,7 @@ impl Draft {
     /// system that starts a job again while its first run still lives; then the second one has the folder.
     pub fn commit(self, record: &Record) -> Result<String> {
         let owner =
-            fs::read_to_string(&self.lock).with_context(|| format!("{} cannot be read", self.lock.display()))?;
+            run_files::read_to_string(&self.lock).with_context(|| format!("{} cannot be read", self.lock.display()))?;
         if owner != self.owner {
             bail!("{} was taken over by {owner}; this process writes no more to it", self.target.display());
         }

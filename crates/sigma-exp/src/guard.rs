@@ -3,8 +3,8 @@
 
 use anyhow::{Context, Result, bail};
 use serde_yaml::Value;
-use sigma_report::Manifest;
 use sigma_report::manifest::{Resolved, SourcesEntry};
+use sigma_report::{Manifest, run_files};
 
 use crate::experiment_key::{contents, differences};
 use crate::run_folder::RunFolder;
@@ -13,7 +13,7 @@ use crate::spec::Experiment;
 /// Refuses to resume in `folder` where `experiment` or the content of its sources differs from what began it.
 pub fn check(folder: &RunFolder, manifest: &Manifest, experiment: &Experiment, sources: &SourcesEntry) -> Result<()> {
     let path = folder.path().join(crate::layout::CONFIG);
-    let stored = std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let stored = run_files::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
     let stored: Value = serde_yaml::from_str(&stored).with_context(|| format!("{} is damaged", path.display()))?;
     let current: Value = serde_yaml::from_str(&experiment.to_yaml()?)?;
     let mut differences = differences(&stored, &current);

@@ -3,15 +3,17 @@
 //! so that the run makes them again from the last good one.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
 use sigma_data::hash::{hash_bytes, hash_file};
 use sigma_report::record::{FILE_NAME as RECORD, FileEntry};
-use sigma_report::{Broken, HashedRecord, Manifest, Record, chain, generation_dir_name, manifest, stale_metrics};
+use sigma_report::report::check_report;
+use sigma_report::{
+    Broken, HashedRecord, Manifest, Record, chain, generation_dir_name, manifest, run_files, stale_metrics,
+};
 
-use crate::layout::{CONFIG, EMBEDDINGS, LOG, MODEL, RESPONSES, ROWS, generations};
+use crate::layout::{CONFIG, EMBEDDINGS, LOG, MODEL, REPORT, RESPONSES, ROWS, generations};
 use crate::measure::Base;
 use crate::run_folder::RunFolder;
 use crate::spec::Experiment;
@@ -40,7 +42,7 @@ pub fn verify(path: &Path) -> Result<Verified> {
     let mut of_run = |what: String| damages.push(Damage { generation: None, what });
     let manifest = Manifest::read(&path.join(manifest::FILE_NAME)).map_err(|error| of_run(error.to_string())).ok();
     if let Some(manifest) = &manifest {
-        match fs::read(path.join(CONFIG)) {
+        match run_files::read(&path.join(CONFIG)) {
             Ok(bytes) if hash_bytes(&bytes) == manifest.config_hash => {}
             Ok(_) => of_run(format!("{CONFIG} is not the config of {}", manifest::FILE_NAME)),
             Err(error) => of_run(format!("{CONFIG}: {error}")),
@@ -93,7 +95,7 @@ fn recomputed(path: &Path, records: &[Record]) -> Result<Vec<Damage>> {
 
 /// What is wrong with the first line of a log that holds no event, if there is one.
 fn broken_line(path: &Path) -> Option<String> {
-    let bytes = match fs::read(path) {
+    let bytes = match run_files::read(path) {
         Ok(bytes) => bytes,
         Err(error) => return Some(format!(" cannot be read ({error})")),
     };
@@ -211,8 +213,15 @@ pub fn repair(folder: &RunFolder, last: u32) -> Result<Vec<HashedRecord>> {
     keep(folder, good)
 }
 
-/// Makes the manifest say that these records are there, and no others.
+/// Makes the manifest say that these records are there, and no others. A report of which nobody knows which files it wrote is set aside.
 fn keep(folder: &RunFolder, good: BTreeMap<u32, HashedRecord>) -> Result<Vec<HashedRecord>> {
+    let report = folder.path().join(REPORT);
+    if let Err(error) = check_report(&report)
+        && run_files::is_real_dir(&report)
+    {
+        tracing::warn!("{REPORT}/ is made again: {error}");
+        ownership::set_aside(folder.path(), &[REPORT.to_string()])?;
+    }
     let hashes = good.iter().map(|(generation, read)| (*generation, read.hash.clone())).collect();
     folder.change_manifest(|manifest| manifest.records = hashes)?;
     Ok(good.into_values().collect())

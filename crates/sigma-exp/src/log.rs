@@ -9,6 +9,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use anyhow::{Context, Result, bail};
 use indicatif::MultiProgress;
 use sigma_report::run_files;
+use sigma_report::shown::shown;
 use tracing::Level;
 use tracing_subscriber::filter::{FilterFn, LevelFilter};
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
@@ -118,8 +119,9 @@ where
             Level::WARN => write!(writer, "warning: ")?,
             _ => {}
         }
-        context.field_format().format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        let mut text = String::new();
+        context.field_format().format_fields(Writer::new(&mut text), event)?;
+        writeln!(writer, "{}", shown(&text))
     }
 }
 

@@ -8,6 +8,7 @@ mod arithmetic;
 mod assets;
 mod base_evaluation;
 mod cli;
+mod clock;
 mod commands;
 mod completion;
 mod device;
@@ -57,8 +58,10 @@ fn main() -> ExitCode {
     diagnostics::install();
     log::install();
     let command = std::env::args_os().skip(1).filter_map(|word| word.into_string().ok()).find(|w| !w.starts_with('-'));
-    let arguments =
-        cli::Arguments::try_parse().unwrap_or_else(|error| hints::for_arguments(error, command.as_deref()).exit());
+    let arguments = match cli::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return diagnostics::of_arguments(&hints::for_arguments(error, command.as_deref())),
+    };
     let hub = hub::Hub { offline: arguments.offline };
     let limits = sigma_data::Limits::from_environment().map(sigma_data::Limits::enforce);
     let ready = limits.map_err(Into::into).and_then(|()| interrupt::install());

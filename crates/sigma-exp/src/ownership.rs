@@ -4,7 +4,6 @@
 use std::fs;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -14,7 +13,7 @@ use sigma_report::report::remove_report;
 use sigma_report::{Manifest, manifest, run_files, stopped};
 
 use crate::layout::{CONFIG, LOCK, LOG, PARTIAL, REPORT, SET_ASIDE, names, number_of};
-use crate::{draft, log};
+use crate::{clock, draft, log};
 
 /// What a lock that was taken by this program begins with.
 pub const OWNER: &str = "process ";
@@ -76,13 +75,16 @@ pub fn is_lock(lock: &mut fs::File) -> Result<bool> {
 
 /// Whether a start that ended before there was a manifest left `name`: its lock and, beside that, its config.
 fn is_left_by_an_early_end(path: &Path, name: &str) -> bool {
-    let locked = || {
-        let lock = path.join(LOCK);
-        let plain = fs::symlink_metadata(&lock).is_ok_and(|found| found.is_file());
-        plain && fs::File::open(&lock).is_ok_and(|mut lock| is_lock(&mut lock).unwrap_or(false))
-    };
+    let lock = path.join(LOCK);
+    let Ok(found) = fs::symlink_metadata(&lock) else { return false };
+    let locked = || found.is_file() && fs::File::open(&lock).is_ok_and(|mut lock| is_lock(&mut lock).unwrap_or(false));
     let file = run_files::replaced_by_temporary(name).unwrap_or(name);
-    [LOCK, CONFIG, manifest::FILE_NAME].contains(&file) && locked()
+    match file {
+        LOCK => locked(),
+        // written after the lock
+        CONFIG | manifest::FILE_NAME => found.len() > OWNER.len() as u64 && locked(),
+        _ => false,
+    }
 }
 
 /// Refuses a file that is not the manifest of a run, be it of another version of this program.
@@ -100,7 +102,7 @@ fn is_of_a_run(path: &Path) -> Result<()> {
     if !fs::symlink_metadata(path)?.is_file() {
         bail!("{} is not a regular file", path.display());
     }
-    let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let text = run_files::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let core: Core =
         serde_json::from_str(&text).with_context(|| format!("{} is not the manifest of a run", path.display()))?;
     if core.schema == manifest::SCHEMA {
@@ -163,8 +165,9 @@ fn remove_generation(folder: &Path) -> Result<bool> {
     struct Listed {
         files: std::collections::BTreeMap<String, serde_json::Value>,
     }
-    let listed =
-        fs::read_to_string(folder.join(RECORD)).ok().and_then(|text| serde_json::from_str::<Listed>(&text).ok());
+    let listed = run_files::read_to_string(&folder.join(RECORD))
+        .ok()
+        .and_then(|text| serde_json::from_str::<Listed>(&text).ok());
     match listed {
         Some(Listed { files }) if files.keys().all(|name| run_files::stays_inside(name)) => {
             Ok(run_files::remove_listed(folder, files.keys().map(String::as_str).chain([RECORD]))?)
@@ -179,7 +182,7 @@ pub fn set_aside(path: &Path, names: &[String]) -> Result<()> {
     if run_files::exists(&all) && !run_files::is_real_dir(&all) {
         bail!("{} is a link or a file: move it away", all.display());
     }
-    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(':', "");
+    let now = clock::now().replace(':', "");
     let place = (0..)
         .map(|number| all.join(if number == 0 { now.clone() } else { format!("{now}-{number}") }))
         .find(|place| !run_files::exists(place))

@@ -2,21 +2,21 @@
 //! `gen-NNN.partial` and appears by one rename, its record written last; what a crash leaves behind is gone on from or
 //! swept at the next start. It knows nothing of what the files mean.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sigma_report::record::FILE_NAME as RECORD;
 use sigma_report::{Manifest, generation_dir_name, manifest, run_files};
 
 use crate::draft::{self, Draft, Place};
-use crate::layout::{LOCK, MODEL, MODEL_FILES, PARTIAL, names, number_of};
-use crate::machine;
+use crate::layout::{LOCK, LOG, MODEL, MODEL_FILES, PARTIAL, names, number_of};
 use crate::ownership::{self, OWNER};
 use crate::savepoint::Key;
 use crate::spec::Keep;
+use crate::{clock, log, machine};
 
 /// A run folder that this process alone may write to, for as long as the value lives.
 pub struct RunFolder {
@@ -35,10 +35,11 @@ impl RunFolder {
         run_files::create_dir(path)
             .with_context(|| format!("run folder {} cannot be made: {REMEDY}", path.display()))?;
         let open = run_files::open_own(&path.join(LOCK));
-        let mut lock = open.with_context(|| format!("run folder {} cannot be locked: {REMEDY}", path.display()))?;
+        let mut lock = open.with_context(|| format!("run folder {} cannot be written to: {REMEDY}", path.display()))?;
         if !ownership::is_lock(&mut lock)? {
             bail!("{} is not the lock of a run: move it away", path.join(LOCK).display());
         }
+        log::check_own(&path.join(LOG))?;
         match patiently(|| lock.try_lock()) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -50,11 +51,7 @@ impl RunFolder {
             }
         }
         let host = machine::host_name();
-        let owner = format!(
-            "{OWNER}{} on {host} since {}",
-            std::process::id(),
-            humantime::format_rfc3339_nanos(SystemTime::now())
-        );
+        let owner = format!("{OWNER}{} on {host} since {}", std::process::id(), clock::now_exactly());
         lock.set_len(0)?;
         write!(lock, "{owner}")?;
         lock.sync_all()?;
@@ -63,7 +60,11 @@ impl RunFolder {
 
     /// Who writes to the run folder `path` now, if anybody does.
     pub fn holder(path: &Path) -> Option<String> {
-        let mut lock = File::open(path.join(LOCK)).ok()?;
+        let place = path.join(LOCK);
+        if !fs::symlink_metadata(&place).ok()?.is_file() {
+            return None;
+        }
+        let mut lock = File::open(place).ok()?;
         match lock.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Some(owner_of(&mut lock)),
             Ok(()) | Err(TryLockError::Error(_)) => None,

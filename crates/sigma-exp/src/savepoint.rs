@@ -9,10 +9,9 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
@@ -24,7 +23,7 @@ use sigma_report::run_files;
 use sigma_train::TrainingState;
 
 use crate::whole_folder::sync;
-use crate::{layout, results};
+use crate::{clock, layout, results};
 
 const STATE: &str = "state.json";
 
@@ -152,7 +151,7 @@ impl Savepoint {
     /// The savepoint in `folder`, if it is one of the generation that `key` stands for; a new one otherwise.
     /// `every` is how much time may be lost at most.
     pub fn open(folder: &Path, key: &Key, every: Duration) -> Option<Self> {
-        let text = fs::read_to_string(folder.join(STATE)).ok()?;
+        let text = run_files::read_to_string(&folder.join(STATE)).ok()?;
         let state: State = serde_json::from_str(&text).ok()?;
         let now = Instant::now();
         (state.key == *key && state.stays_inside()).then(|| Self::new(folder, state, every, now))
@@ -160,7 +159,7 @@ impl Savepoint {
 
     pub fn create(folder: &Path, key: &Key, every: Duration) -> Result<Self> {
         run_files::create_dir(folder)?;
-        let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let started = clock::now();
         let state = State { key: key.clone(), started, ..State::default() };
         let now = Instant::now();
         let mut savepoint = Self::new(folder, state, every, now);
@@ -296,7 +295,7 @@ impl Savepoint {
     /// The texts of `stage` that are finished, by the index of their request, and the seconds that they took. A line that is cut
     /// off or changed ends what is believed.
     pub fn texts(&self, stage: &str) -> (BTreeMap<usize, Completion>, f64) {
-        let text = fs::read_to_string(self.texts_path(stage)).unwrap_or_default();
+        let text = run_files::read_to_string(&self.texts_path(stage)).unwrap_or_default();
         let mut texts = BTreeMap::new();
         for line in text.lines() {
             let Ok(Line { index, tokens, finish_reason, check }) = serde_json::from_str(line) else { break };
@@ -332,6 +331,8 @@ impl Savepoint {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const NEVER: Duration = Duration::from_secs(1_000_000);

@@ -24,8 +24,9 @@ const CHUNK: usize = 256;
 impl Nucleus {
     /// Temperature 0 means greedy; top-p must lie in (0, 1], 1 keeps everything. `section` is for the error.
     pub fn new(section: &'static str, temperature: f64, top_p: f64) -> Result<Self, GenerateError> {
-        if !(temperature >= 0.0 && temperature.is_finite()) {
-            let rule = "it must be a number of at least 0 (0 is greedy)";
+        // beyond these, logits divided by it are no numbers of f32, or all the same
+        if temperature != 0.0 && !(1e-6..=1e6).contains(&temperature) {
+            let rule = "it must be 0 (greedy) or lie in [1e-6, 1e6]";
             return Err(GenerateError::Config { section, field: "temperature", value: temperature, rule });
         }
         if !(top_p > 0.0 && top_p <= 1.0) {

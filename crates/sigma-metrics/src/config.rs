@@ -30,6 +30,9 @@ impl Default for SigmaConfig {
     }
 }
 
+/// Of delta and rho: the tail budget (n - n_A) rho, and sums of it, stay finite for any n.
+const LARGEST: f64 = 1e250;
+
 impl SigmaConfig {
     /// # Errors
     /// [`MetricsError::Config`] names the first setting out of range.
@@ -47,6 +50,15 @@ impl SigmaConfig {
             return Err(MetricsError::Config { field: "delta", value: delta, expected });
         }
         positive("rho", rho)?;
+        for (field, value) in [("delta", delta), ("rho", rho)] {
+            if value > LARGEST {
+                return Err(MetricsError::Config {
+                    field,
+                    value,
+                    expected: "at most 1e250, so that its products are numbers",
+                });
+            }
+        }
         check_confidence(confidence)
     }
 }

@@ -1,7 +1,6 @@
 //! JSON files that carry a schema number: read with the path in every error, the version judged before the fields, written whole.
 //! It does not know what the fields mean.
 
-use std::fs;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -17,22 +16,32 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, expected: &'static str, sch
 
 /// What `path` holds.
 pub(crate) fn text(path: &Path) -> Result<String> {
-    fs::read_to_string(path).map_err(ReportError::read(path))
+    run_files::read_to_string(path).map_err(ReportError::read(path))
 }
 
 /// The `expected` that `text`, the content of `path`, is.
 pub(crate) fn parse<T: DeserializeOwned>(text: &str, path: &Path, expected: &'static str, schema: u32) -> Result<T> {
-    /// A later version may have other fields, and then its number is what the user needs to hear about, not an unknown field.
+    let got = self::schema(text, path, expected)?;
+    if got != schema {
+        return Err(ReportError::Schema { path: path.to_path_buf(), expected: schema, got });
+    }
+    serde_json::from_str(text).map_err(not_json(path, expected))
+}
+
+/// The schema that `text`, the content of `path`, says it has. A later version may have other fields, and then its number is what the
+/// user needs to hear about, not an unknown field.
+pub(crate) fn schema(text: &str, path: &Path, expected: &'static str) -> Result<u32> {
     #[derive(Deserialize)]
     struct Version {
         schema: u32,
     }
-    let not_json = |source| ReportError::Json { path: path.to_path_buf(), expected, source };
-    let version: Version = serde_json::from_str(text).map_err(not_json)?;
-    if version.schema != schema {
-        return Err(ReportError::Schema { path: path.to_path_buf(), expected: schema, got: version.schema });
-    }
-    serde_json::from_str(text).map_err(not_json)
+    let version: Version = serde_json::from_str(text).map_err(not_json(path, expected))?;
+    Ok(version.schema)
+}
+
+fn not_json(path: &Path, expected: &'static str) -> impl FnOnce(serde_json::Error) -> ReportError {
+    let path = path.to_path_buf();
+    move |source| ReportError::Json { path, expected, source }
 }
 
 /// Writes `value` as indented JSON with a final line break.

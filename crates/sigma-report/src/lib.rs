@@ -52,6 +52,9 @@ pub mod chain;
 pub mod manifest;
 pub mod stopped;
 
+mod legacy;
+pub mod shown;
+
 pub mod run;
 pub mod series;
 pub mod summary;

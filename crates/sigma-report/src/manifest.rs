@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::json_file;
 use crate::record::{Setting, inconsistent};
+use crate::shown::shown_in_line;
 
 /// Version of the fields below; raised with every change of them.
 pub const SCHEMA: u32 = 2;
@@ -152,7 +153,10 @@ pub struct PromptsSource {
 impl Manifest {
     /// Reads a manifest; every error names `path`.
     pub fn read(path: &Path) -> Result<Manifest> {
-        let manifest: Manifest = json_file::read(path, "manifest of a run", SCHEMA)?;
+        let mut manifest: Manifest = json_file::read(path, "manifest of a run", SCHEMA)?;
+        for name in [&mut manifest.name, &mut manifest.domain] {
+            *name = shown_in_line(name);
+        }
         if manifest.starts.is_empty() {
             return Err(inconsistent(path, "starts", "at least one start", 0));
         }

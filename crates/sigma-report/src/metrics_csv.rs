@@ -3,7 +3,6 @@
 //! Durations have a file of their own: metrics.csv and buckets.csv are byte-identical for interrupted and uninterrupted runs, and
 //! anyone can check that with `cmp`; one clock reading among their columns would end it.
 
-use std::fs;
 use std::path::Path;
 
 use crate::diagnostics::stop_rate;
@@ -57,7 +56,7 @@ pub fn stale_metrics(dir: &Path, records: &[Record]) -> Result<Vec<&'static str>
     let mut stale = Vec::new();
     for (name, table) in tables(dir, records)? {
         let path = dir.join(name);
-        if fs::read(&path).ok() != Some(table.csv(&path)?) {
+        if run_files::read(&path).ok() != Some(table.csv(&path)?) {
             stale.push(name);
         }
     }

@@ -24,7 +24,6 @@ pub(crate) fn runs(conditions: &[Condition]) -> Table {
         text("blocks", "n (t = 0)"),
         text("observed", "n_A (t = 0)"),
         text("device", "device"),
-        text("created", "created"),
         text("program", "program"),
     ];
     let row = |condition: &Condition, member: &Member| {
@@ -53,7 +52,6 @@ pub(crate) fn runs(conditions: &[Condition]) -> Table {
             sigma.map_or(Cell::Missing, |sigma| Cell::count(sigma.n)),
             sigma.map_or(Cell::Missing, |sigma| Cell::count(sigma.n_a)),
             device.map_or(Cell::Missing, |device| Cell::text(device)),
-            Cell::text(&manifest.created),
             Cell::Text(program),
         ]
     };

@@ -2,7 +2,6 @@
 //! figures of both are made elsewhere, and so is the sentence that says in what a run is another experiment than the
 //! published one.
 
-use std::fs;
 use std::path::Path;
 
 use sigma_metrics::Drift;
@@ -10,6 +9,7 @@ use sigma_metrics::Drift;
 use crate::error::{ReportError, Result};
 use crate::published_rows::{rows_behind, stretches};
 use crate::record::Setting;
+use crate::run_files;
 use crate::series::{RunSeries, SeriesPoint};
 use crate::table::CsvTable;
 
@@ -101,7 +101,7 @@ impl Published {
     pub fn read(dir: &Path) -> Result<Published> {
         Published::parse(|(name, _)| {
             let path = dir.join(name);
-            let bytes = fs::read(&path).map_err(ReportError::read(&path))?;
+            let bytes = run_files::read(&path).map_err(ReportError::read(&path))?;
             CsvTable::parse(&path, &bytes)
         })
     }

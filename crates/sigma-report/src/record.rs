@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ReportError, Result};
 use crate::manifest::{MachineEntry, ProgramEntry, Resolved};
+use crate::shown::shown_in_line;
 use crate::{exact_float, json_file, run_files};
 
 pub use crate::numbers::{
@@ -204,8 +205,11 @@ impl Record {
     /// The same with the hash of the file, by which the record after it refers to it.
     pub fn read_hashed(path: &Path) -> Result<HashedRecord> {
         let text = json_file::text(path)?;
-        let record: Record = json_file::parse(&text, path, NOUN, SCHEMA)?;
+        let mut record: Record = json_file::parse(&text, path, NOUN, SCHEMA)?;
         record.check(path)?;
+        for bucket in &mut record.buckets {
+            bucket.bucket = shown_in_line(&bucket.bucket);
+        }
         Ok(HashedRecord { hash: blake3::hash(text.as_bytes()).to_hex().to_string(), record })
     }
 
@@ -228,7 +232,7 @@ impl Record {
     }
 
     /// What holds for every record whatever the config, and what every later computation leans on.
-    fn check(&self, path: &Path) -> Result<()> {
+    pub(crate) fn check(&self, path: &Path) -> Result<()> {
         let MixtureRecord { blocks, real, synthetic, .. } = self.mixture;
         if real.checked_add(synthetic) != Some(blocks) {
             return Err(inconsistent(

@@ -30,7 +30,7 @@ use crate::spectrum::{Spectrum, spectra};
 use crate::spectrum_tables;
 use crate::summary_tables;
 use files::Files;
-pub use files::{LIST_FILE_NAME, remove_report};
+pub use files::{LIST_FILE_NAME, check_report, remove_report};
 
 /// Name of the page in a report's folder.
 pub const PAGE_FILE_NAME: &str = "index.html";

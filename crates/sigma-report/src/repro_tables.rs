@@ -97,7 +97,6 @@ const PARTS: [Part; 6] = [
             ("device used", |member| started(member, |start| start.resolved.device.clone())),
             ("evaluation device used", |member| started(member, |start| start.resolved.evaluation_device.clone())),
             ("GPU", |member| started(member, |start| optional(start.machine.gpu.as_deref()))),
-            ("created", |member| member.run.manifest.created.clone()),
             ("config hash", |member| member.run.manifest.config_hash.clone()),
         ],
     },

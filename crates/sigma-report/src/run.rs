@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use crate::chain::{self, Broken};
 use crate::error::{ReportError, Result};
+use crate::legacy;
 use crate::manifest::{self, Manifest};
 use crate::record::{self, Record, SigmaNumbers, inconsistent};
+use crate::run_files;
 use crate::series::RunSeries;
 
 /// Name of the resolved config in a run's folder.
@@ -26,6 +28,8 @@ pub struct Run {
     pub records: Vec<Record>,
     /// Why generations after them were left out; empty if none was.
     pub left_out: Vec<Broken>,
+    /// Whether the records hold each other's hashes. Those of an earlier format do not: they can be read, and not resumed.
+    pub chained: bool,
 }
 
 /// Name of a generation's folder: `gen-007`.
@@ -41,9 +45,12 @@ impl Run {
     pub fn open(dir: &Path) -> Result<Run> {
         Run::expect(dir)?;
         let config_path = dir.join(CONFIG_FILE_NAME);
-        let config = fs::read_to_string(&config_path).map_err(ReportError::read(&config_path))?;
-        let manifest = Manifest::read(&dir.join(manifest::FILE_NAME))?;
-        if blake3::hash(config.as_bytes()).to_hex().as_str() != manifest.config_hash {
+        let config = run_files::read_to_string(&config_path).map_err(ReportError::read(&config_path))?;
+        let manifest_path = dir.join(manifest::FILE_NAME);
+        let legacy = legacy::manifest(&manifest_path, &config)?;
+        let chained = legacy.is_none();
+        let manifest = legacy.map_or_else(|| Manifest::read(&manifest_path), Ok)?;
+        if chained && blake3::hash(config.as_bytes()).to_hex().as_str() != manifest.config_hash {
             let what = format!("{CONFIG_FILE_NAME} is not the one that {} was written with", manifest::FILE_NAME);
             return Err(ReportError::Changed { dir: dir.to_path_buf(), what });
         }
@@ -53,11 +60,11 @@ impl Run {
             if generation != expected {
                 return Err(ReportError::Gap { missing: record_path(dir, expected), later: path });
             }
-            let read = Record::read_hashed(&path)?;
+            let read = if chained { Record::read_hashed(&path)? } else { legacy::record(&path, &manifest)? };
             check_belongs(&read.record, &path, generation, &manifest)?;
             hashed.insert(generation, read);
         }
-        let left_out = chain::broken(&manifest, &hashed);
+        let left_out = if chained { chain::broken(&manifest, &hashed) } else { Vec::new() };
         let good = left_out.iter().map(|broken| broken.generation.unwrap_or(0)).min().unwrap_or(u32::MAX);
         if let (0, Some(Broken { what, .. })) = (good, left_out.first()) {
             return Err(ReportError::Changed { dir: dir.to_path_buf(), what: what.clone() });
@@ -66,7 +73,7 @@ impl Run {
         for record in &records {
             check_comparable(records.first(), record, &record_path(dir, record.generation))?;
         }
-        Ok(Run { dir: dir.to_path_buf(), config, manifest, records, left_out })
+        Ok(Run { dir: dir.to_path_buf(), config, manifest, records, left_out, chained })
     }
 
     /// Refuses a folder that is not a run's at all, rather than one that is damaged.

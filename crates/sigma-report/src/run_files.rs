@@ -151,6 +151,26 @@ fn open_own_io(path: &Path) -> io::Result<File> {
     if same(&found, &file.metadata()?) { Ok(file) } else { refused("being exchanged by another program") }
 }
 
+/// What a file holds. A pipe or a device in its place is refused: opening one waits until somebody writes.
+///
+/// # Errors
+/// The system's, or that `path` is no regular file.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file; move it away"));
+    }
+    fs::read(path)
+}
+
+/// The same as text.
+///
+/// # Errors
+/// As [`read`], and for bytes that are not UTF-8.
+pub fn read_to_string(path: &Path) -> io::Result<String> {
+    let not_text = |_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8 text");
+    String::from_utf8(read(path)?).map_err(not_text)
+}
+
 /// Whether `path` is a folder itself, not a link to one.
 pub fn is_real_dir(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())

@@ -1,7 +1,6 @@
 //! `gen-NNN/spectrum.csv`: the eigenvalues of G_A, and a run's spectra over generations, thinned to what a picture can show. Where an
 //! eigenvalue comes from is not known here.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use serde::Serialize;
 use crate::condition::Condition;
 use crate::error::{ReportError, Result};
 use crate::run::{Run, generation_dir_name};
+use crate::run_files;
 use crate::table::CsvTable;
 
 const FILE_NAME: &str = "spectrum.csv";
@@ -126,7 +126,7 @@ fn rounding(eigenvalues: &[f64], rows: usize) -> f64 {
 
 /// `None` where there is no such file: older runs have none.
 fn read(path: &Path) -> Result<Option<Vec<f64>>> {
-    let bytes = match fs::read(path) {
+    let bytes = match run_files::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ReportError::read(path)(error)),

@@ -4,6 +4,8 @@
 use std::path::Path;
 
 use serde_json::Value;
+use tokenizers::tokenizer::pattern::Pattern;
+use tokenizers::utils::SysRegex;
 
 use super::files::not_json;
 use crate::error::DataError;
@@ -30,6 +32,9 @@ const CANONICAL: u64 = 3;
 
 /// Of a lower-cased letter: 3 bytes of the 2 of U+023A.
 const LOWERED: u64 = 2;
+
+/// Texts on which a pattern that can match nothing does.
+const PROBES: [&str; 4] = ["a b", "1 \u{e9}\u{6f22}", "\n.\n", "aa  --"];
 
 /// Two bytes stand for each that is not printable.
 const BYTE_LETTERS: u64 = 2;
@@ -127,18 +132,31 @@ fn normalizer(value: &Value) -> Result<Growth, String> {
         "ByteLevel" => Growth::times(BYTE_LETTERS),
         // what stands between two added tokens is a text of its own
         "Prepend" => Growth::times(1 + length(value, "prepend")),
-        "Replace" => replace(value),
+        "Replace" => replace(value)?,
         "Precompiled" => Growth::times(longest_of_table(value)?),
         _ => Growth::NONE,
     })
 }
 
-fn replace(value: &Value) -> Growth {
+fn replace(value: &Value) -> Result<Growth, String> {
     let content = length(value, "content");
-    match value.get("pattern").map_or(0, |pattern| length(pattern, "String")) {
-        // an empty text and many a regex match between any two bytes
-        0 => Growth { factor: 1 + content, more: content },
-        pattern => Growth::times(content.div_ceil(pattern).max(1)),
+    let pattern = value.get("pattern");
+    if let Some(regex) = pattern.and_then(|pattern| pattern.get("Regex")?.as_str()) {
+        let compiled = SysRegex::new(regex).map_err(|error| format!("the pattern {regex:?} is no regex: {error}"))?;
+        // the library panics at the end of a text where one matches nothing
+        let nothing = |text: &str| {
+            let found = (&compiled).find_matches(text).unwrap_or_default();
+            found.iter().any(|((start, end), matches)| *matches && start == end)
+        };
+        if PROBES.iter().any(|text| nothing(text)) {
+            return Err(format!("the pattern {regex:?} matches an empty text"));
+        }
+        // of each match, which has one byte at least
+        return Ok(Growth::times(1 + content));
+    }
+    match pattern.map_or(0, |pattern| length(pattern, "String")) {
+        0 => Err("the pattern of a Replace is an empty text".to_string()),
+        pattern => Ok(Growth::times(content.div_ceil(pattern).max(1))),
     }
 }
 

@@ -18,6 +18,7 @@ mod texts;
 use std::io::Write;
 
 use anyhow::Result;
+use sigma_report::shown::shown;
 
 use crate::cli::{Command, Data};
 use crate::hub::Hub;
@@ -43,5 +44,5 @@ pub fn execute(command: Command, hub: Hub) -> Result<()> {
 
 /// Data goes to stdout; messages go to stderr.
 fn print(text: &str) -> Result<()> {
-    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+    Ok(std::io::stdout().lock().write_all(shown(text).as_bytes())?)
 }

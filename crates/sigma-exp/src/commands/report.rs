@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use sigma_data::TextFile;
 use sigma_data::prompts::read_prompts;
-use sigma_report::{Broken, Published, ReportOptions, Run, write_report_with};
+use sigma_report::{Broken, Published, ReportOptions, Run, run_files, write_report_with};
 
 use super::print;
 use crate::layout::CONFIG;
@@ -37,7 +37,8 @@ pub fn execute(arguments: &cli::Report) -> Result<()> {
     if arguments.paper {
         let table = files.iter().find(|file| file.to_string_lossy().ends_with("_published.md"));
         if let Some(path) = table {
-            let text = std::fs::read_to_string(path).with_context(|| format!("{} can not be read", path.display()))?;
+            let text =
+                run_files::read_to_string(path).with_context(|| format!("{} can not be read", path.display()))?;
             print(&format!("{text}\n"))?;
         }
     }
@@ -69,6 +70,12 @@ pub fn opened(folders: &[PathBuf]) -> Result<Vec<Run>> {
                 refused = refused.or(Some(error));
             }
         }
+    }
+    for run in runs.iter().filter(|run| !run.chained) {
+        tracing::warn!(
+            "{}: an earlier version wrote it; its records are not chained, so a changed number would not be noticed",
+            run.dir.display()
+        );
     }
     for (run, Broken { generation, what }) in runs.iter().filter_map(|run| Some((run, run.left_out.first()?))) {
         let from = generation.unwrap_or(0);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use sigma_data::hash::hash_bytes;
@@ -17,7 +16,7 @@ use crate::experiment_key::ExperimentKey;
 use crate::hub::Hub;
 use crate::layout::{CONFIG, LOG, REPORT};
 use crate::run_folder::RunFolder;
-use crate::{cli, experiment_key, guard, integrity, interrupt, log, machine, ownership, plan, results, spec};
+use crate::{cli, clock, experiment_key, guard, integrity, interrupt, log, machine, ownership, plan, results, spec};
 
 pub fn execute(hub: Hub, arguments: &cli::Run) -> Result<()> {
     let experiment = arguments.config.load()?;
@@ -72,7 +71,7 @@ pub fn run(hub: Hub, experiment: &spec::Experiment, path: &Path, options: RunOpt
         _ => arithmetic.resolved(plan::decode_rows(experiment, &assets, &arithmetic)?),
     };
     let mut start = StartEntry {
-        at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        at: clock::now(),
         generation: RunFolder::count_records(path) as u32,
         program: machine::program(),
         machine: machine::machine(&arithmetic.device),

@@ -14,6 +14,8 @@ use crate::run_folder::RunFolder;
 use crate::sweep::folder::SweepFolder;
 use crate::sweep::{slurm, table};
 
+const NOT_CHAINED: &str = "note: an earlier version wrote this run; its records are not chained, so a changed number would not be noticed, and it cannot be resumed\n";
+
 pub fn execute(dir: &Path, verify: bool) -> Result<()> {
     if verify {
         return verified(dir);
@@ -24,6 +26,9 @@ pub fn execute(dir: &Path, verify: bool) -> Result<()> {
         return print(&table::table(&folder, &|run| jobs.get(run).cloned())?);
     }
     let run = Run::open(dir)?;
+    if !run.chained {
+        print(NOT_CHAINED)?;
+    }
     for Broken { generation, what } in &run.left_out {
         let of = generation.map_or(String::new(), |generation| format!("generation {generation}: "));
         print(&format!("left out from here on: {of}{what}; the next `sigma-exp run` makes it again\n"))?;
@@ -55,6 +60,12 @@ fn verified(dir: &Path) -> Result<()> {
     };
     let mut damaged = 0;
     for run in &runs {
+        if Run::open(run).is_ok_and(|run| !run.chained) {
+            bail!(
+                "{}: an earlier version wrote it; its records are not chained, so nothing of it can be verified",
+                run.display()
+            );
+        }
         let integrity::Verified { damages, notes } = integrity::verify(run)?;
         for integrity::Damage { generation, what } in &damages {
             let of = generation.map_or(String::new(), |generation| format!("generation {generation}: "));
@@ -63,7 +74,7 @@ fn verified(dir: &Path) -> Result<()> {
         for note in &notes {
             print(&format!("{}: note: {note}\n", run.display()))?;
         }
-        print(&format!("{}: not computed anew: {NOT_RECOMPUTED}\n", run.display()))?;
+        print(&format!("{}: not recomputed: {NOT_RECOMPUTED}\n", run.display()))?;
         if damages.is_empty() && notes.is_empty() {
             print(&format!("{}: every file is as it was written, and so is every other number\n", run.display()))?;
         } else if damages.is_empty() {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sigma_report::ReportOptions;
+use sigma_report::{ReportOptions, run_files};
 
 use super::run::RunOptions;
 use super::{print, report};
@@ -112,7 +112,7 @@ pub fn execute_run(hub: Hub, arguments: &cli::SweepRun) -> Result<()> {
 
 /// Line `index` of a list of runs.
 fn element(list: &Path, index: usize) -> Result<String> {
-    let text = std::fs::read_to_string(list).with_context(|| format!("{} can not be read", list.display()))?;
+    let text = run_files::read_to_string(list).with_context(|| format!("{} can not be read", list.display()))?;
     let line = text.lines().nth(index);
     line.map(str::to_string).with_context(|| format!("{} has no line {}", list.display(), index + 1))
 }

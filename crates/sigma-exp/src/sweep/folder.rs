@@ -14,7 +14,6 @@
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -25,7 +24,7 @@ use super::members::Member;
 use super::spec::SlurmSpec;
 use crate::layout;
 use crate::run_folder::RunFolder;
-use crate::{experiment_key, results, spec};
+use crate::{clock, experiment_key, results, spec};
 
 const INDEX: &str = "sweep.json";
 const SCHEMA: u32 = 1;
@@ -118,7 +117,7 @@ impl SweepFolder {
 
     pub fn open(path: &Path) -> Result<Self> {
         let file = path.join(INDEX);
-        let text = fs::read_to_string(&file).with_context(|| format!("{} can not be read", file.display()))?;
+        let text = run_files::read_to_string(&file).with_context(|| format!("{} can not be read", file.display()))?;
         let index: Index = serde_json::from_str(&text).with_context(|| format!("{} is damaged", file.display()))?;
         if index.schema != SCHEMA {
             bail!(
@@ -140,7 +139,7 @@ impl SweepFolder {
         if !path.exists() {
             return Ok(());
         }
-        let stored = fs::read_to_string(&path).with_context(|| format!("{} can not be read", path.display()))?;
+        let stored = run_files::read_to_string(&path).with_context(|| format!("{} can not be read", path.display()))?;
         let stored: Value = serde_yaml::from_str(&stored).with_context(|| format!("{} is damaged", path.display()))?;
         let differences = experiment_key::differences(&stored, &serde_yaml::from_str(&member.experiment.to_yaml()?)?);
         if differences.is_empty() || !self.run(&member.name).exists() {
@@ -201,7 +200,7 @@ impl SweepFolder {
 
     pub fn failure(&self, run: &str) -> Result<Option<Failure>> {
         let path = self.failure_path(run);
-        match fs::read_to_string(&path) {
+        match run_files::read_to_string(&path) {
             Ok(text) => {
                 Ok(Some(serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?))
             }
@@ -211,7 +210,7 @@ impl SweepFolder {
     }
 
     pub fn write_failure(&self, run: &str, message: &str) -> Result<()> {
-        let when = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let when = clock::now();
         let failure = Failure { message: message.to_string(), when };
         results::replace(&self.failure_path(run), &format!("{}\n", serde_json::to_string_pretty(&failure)?))
     }
@@ -224,7 +223,8 @@ impl SweepFolder {
     /// T of `run`'s config.
     pub fn generations(&self, run: &str) -> Result<u32> {
         let config = self.config(run);
-        let text = fs::read_to_string(&config).with_context(|| format!("{} can not be read", config.display()))?;
+        let text =
+            run_files::read_to_string(&config).with_context(|| format!("{} can not be read", config.display()))?;
         let value: Value = serde_yaml::from_str(&text).with_context(|| format!("{} is damaged", config.display()))?;
         Ok(value.get("generations").and_then(Value::as_u64).unwrap_or(0) as u32)
     }

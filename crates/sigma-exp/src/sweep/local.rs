@@ -2,7 +2,7 @@
 //! program on one config, so a run that fails, or is killed for its memory, takes no other with it.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::io::{Seek, SeekFrom};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::process::{Pid, Signal, kill_process};
+use sigma_report::run_files;
 
 use super::folder::{State, SweepFolder};
 use super::table::Totals;
@@ -115,8 +116,8 @@ fn this_program() -> Result<PathBuf> {
 
 fn start<'a>(folder: &SweepFolder, run: &'a str, slot: Slot, offline: bool) -> Result<Running<'a>> {
     let path = folder.log(run);
-    let log_file = File::options().create(true).append(true).open(&path);
-    let log_file = log_file.with_context(|| format!("{} can not be written", path.display()))?;
+    let mut log_file = run_files::open_own(&path)?;
+    log_file.seek(SeekFrom::End(0)).with_context(|| format!("{} cannot be written", path.display()))?;
     let mut command = Command::new(this_program()?);
     command.arg("sweep-run").arg(folder.path()).args(["--run", run]);
     if offline {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use sigma_report::run_files;
 
 use super::folder::{State, SweepFolder};
 use super::spec::SlurmSpec;
@@ -53,8 +54,7 @@ fn array_script(
     let mut options = vec![
         format!("--job-name={name}"),
         format!("--array=0-{}{throttle}", elements.saturating_sub(1)),
-        // quoted, for folders with blanks in their names
-        format!("--output=\"{}\"", line(&folder.join("logs/%A_%a.out"))?),
+        output(folder, "%A_%a.out")?,
         // a run that queues again goes on in the same file
         "--open-mode=append".to_string(),
         "--requeue".to_string(),
@@ -78,8 +78,7 @@ fn array_script(
 fn report_script(folder: &SweepFolder, name: &str) -> Result<String> {
     let spec = folder.slurm();
     let path = std::path::absolute(folder.path())?;
-    let mut options =
-        vec![format!("--job-name={name}-report"), format!("--output=\"{}\"", line(&path.join("logs/report_%j.out"))?)];
+    let mut options = vec![format!("--job-name={name}-report"), output(&path, "report_%j.out")?];
     // neither a GPU nor its time limit
     let plain = SlurmSpec { gres: None, time: None, cpus_per_task: None, throttle: None, ..spec.clone() };
     options.extend(asked_for(&plain));
@@ -115,10 +114,16 @@ fn head(options: Vec<String>, spec: &SlurmSpec) -> String {
     text
 }
 
+/// Where the output of a job goes: quoted, for folders with blanks in their names, and with `%` doubled in them, which Slurm would
+/// replace.
+fn output(folder: &Path, name: &str) -> Result<String> {
+    Ok(format!("--output=\"{}/{name}\"", line(&folder.join("logs"))?.replace('%', "%%")))
+}
+
 /// A path on one line, as text.
 fn line(path: &Path) -> Result<&str> {
     let text = path.to_str().with_context(|| format!("{} is not UTF-8; Slurm needs another folder", path.display()))?;
-    if text.contains(['\n', '"', '\\']) {
+    if text.contains(['"', '\\']) || text.contains(char::is_control) {
         bail!("{text:?} can not stand in a batch script; choose another --out");
     }
     Ok(text)
@@ -163,7 +168,7 @@ pub fn submit(folder: &SweepFolder, retry_failed: bool, offline: bool) -> Result
     // the one of an earlier submission would write its report in the middle of this one
     let earlier = folder.slurm_folder().join(REPORT_JOB);
     if let Some(Job { id, name, .. }) =
-        fs::read_to_string(&earlier).ok().and_then(|text| serde_json::from_str(&text).ok())
+        run_files::read_to_string(&earlier).ok().and_then(|text| serde_json::from_str(&text).ok())
     {
         slurm_client::cancel_pending(id, &name)?;
     }
@@ -179,10 +184,9 @@ pub fn submit(folder: &SweepFolder, retry_failed: bool, offline: bool) -> Result
 fn next_submission(folder: &SweepFolder) -> Result<PathBuf> {
     for number in 1.. {
         let path = folder.slurm_folder().join(format!("{number:03}"));
-        match fs::create_dir(&path) {
-            Ok(()) => return Ok(std::path::absolute(path)?),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).with_context(|| format!("{} can not be made", path.display())),
+        if !run_files::exists(&path) {
+            run_files::create_new_dir(&path)?;
+            return Ok(std::path::absolute(path)?);
         }
     }
     bail!("{} is full", folder.slurm_folder().display())
@@ -196,7 +200,7 @@ fn jobs(folder: &SweepFolder) -> Result<Vec<Job>> {
     }
     paths.sort();
     let read = |path: PathBuf| {
-        let text = fs::read_to_string(&path).with_context(|| format!("{} can not be read", path.display()))?;
+        let text = run_files::read_to_string(&path).with_context(|| format!("{} can not be read", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
     };
     paths.into_iter().map(read).collect()
@@ -293,7 +297,10 @@ mod tests {
 
     #[test]
     fn a_folder_that_would_break_the_script_is_refused() {
-        for folder in ["/a\nb", "/a\"b"] {
+        let percent = script(Path::new("/100 %/%j"), "x", &SlurmSpec::default(), 1).unwrap();
+        assert!(percent.contains("--output=\"/100 %%/%%j/logs/%A_%a.out\"\n"), "{percent}");
+        assert!(percent.contains(" sweep-run '/100 %/%j' "), "{percent}");
+        for folder in ["/a\nb", "/a\rb", "/a\"b", "/a\u{1b}b"] {
             assert!(script(Path::new(folder), "x", &SlurmSpec::default(), 1).is_err(), "{folder:?}");
         }
     }

@@ -111,7 +111,8 @@ fn every_file_beside_the_generations_is_looked_at_and_what_follows_from_records_
         assert_eq!(verify(&run).0, Some(0));
     }
     // what nothing rests on is told, but no failure
-    fs::write(run.join("log.jsonl"), "{}\n{\"half").unwrap();
+    let first = read(&run.join("log.jsonl")).lines().next().unwrap().to_string();
+    fs::write(run.join("log.jsonl"), format!("{first}\n{{\"half")).unwrap();
     fs::remove_dir_all(run.join("gen-002/model")).unwrap();
     let (code, said) = verify(&run);
     assert_eq!(code, Some(0), "{said}");

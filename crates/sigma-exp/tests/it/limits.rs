@@ -43,11 +43,11 @@ fn a_folder_that_must_not_be_written_is_refused_by_every_command_that_would_and_
     let go_on = format!("run configs/demo_s2.yaml {small} --out \"$PLACE/done\"");
     let stage = |rest: &str| format!("{rest} configs/demo_s2.yaml --model data/models/opt-tiny");
     for (arguments, words) in [
-        (go_on.clone(), ["done", "can not be written to", "choose another --out"]),
-        (format!("{go_on} --set generations=1"), ["done", "can not be written to", "choose another --out"]),
-        (format!("{go_on} --fresh"), ["done", "can not be written to", "choose another --out"]),
-        (format!("run configs/demo_s2.yaml {small} --out \"$PLACE/new\""), ["new", "can not be made", "--out"]),
-        (format!("sweep {} --out \"$PLACE/sweep\"", file.display()), ["sweep", "can not be made", "another place"]),
+        (go_on.clone(), ["done", "cannot be written to", "choose another --out"]),
+        (format!("{go_on} --set generations=1"), ["done", "cannot be written to", "choose another --out"]),
+        (format!("{go_on} --fresh"), ["done", "cannot be written to", "choose another --out"]),
+        (format!("run configs/demo_s2.yaml {small} --out \"$PLACE/new\""), ["new", "cannot be made", "--out"]),
+        (format!("sweep {} --out \"$PLACE/sweep\"", file.display()), ["sweep", "cannot write", "another place"]),
         ("report \"$PLACE/done\"".to_string(), ["done/report", "cannot write", "another place"]),
         (
             format!("{} --prompts data/fin/prompts.jsonl --out \"$PLACE/x.jsonl\"", stage("generate")),

@@ -4,10 +4,12 @@
 
 mod arithmetic;
 mod bad_input;
+mod chain;
 mod commands;
 mod disk;
 mod emulated;
 mod errors;
+mod escapes;
 // the hub that sigma-data's tests use
 #[allow(dead_code)]
 #[path = "../../../sigma-data/tests/hub/fake.rs"]
@@ -23,6 +25,7 @@ mod limits;
 mod nulls;
 mod outputs;
 mod own_texts;
+mod ownership;
 mod places;
 mod protocol;
 mod resume;

@@ -81,9 +81,9 @@ fn a_start_that_was_killed_before_its_manifest_goes_on() {
     // what such a start leaves, in the order in which it writes
     for left in [
         &["lock"][..],
-        &["lock", ".config.yaml.tmp"],
+        &["lock", ".config.yaml.sigma-exp.tmp"],
         &["lock", "config.yaml"],
-        &["lock", "config.yaml", ".manifest.json.tmp"],
+        &["lock", "config.yaml", ".manifest.json.sigma-exp.tmp"],
     ] {
         fs::create_dir(&run).unwrap();
         for name in left {

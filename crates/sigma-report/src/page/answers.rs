@@ -2,7 +2,6 @@
 //! Prompts are taken in turn from all buckets, the same ones at every generation. What an answer means is not known here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::condition::Member;
 use crate::error::{ReportError, Result};
 use crate::run::{Run, generation_dir_name};
+use crate::run_files;
 
 const FILE_NAME: &str = "responses.jsonl";
 /// Prompts of a run, where the page holds few runs.
@@ -95,7 +95,7 @@ fn sample(run: &Run, label: &str, count: usize, texts: &BTreeMap<String, String>
 
 /// `None` where there is no such file: answers may be kept elsewhere, and a report does without them.
 fn read(path: &Path) -> Result<Option<Vec<Response>>> {
-    let text = match fs::read_to_string(path) {
+    let text = match run_files::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ReportError::read(path)(error)),

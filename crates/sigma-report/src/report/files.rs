@@ -37,6 +37,14 @@ impl List {
     }
 }
 
+/// Refuses a folder whose list of a report's files cannot be read: which of its files a report wrote, nothing else says.
+///
+/// # Errors
+/// If there is a list and it cannot be read.
+pub fn check_report(folder: &Path) -> Result<()> {
+    List::of(folder).map(drop)
+}
+
 /// Removes the files of a report from `folder`, and the folder where nothing else is in it; whether it is gone.
 ///
 /// # Errors

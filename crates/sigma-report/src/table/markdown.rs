@@ -1,5 +1,7 @@
 //! A table as GitHub Markdown, padded so that it also reads well as plain text.
 
+use crate::shown::shown;
+
 use super::{Table, push_line};
 
 impl Table {
@@ -48,8 +50,35 @@ impl Table {
     }
 }
 
+/// `text` so that a reader of Markdown, with GitHub's extensions too, shows it as it is.
 fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('|', "\\|").replace(['\n', '\r'], " ")
+    let text = shown(text).replace('\n', " ");
+    let characters: Vec<char> = text.chars().collect();
+    let at = |index: usize| characters.get(index).copied();
+    let is_word = |character: Option<char>| character.is_some_and(char::is_alphanumeric);
+    let mut source = String::with_capacity(text.len());
+    for (i, &character) in characters.iter().enumerate() {
+        let next = at(i + 1);
+        let active = match character {
+            '\\' | '|' | '[' | '*' | '`' | '~' | '$' => true,
+            // a tag, an entity
+            '<' => next.is_some_and(|next| next.is_alphanumeric() || "/!?".contains(next)),
+            '&' => next.is_some_and(|next| next.is_alphanumeric() || next == '#'),
+            // within a word it is itself
+            '_' => !(is_word(i.checked_sub(1).and_then(at)) && is_word(next)),
+            '!' => next == Some('['),
+            // bare addresses become links
+            '@' => true,
+            ':' => next == Some('/'),
+            '.' => i >= 3 && characters[i - 3..i].iter().all(|before| before.eq_ignore_ascii_case(&'w')),
+            _ => false,
+        };
+        if active {
+            source.push('\\');
+        }
+        source.push(character);
+    }
+    source
 }
 
 #[cfg(test)]
@@ -70,5 +99,21 @@ mod tests {
 | d      |   n/a |
 ";
         assert_eq!(table.markdown(), expected);
+    }
+
+    #[test]
+    fn a_name_is_shown_as_it_is_and_nothing_in_it_is_obeyed() {
+        for (name, expected) in [
+            ("![x](http://127.0.0.1:9/x.png)", "\\!\\[x](http\\://127.0.0.1:9/x.png)"),
+            ("<img src=x onerror=alert(3)>", "\\<img src=x onerror=alert(3)>"),
+            ("</td><!-- <?php", "\\</td>\\<!-- \\<?php"),
+            ("[click](javascript:alert(1))", "\\[click](javascript:alert(1))"),
+            ("`code` **bold** ~~gone~~", "\\`code\\` \\*\\*bold\\*\\* \\~\\~gone\\~\\~"),
+            ("_it_ __b__ du_cov", "\\_it\\_ \\_\\_b\\_\\_ du_cov"),
+            ("www.example.org me@example.org &lt; $x$", "www\\.example.org me\\@example.org \\&lt; \\$x\\$"),
+            ("n_A < d & \u{1b}[31m", "n_A < d & \\\\u{1b}\\[31m"),
+        ] {
+            assert_eq!(super::escape(name), expected);
+        }
     }
 }

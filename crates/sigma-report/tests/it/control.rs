@@ -122,7 +122,14 @@ fn a_control_that_is_given_twice_counts_once_and_the_note_says_so() {
         run.manifest.name = format!("again{seed}");
         run
     };
-    let same_texts: Vec<Run> = (1..=3).map(|seed| named(seed, &resampled)).collect();
+    let with_texts_of = |mut run: Run, other: &Run, generations: usize| {
+        for (record, other) in run.records.iter_mut().zip(&other.records).take(generations) {
+            record.files = other.files.clone();
+        }
+        run
+    };
+    let same = |(seed, other): (u64, &Run)| with_texts_of(named(seed, &resampled), other, usize::MAX);
+    let same_texts: Vec<Run> = (1..=3).zip(&control).map(same).collect();
     let same_experiment = named(2, REAL);
     let reported = |control: Vec<Run>| {
         let out = folder.path().join(format!("report of {}", control.len()));
@@ -154,8 +161,7 @@ fn a_control_that_is_given_twice_counts_once_and_the_note_says_so() {
         assert!(text.contains("again3 (S2, seed 3)"), "{text}");
     }
     // the answers of the base alone, which all chains of a seed begin with, make no two chains one
-    let mut begun = named(1, &REAL.replace("mode: replace", "mode: append"));
-    begun.records[1].files.get_mut("responses.jsonl").unwrap().blake3 = "other".into();
+    let begun = with_texts_of(named(1, &REAL.replace("mode: replace", "mode: append")), &control[0], 1);
     let (table, note, _) = reported([&control[..1], &[begun]].concat());
     assert_eq!(of_signal(&table, "ΔU", "chains")[0], Some(2.0), "{note}");
 }

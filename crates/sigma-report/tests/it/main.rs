@@ -9,6 +9,7 @@ mod csv_files;
 mod figures;
 mod fixture;
 mod latex;
+mod legacy;
 // damaged copies of files, as sigma-data's tests make them
 #[path = "../../../sigma-data/tests/it/mutations.rs"]
 mod mutations;

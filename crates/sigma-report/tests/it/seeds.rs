@@ -213,3 +213,16 @@ fn labels_of_intervals_over_prompts_say_what_the_config_says_and_those_over_seed
     let note = fs::read_to_string(three.out.join("tables/fin_s2_two_tracks_points.md")).unwrap();
     assert!(note.contains("Student's t, 95 %."), "{note}");
 }
+
+#[test]
+fn two_runs_with_the_same_texts_in_some_generation_are_not_two_seeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut runs = opened(folder.path(), &[(Setting::S2, 42, PURE, 4), (Setting::S2, 43, PURE, 4)]);
+    let out = folder.path().join("report");
+    assert!(write_report(&runs, &out, "fin").is_ok());
+    runs[1].records[2].files = runs[0].records[2].files.clone();
+    let error = write_report(&runs, &out, "fin").unwrap_err();
+    assert!(
+        matches!(&error, ReportError::SameAnswers { first, second } if *first == runs[0].dir && *second == runs[1].dir)
+    );
+}

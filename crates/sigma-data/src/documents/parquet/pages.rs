@@ -45,7 +45,7 @@ pub(crate) fn check_footer(path: &Path, mut file: &File) -> Result<(), DataError
     match walked {
         Ok(()) if children <= elements => Ok(()),
         Ok(()) => Err(damaged(path, "its columns claim more columns within them than there are")),
-        Err(_) => Err(damaged(path, "its footer is damaged")),
+        Err(_) => Err(damaged(path, "its Parquet footer cannot be read")),
     }
 }
 

@@ -4,11 +4,14 @@
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::tempdir;
 
 use super::{Case, case, check_with, refused, text, words};
 use crate::{root, succeeds};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A named pipe that nobody writes to.
 fn pipe(path: &Path) -> String {
@@ -106,4 +109,49 @@ fn what_the_program_was_started_with_is_read_though_it_is_a_pipe() {
     let rest = "--tokenizer data/models/opt-tiny --max-contexts 16 --out /dev/stdout";
     let cut = fed(&format!("data slice {} {rest}", texts.display()), "data/fin/corpus.jsonl");
     assert_eq!(cut, std::fs::read_to_string(&blocks).unwrap(), "what is written to a pipe is what a file would hold");
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_of_a_run_is_no_wait_without_end() {
+    let names = [
+        "manifest.json",
+        "config.yaml",
+        "lock",
+        "log.jsonl",
+        "stopped.json",
+        "metrics.csv",
+        "gen-000/record.json",
+        "gen-001/record.json",
+        "gen-001/responses.jsonl",
+        "gen-001/embeddings.npy",
+        "gen-001/spectrum.csv",
+        "report/files.json",
+    ];
+    for name in names {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        crate::integrity::copy(&crate::ownership::FINISHED.1, &run);
+        let _ = std::fs::remove_file(run.join(name));
+        assert!(Command::new("mkfifo").arg(run.join(name)).status().unwrap().success());
+        let (run, out) = (run.to_str().unwrap(), dir.path().join("report"));
+        for arguments in
+            [&["status", run][..], &["status", run, "--verify"], &["report", run, "--out", out.to_str().unwrap()]]
+        {
+            let mut child = Command::new(env!("CARGO_BIN_EXE_sigma-exp"))
+                .args(arguments)
+                .current_dir(crate::root())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let begun = Instant::now();
+            while child.try_wait().unwrap().is_none() {
+                if begun.elapsed() > PATIENCE {
+                    let _ = child.kill();
+                    panic!("{name}: {arguments:?} waits for ever");
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
 }
