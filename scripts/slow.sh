@@ -4,7 +4,7 @@
 #
 #   scripts/slow.sh [PART...]        coverage alarms kills fuzz live; all by default
 #
-# KILLS (60), FUZZ_SECONDS (120) and SIGMA_EXP_NULL_CHAINS (200) say how much of each. `live` needs python3 and installs pinned packages
+# KILLS (200), FUZZ_SECONDS (120) and SIGMA_EXP_NULL_CHAINS (200) say how much of each. `live` needs python3 and installs pinned packages
 # into a throwaway virtual environment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,7 +18,7 @@ part() {
         SIGMA_EXP_NULL_CHAINS=${SIGMA_EXP_NULL_CHAINS:-200} cargo test --release -p sigma-exp --test it nulls -- --nocapture
         ;;
     kills)
-        SIGMA_EXP_KILLS=${KILLS:-60} cargo test --release -p sigma-exp --test it resume -- --nocapture
+        SIGMA_EXP_KILLS=${KILLS:-200} cargo test --release -p sigma-exp --test it resume -- --nocapture
         ;;
     fuzz)
         scripts/fuzz.sh "${FUZZ_SECONDS:-120}"

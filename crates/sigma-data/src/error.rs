@@ -178,7 +178,7 @@ pub enum DataError {
     #[error("{}: the tokenizer can not be built", path.display())]
     Tokenizer { path: PathBuf, source: tokenizers::Error },
 
-    #[error("the text can not be encoded")]
+    #[error("the text cannot be encoded")]
     Encode { source: tokenizers::Error },
 
     #[error(

@@ -3,6 +3,7 @@
 
 mod files;
 mod growth;
+mod guarded;
 mod saving;
 mod special_tokens;
 mod training;
@@ -16,6 +17,7 @@ use tokenizers::models::bpe::BPE;
 use tokenizers::processors::template::TemplateProcessing;
 
 pub use growth::{Growth, MOST_OF_ENCODER, MOST_OF_MODEL};
+pub use guarded::guarded;
 pub use training::train_bpe;
 
 use crate::error::DataError;
@@ -111,7 +113,8 @@ impl Tokenizer {
     /// as it does in `transformers`.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, DataError> {
         self.growth.check(text.len())?;
-        let encoding = self.inner.encode_fast(text, false).map_err(|source| DataError::Encode { source })?;
+        let encoding =
+            guarded(|| self.inner.encode_fast(text, false)).map_err(|source| DataError::Encode { source })?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -135,7 +138,7 @@ impl Tokenizer {
                 count += 1;
             }
             let (some, rest) = left.split_at(count);
-            let encodings = self.inner.encode_batch_fast(some.to_vec(), false);
+            let encodings = guarded(|| self.inner.encode_batch_fast(some.to_vec(), false));
             let encodings = encodings.map_err(|source| DataError::Encode { source })?;
             encoded.extend(encodings.iter().map(|encoding| encoding.get_ids().to_vec()));
             left = rest;

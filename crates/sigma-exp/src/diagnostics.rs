@@ -21,11 +21,13 @@ const LONGEST: usize = 2000;
 #[error("{0}")]
 pub struct CheckFailed(pub String);
 
-/// Panics within the Parquet library are caught where it is called, and told as errors; nobody needs to read them twice.
+/// Panics within the Parquet and tokenizers libraries are caught where they are called, and told as errors; nobody needs to read them
+/// twice.
 pub fn install() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if !panic.location().is_some_and(|place| place.file().contains("/parquet-")) {
+        let caught = |file: &str| file.contains("/parquet-") || file.contains("/tokenizers-");
+        if !panic.location().is_some_and(|place| caught(place.file())) {
             usual(panic);
         }
     }));

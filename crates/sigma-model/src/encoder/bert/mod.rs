@@ -11,7 +11,7 @@ pub mod parameters;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sigma_data::tokenizer::{Growth, MOST_OF_ENCODER};
+use sigma_data::tokenizer::{Growth, MOST_OF_ENCODER, guarded};
 use tokenizers::{Tokenizer, TruncationParams};
 
 use super::TextRead;
@@ -88,18 +88,14 @@ impl BertEncoder {
     pub fn tokenize(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, ModelError> {
         self.check_growth(texts)?;
         // on all threads; places in the text, which the plain `encode_batch` also finds, are not needed
-        let encodings = self
-            .tokenizer
-            .encode_batch_fast(texts.to_vec(), true)
+        let encodings = guarded(|| self.tokenizer.encode_batch_fast(texts.to_vec(), true))
             .map_err(|e| ModelError::EncoderTokenizer { path: self.tokenizer_path.clone(), reason: e.to_string() })?;
         Ok(encodings.iter().map(|e| e.get_ids().to_vec()).collect())
     }
 
     pub fn read(&self, texts: &[&str]) -> Result<Vec<TextRead>, ModelError> {
         self.check_growth(texts)?;
-        let encodings = self
-            .tokenizer
-            .encode_batch_char_offsets(texts.to_vec(), true)
+        let encodings = guarded(|| self.tokenizer.encode_batch_char_offsets(texts.to_vec(), true))
             .map_err(|e| ModelError::EncoderTokenizer { path: self.tokenizer_path.clone(), reason: e.to_string() })?;
         let of = |(text, encoding): (&&str, tokenizers::Encoding)| {
             let truncated = !encoding.get_overflowing().is_empty();
