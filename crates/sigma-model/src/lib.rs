@@ -5,15 +5,22 @@
 //! Reading order: [`device`], [`weights`] (tensors of a folder), [`opt`] (the language model), [`encoder`] (texts to vectors).
 
 mod buffer;
+pub mod checkpoint;
 pub mod device;
 pub mod encoder;
 mod error;
+pub mod families;
 mod launches;
 pub mod opt;
 mod padding;
+pub mod reference;
+pub mod spec;
 pub mod weights;
 
+pub use checkpoint::Checkpoint;
 pub use device::Device;
 pub use encoder::{Encoder, TextRead};
 pub use error::ModelError;
 pub use opt::{Decoder, Opt, OptConfig};
+pub use reference::Reference;
+pub use spec::DecoderSpec;

@@ -31,7 +31,7 @@ impl Opt {
             let source = if tied && weights.contains("lm_head.weight") { "lm_head.weight" } else { name };
             Ok::<_, ModelError>(weights.take(source, shape)?.flatten_all()?.to_vec1::<f32>()?)
         })?;
-        let unused: Vec<&str> = weights.remaining().filter(|name| *name != "lm_head.weight").collect();
+        let unused: Vec<&str> = weights.names().filter(|name| *name != "lm_head.weight").collect();
         if !unused.is_empty() {
             tracing::warn!(file = %weights.origin().display(), tensors = ?unused, "tensors that OPT does not use");
         }
