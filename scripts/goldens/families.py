@@ -154,7 +154,7 @@ MODELS = {
     "olmo2_old": (
         "olmo2",
         True,
-        dict(GATED, hidden_size=24, rope_parameters=dict(YARN, truncate=False), attention_bias=True, tie_word_embeddings=True),
+        dict(GATED, hidden_size=24, rope_parameters=plain_rope(1e4), attention_bias=True, tie_word_embeddings=True),
     ),
     "opt": ("opt", False, dict(OPT, enable_bias=False, tie_word_embeddings=False)),
     "opt_old": ("opt", True, dict(OPT, word_embed_proj_dim=16, do_layer_norm_before=False, activation_function="gelu")),
@@ -162,7 +162,13 @@ MODELS = {
     "qwen2_old": (
         "qwen2",
         True,
-        dict(GATED, hidden_size=40, num_key_value_heads=1, rope_parameters=plain_rope(1e4), tie_word_embeddings=True),
+        dict(
+            GATED,
+            hidden_size=40,
+            num_key_value_heads=1,
+            rope_parameters=dict(YARN, truncate=False),
+            tie_word_embeddings=True,
+        ),
     ),
     "qwen3": ("qwen3", False, dict(GATED, head_dim=6, rope_parameters=plain_rope(1e4), attention_bias=True)),
     "qwen3_old": (
