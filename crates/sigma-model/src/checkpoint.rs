@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use serde_json::{Map, Value, json};
+use sigma_data::seeds::{Seeds, Stage};
 
 use crate::ModelError;
-use crate::families::{Family, Place};
-use crate::spec::{DecoderSpec, Part, Slot};
+use crate::families::{ConfigFile, Family, Place};
+use crate::spec::{DecoderSpec, NormKind, Part, Slot};
 use crate::weights::{TensorBytes, Weights, save_safetensors};
 
 /// A decoder's family, spec, config and parameters. These are f32 on the CPU when they come from a folder.
@@ -31,6 +32,34 @@ impl Checkpoint {
         let origin = weights.origin().to_path_buf();
         let parameters = parameters(family, &spec, weights, &folder.join("config.json"), origin)?;
         Ok(Self { family, spec, config: config.keys().clone(), parameters })
+    }
+
+    /// Fresh weights: normal(0, init_std) for matrices, zero biases, norms with a gain of 1. Each draws from its own stream.
+    ///
+    /// # Errors
+    /// A config that its family refuses.
+    pub fn fresh(config: Map<String, Value>, seeds: &Seeds) -> Result<Self, ModelError> {
+        let (family, spec, config) = Family::of(ConfigFile::in_memory(config))?;
+        let mut parameters = BTreeMap::new();
+        for (slot, shape) in spec.parameters() {
+            let count = shape.iter().product();
+            let gain = if spec.norm.kind == NormKind::RmsOnePlus { 0.0 } else { 1.0 };
+            let values: Vec<f32> = if slot.is_bias {
+                vec![0.0; count]
+            } else if slot.part.is_norm() {
+                vec![gain; count]
+            } else {
+                let mut stream = seeds.stream(Stage::Init, None, &slot.to_string());
+                (0..count).map(|_| (stream.normal() * spec.init_std) as f32).collect()
+            };
+            parameters.insert(slot, Tensor::from_vec(values, shape, &candle_core::Device::Cpu)?);
+        }
+        Ok(Self { family, spec, config: config.keys().clone(), parameters })
+    }
+
+    /// config.json as it was read.
+    pub fn config(&self) -> &Map<String, Value> {
+        &self.config
     }
 
     /// The same model with other parameters: of all slots, in any float type.

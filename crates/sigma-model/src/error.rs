@@ -65,6 +65,10 @@ pub enum ModelError {
          its memory, or begin another run with a smaller batch_size"
     )]
     DecoderMemory { rows: usize, needed: u64, free: u64 },
+    #[error(
+        "models of the family `{model_type}` are computed on the CPU alone so far; set `device: cpu`, or take a model of the family `opt`"
+    )]
+    FamilyOnGpu { model_type: &'static str },
     #[error("a prompt has no tokens; it needs at least BOS")]
     EmptyPrompt,
     #[error("the tokenizer at {folder} has {tokenizer} entries, but the model's vocabulary has only {model}")]

@@ -12,6 +12,7 @@ mod errors;
 #[allow(dead_code)]
 #[path = "../../../sigma-data/tests/hub/fake.rs"]
 mod fake;
+mod families;
 mod formats;
 mod gram;
 mod guard;

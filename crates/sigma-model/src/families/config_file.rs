@@ -105,6 +105,15 @@ impl ConfigFile {
         }
     }
 
+    pub fn model_type(&self) -> Option<String> {
+        self.keys.get("model_type").and_then(Value::as_str).map(str::to_string)
+    }
+
+    /// Keys that stand in no file.
+    pub(crate) fn in_memory(keys: Map<String, Value>) -> Self {
+        Self { path: PathBuf::from("config.json"), keys, read: BTreeSet::new() }
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

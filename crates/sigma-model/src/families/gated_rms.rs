@@ -70,7 +70,7 @@ pub(super) fn spec(config: &mut ConfigFile, defaults: &Defaults) -> Result<Decod
         layers: Vec::new(),
         final_logit_cap: None,
         tied: config.flag("tie_word_embeddings", defaults.tied)?,
-        dropout: DropoutRates { attention: config.dropout("attention_dropout", 0.0)?, ..DropoutRates::default() },
+        dropout: DropoutRates { attention: Some(config.dropout("attention_dropout", 0.0)?), ..DropoutRates::default() },
         special_tokens,
         init_std: config.number("initializer_range", 0.02)?,
     })

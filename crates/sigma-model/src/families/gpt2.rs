@@ -72,9 +72,9 @@ fn spec(config: &mut ConfigFile) -> Result<DecoderSpec, ModelError> {
         final_logit_cap: None,
         tied: config.flag("tie_word_embeddings", true)?,
         dropout: DropoutRates {
-            embedding: config.dropout("embd_pdrop", 0.1)?,
-            residual: config.dropout("resid_pdrop", 0.1)?,
-            attention: config.dropout("attn_pdrop", 0.1)?,
+            embedding: Some(config.dropout("embd_pdrop", 0.1)?),
+            residual: Some(config.dropout("resid_pdrop", 0.1)?),
+            attention: Some(config.dropout("attn_pdrop", 0.1)?),
         },
         special_tokens: special_tokens(config, &default)?,
         init_std: config.number("initializer_range", 0.02)?,

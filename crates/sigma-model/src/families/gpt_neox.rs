@@ -74,9 +74,9 @@ fn spec(config: &mut ConfigFile) -> Result<DecoderSpec, ModelError> {
         final_logit_cap: None,
         tied: config.flag("tie_word_embeddings", false)?,
         dropout: DropoutRates {
-            embedding: dropout,
-            residual: dropout,
-            attention: config.dropout("attention_dropout", 0.0)?,
+            embedding: Some(dropout),
+            residual: Some(dropout),
+            attention: Some(config.dropout("attention_dropout", 0.0)?),
         },
         special_tokens: special_tokens(config, &default)?,
         init_std: config.number("initializer_range", 0.02)?,

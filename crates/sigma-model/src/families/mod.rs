@@ -67,7 +67,11 @@ impl Family {
     /// # Errors
     /// A file that cannot be read, a family that is not known, or the first key whose value is not supported.
     pub fn read(folder: &Path) -> Result<(&'static Self, DecoderSpec, ConfigFile), ModelError> {
-        let mut config = ConfigFile::load(folder)?;
+        Self::of(ConfigFile::load(folder)?)
+    }
+
+    /// The same of a config that has been read.
+    pub(crate) fn of(mut config: ConfigFile) -> Result<(&'static Self, DecoderSpec, ConfigFile), ModelError> {
         let model_type = config.value("model_type").unwrap_or(Value::Null);
         let Some(family) = FAMILIES.into_iter().find(|family| model_type.as_str() == Some(family.model_type)) else {
             let known: Vec<&str> = FAMILIES.iter().map(|family| family.model_type).collect();
@@ -78,6 +82,14 @@ impl Family {
         check(&config, &mut spec)?;
         Ok((family, spec, config))
     }
+}
+
+/// OPT's spec, and the name of each of its parameters in a file.
+pub(crate) fn opt(config: Map<String, Value>) -> Result<(DecoderSpec, Vec<(Slot, String)>), ModelError> {
+    let spec = opt::spec(&mut ConfigFile::in_memory(config))?;
+    let named = |(slot, _): (Slot, Vec<usize>)| opt::place(slot).map(|place| (slot, place.name));
+    let names = spec.parameters().into_iter().filter_map(named).collect();
+    Ok((spec, names))
 }
 
 /// What no family may say.

@@ -20,7 +20,7 @@ pub(super) const FAMILY: Family = Family {
     place,
 };
 
-fn spec(config: &mut ConfigFile) -> Result<DecoderSpec, ModelError> {
+pub(super) fn spec(config: &mut ConfigFile) -> Result<DecoderSpec, ModelError> {
     let hidden_size = config.size("hidden_size", 768)?;
     let n_heads = config.size("num_attention_heads", 12)?;
     let head_dim = derived_head_dim(config, ("hidden_size", hidden_size), ("num_attention_heads", n_heads))?;
@@ -76,16 +76,16 @@ fn spec(config: &mut ConfigFile) -> Result<DecoderSpec, ModelError> {
         final_logit_cap: None,
         tied: config.flag("tie_word_embeddings", true)?,
         dropout: DropoutRates {
-            embedding: 0.0,
-            residual: config.dropout("dropout", 0.1)?,
-            attention: config.dropout("attention_dropout", 0.0)?,
+            embedding: None,
+            residual: Some(config.dropout("dropout", 0.1)?),
+            attention: Some(config.dropout("attention_dropout", 0.0)?),
         },
         special_tokens,
         init_std,
     })
 }
 
-fn place(slot: Slot) -> Option<Place> {
+pub(super) fn place(slot: Slot) -> Option<Place> {
     let name = match slot.part {
         Part::EmbedTokens => "embed_tokens",
         Part::EmbedPositions => "embed_positions",

@@ -70,6 +70,11 @@ impl KvCache {
         self.columns.len()
     }
 
+    /// Tokens of the longest row.
+    pub fn longest(&self) -> usize {
+        self.columns.iter().flatten().flatten().max().map_or(0, |position| *position as usize + 1)
+    }
+
     /// Numbers that one more token of a row takes.
     pub fn numbers_per_token(&self) -> usize {
         let per_layer = |(k, _): &(Tensor, Tensor)| 2 * k.dims()[1] * k.dims()[3];

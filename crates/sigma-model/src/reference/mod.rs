@@ -30,6 +30,8 @@ use crate::spec::{DecoderSpec, DropoutRates, Part, Slot};
 pub struct Reference {
     spec: Arc<DecoderSpec>,
     parameters: BTreeMap<Slot, Tensor>,
+    /// Parameters of products that are in `compute` already, see [`Reference::for_inference`].
+    prepared: BTreeMap<Slot, Tensor>,
     compute: DType,
 }
 
@@ -41,11 +43,10 @@ pub struct Dropout<'a> {
 }
 
 impl Dropout<'_> {
-    fn apply(dropout: &mut Option<Self>, rate: impl Fn(&DropoutRates) -> f64, x: Tensor) -> Result<Tensor> {
-        match dropout {
-            Some(Dropout { rates, stream }) if rate(rates) > 0.0 => {
-                dropout::reference(&x, Mask { p: rate(rates), key: stream.next_u64() })
-            }
+    fn apply(dropout: &mut Option<Self>, rate: impl Fn(&DropoutRates) -> Option<f64>, x: Tensor) -> Result<Tensor> {
+        let Some(Dropout { rates, stream }) = dropout else { return Ok(x) };
+        match rate(rates) {
+            Some(p) if p > 0.0 => dropout::reference(&x, Mask { p, key: stream.next_u64() }),
             _ => Ok(x),
         }
     }
@@ -69,7 +70,7 @@ impl Reference {
         if parameters.len() != expected.len() {
             candle_core::bail!("{} parameters for {} places", parameters.len(), expected.len());
         }
-        Ok(Self { spec: Arc::new(spec), parameters, compute })
+        Ok(Self { spec: Arc::new(spec), parameters, prepared: BTreeMap::new(), compute })
     }
 
     pub fn spec(&self) -> &DecoderSpec {
@@ -89,28 +90,45 @@ impl Reference {
             parameters.insert(*slot, variable.as_tensor().clone());
             variables.push((*slot, variable));
         }
-        Ok((Self { spec: self.spec.clone(), parameters, compute: self.compute }, variables))
+        let prepared = BTreeMap::new();
+        Ok((Self { spec: self.spec.clone(), parameters, prepared, compute: self.compute }, variables))
     }
 
-    /// The same weights outside of any gradient bookkeeping.
-    pub fn detached(&self) -> Self {
-        let parameters = self.parameters.iter().map(|(slot, tensor)| (*slot, tensor.detach())).collect();
-        Self { spec: self.spec.clone(), parameters, compute: self.compute }
+    /// The same weights outside of any gradient bookkeeping, those of products cast once to their precision.
+    pub fn for_inference(&self, compute: DType) -> Result<Self> {
+        let parameters: BTreeMap<Slot, Tensor> =
+            self.parameters.iter().map(|(slot, tensor)| (*slot, tensor.detach())).collect();
+        let mut prepared = BTreeMap::new();
+        if compute != self.wide() {
+            for (slot, tensor) in &parameters {
+                if !slot.part.is_norm() && slot.part != Part::EmbedPositions {
+                    prepared.insert(*slot, tensor.to_dtype(compute)?);
+                }
+            }
+        }
+        Ok(Self { spec: self.spec.clone(), parameters, prepared, compute })
     }
 
-    /// Logits `[B * T, V]` after each token of `rows`, which all have one length.
+    /// Hidden states `[sum of lengths, embedding width]` after each token of `rows`, one row after another.
     ///
     /// # Errors
-    /// An id outside the vocabulary, rows of different lengths, or more tokens than positions.
+    /// An id outside the vocabulary, or more tokens than positions.
+    pub fn hidden_states(&self, rows: &[&[u32]]) -> std::result::Result<Tensor, ModelError> {
+        let (ids, places) = KvCache::new(0, rows.len()).places(rows);
+        self.check(&ids, places.longest())?;
+        let hidden = self.hidden(&ids, &places, None, &mut None)?;
+        let time = ids.len() / rows.len().max(1);
+        let real = rows.iter().enumerate().flat_map(|(row, ids)| row * time..row * time + ids.len());
+        let real: Vec<u32> = real.map(|i| i as u32).collect();
+        Ok(hidden.index_select(&Tensor::from_slice(&real, real.len(), self.device())?, 0)?)
+    }
+
+    /// Logits `[sum of lengths, V]` after each token of `rows`, one row after another.
+    ///
+    /// # Errors
+    /// As [`Self::hidden_states`].
     pub fn logits(&self, rows: &[&[u32]]) -> std::result::Result<Tensor, ModelError> {
-        let time = rows.first().map_or(0, |row| row.len());
-        let ids = rows.concat();
-        self.check(&ids, time)?;
-        if rows.iter().any(|row| row.len() != time) || ids.is_empty() {
-            return Err(ModelError::Batch { inputs: ids.len(), labels: ids.len(), rows: rows.len() });
-        }
-        let hidden = self.hidden(&ids, &Places::whole(rows.len(), time), None, &mut None)?;
-        Ok(self.head(&hidden)?)
+        Ok(self.head(&self.hidden_states(rows)?)?)
     }
 
     /// Mean next-token cross-entropy of `rows` sequences, a differentiable scalar: `inputs` and `labels` are `[rows * time]`, and each
@@ -179,7 +197,7 @@ impl Reference {
         if positions > max { Err(ModelError::TooLong { needed: positions, max }) } else { Ok(()) }
     }
 
-    fn device(&self) -> &Device {
+    pub fn device(&self) -> &Device {
         self.get(Slot::weight(None, Part::EmbedTokens)).map_or(&Device::Cpu, Tensor::device)
     }
 
@@ -202,7 +220,10 @@ impl Reference {
 
     /// x W^T + b in `compute`, with the bias if there is one.
     fn linear(&self, x: &Tensor, layer: Option<usize>, part: Part) -> Result<Tensor> {
-        linear::reference(&x.to_dtype(self.compute)?, self.weight(layer, part)?, self.get(Slot::bias(layer, part)))
+        let get = |slot| self.prepared.get(&slot).or_else(|| self.get(slot));
+        let slot = Slot::weight(layer, part);
+        let Some(weight) = get(slot) else { candle_core::bail!("parameter {slot} is missing") };
+        linear::reference(&x.to_dtype(self.compute)?, weight, get(Slot::bias(layer, part)))
     }
 
     /// The stack of layers: ids `[B * T]` to hidden states `[B * T, embedding width]`.
@@ -242,7 +263,7 @@ impl Reference {
     }
 
     /// Logits `[N, V]` of hidden states `[N, embedding width]`, in the type of the residual stream.
-    fn head(&self, hidden: &Tensor) -> Result<Tensor> {
+    pub fn head(&self, hidden: &Tensor) -> Result<Tensor> {
         let part = if self.spec.tied { Part::EmbedTokens } else { Part::Head };
         let logits = self.linear(hidden, None, part)?.to_dtype(self.wide())?;
         capped(logits, self.spec.final_logit_cap)

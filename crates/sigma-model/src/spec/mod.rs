@@ -134,15 +134,27 @@ pub struct Layer {
     pub score_scale: f64,
 }
 
-/// Dropout where a family has it.
+/// Dropout in the places where a family has it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct DropoutRates {
     /// Of token embeddings with their positions.
-    pub embedding: f64,
+    pub embedding: Option<f64>,
     /// Of what a branch adds to the residual stream.
-    pub residual: f64,
+    pub residual: Option<f64>,
     /// Of attention probabilities.
-    pub attention: f64,
+    pub attention: Option<f64>,
+}
+
+impl DropoutRates {
+    /// With `p` in each place, if it is given.
+    pub fn with(self, p: Option<f64>) -> Self {
+        let rate = |own: Option<f64>| own.map(|own| p.unwrap_or(own));
+        Self { embedding: rate(self.embedding), residual: rate(self.residual), attention: rate(self.attention) }
+    }
+
+    pub fn is_none(&self) -> bool {
+        [self.embedding, self.residual, self.attention].into_iter().flatten().all(|p| p == 0.0)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

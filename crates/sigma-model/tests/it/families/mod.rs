@@ -150,7 +150,7 @@ fn rows_of_different_lengths_are_decoded_as_they_are_alone() {
         let third = reference.step(&mut together, &[33, 34]).unwrap();
         for (row, prompt) in prompts.iter().enumerate() {
             let (mut alone, logits) = reference.start(&[prompt]).unwrap();
-            let mut same = |ours: &Tensor, row: usize, logits: &Tensor| {
+            let same = |ours: &Tensor, row: usize, logits: &Tensor| {
                 let difference = relative(&floats(&ours.get(row).unwrap()), &floats(&logits.get(0).unwrap()));
                 assert!(difference < 1e-6, "{name}: {difference}");
             };
