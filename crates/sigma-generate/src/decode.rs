@@ -78,7 +78,8 @@ const SMALL_MODEL: usize = 8_000_000;
 /// Rows of a batch by default.
 const ROWS: usize = 64;
 
-/// Completes every request, in the order given. `model` should come from [`LanguageModel::for_inference`]. After each step
+/// Completes every request, in the order given. `model` should come from [`LanguageModel::for_inference`]. After each
+/// step
 /// `observe` may break off, which is [`GenerateError::Interrupted`].
 pub fn generate(
     model: &LanguageModel,

@@ -1,4 +1,5 @@
-//! A decoder from and to a Hugging Face folder: config.json through its family, tensors in the family's names and layouts.
+//! A decoder from and to a Hugging Face folder: config.json through its family, tensors in the family's names and
+//! layouts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -34,7 +35,8 @@ impl Checkpoint {
         Ok(Self { family, spec, config: config.keys().clone(), parameters })
     }
 
-    /// Fresh weights: normal(0, init_std) for matrices, zero biases, norms with a gain of 1. Each draws from its own stream.
+    /// Fresh weights: normal(0, init_std) for matrices, zero biases, norms with a gain of 1. Each draws from its own
+    /// stream.
     ///
     /// # Errors
     /// A config that its family refuses.
@@ -68,7 +70,8 @@ impl Checkpoint {
     }
 
     /// Writes config.json, generation_config.json and model.safetensors (f32) into an existing folder, such that
-    /// `AutoModelForCausalLM.from_pretrained` of transformers 4 and 5 loads it. The tokenizer's files are its own affair.
+    /// `AutoModelForCausalLM.from_pretrained` of transformers 4 and 5 loads it. The tokenizer's files are its own
+    /// affair.
     pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
         let config = self.config_to_write();
         let tokens = &self.spec.special_tokens;

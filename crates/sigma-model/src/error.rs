@@ -41,13 +41,13 @@ pub enum ModelError {
     #[error("{path}: `{key}` is missing; {remedy}")]
     ConfigMissing { path: PathBuf, key: String, remedy: String },
     #[error(
-        "{path}: `tie_word_embeddings` says that the head is the token table, but the file has another `{name}`; set it to false in \
-         config.json if the head is meant to be used, or remove that tensor"
+        "{path}: `tie_word_embeddings` says that the head is the token table, but the file has another `{name}`; set it \
+         to false in config.json if the head is meant to be used, or remove that tensor"
     )]
     TiedHead { path: PathBuf, name: String },
     #[error(
-        "{path}: tensors that this model does not use: {tensors}; config.json and the weights belong to different models, or the file \
-         has parts that are not supported"
+        "{path}: tensors that this model does not use: {tensors}; config.json and the weights belong to different \
+         models, or the file has parts that are not supported"
     )]
     LeftOver { path: PathBuf, tensors: String },
     #[error("a sequence needs {needed} positions, but the model has {max} (max_position_embeddings)")]
@@ -66,7 +66,8 @@ pub enum ModelError {
     )]
     DecoderMemory { rows: usize, needed: u64, free: u64 },
     #[error(
-        "models of the family `{model_type}` are computed on the CPU alone so far; set `device: cpu`, or take a model of the family `opt`"
+        "models of the family `{model_type}` are computed on the CPU alone so far; set `device: cpu`, or take a model \
+         of the family `opt`"
     )]
     FamilyOnGpu { model_type: &'static str },
     #[error("a prompt has no tokens; it needs at least BOS")]

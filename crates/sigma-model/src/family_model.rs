@@ -1,4 +1,5 @@
-//! A decoder of any family on the CPU, computed by the reference: slow, but whole. It stands where a fast engine for all families will.
+//! A decoder of any family on the CPU, computed by the reference: slow, but whole. It stands where a fast engine for
+//! all families will.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -45,7 +46,8 @@ impl FamilyModel {
         Ok(Self { checkpoint: self.checkpoint.clone(), reference })
     }
 
-    /// A copy for training by candle's autograd, its parameters as variables with their names, products in `compute` precision.
+    /// A copy for training by candle's autograd, its parameters as variables with their names, products in `compute`
+    /// precision.
     ///
     /// # Errors
     /// What candle fails at.

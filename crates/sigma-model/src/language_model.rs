@@ -1,4 +1,5 @@
-//! The language model of an experiment: OPT on its own fast engines, every other family on the reference. What trains, writes and
+//! The language model of an experiment: OPT on its own fast engines, every other family on the reference. What trains,
+//! writes and
 //! measures asks this type; which engine answers is decided here.
 
 use std::path::Path;

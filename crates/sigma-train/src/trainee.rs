@@ -1,5 +1,6 @@
 //! A model in training and its optimizer state, on any implementation: explicit passes in f32 and bf16 on the CPU and in any
-//! precision on a GPU, candle's autograd for f16 and for families other than OPT on the CPU. It knows nothing of epochs, schedules or saved runs.
+//! precision on a GPU, candle's autograd for f16 and for families other than OPT on the CPU. It knows nothing of
+//! epochs, schedules or saved runs.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,5 @@
-//! A config.json that is read key by key: what a family does not ask for must be on the list of keys that change nothing.
+//! A config.json that is read key by key: what a family does not ask for must be on the list of keys that change
+//! nothing.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! What most families of after 2023 share: RMS norms, rotary positions, grouped heads and a gated MLP, under the same keys and names.
+//! What most families of after 2023 share: RMS norms, rotary positions, grouped heads and a gated MLP, under the same
+//! keys and names.
 //! Each family's file says what it does otherwise.
 
 use super::config_file::ConfigFile;
@@ -28,7 +29,8 @@ pub(super) struct Defaults {
     pub(super) special_tokens: SpecialTokens,
 }
 
-/// The spec of the keys that all of these families have, without layers: one norm before each branch, no biases, no norms of
+/// The spec of the keys that all of these families have, without layers: one norm before each branch, no biases, no
+/// norms of
 /// queries and keys, no caps.
 pub(super) fn spec(config: &mut ConfigFile, defaults: &Defaults) -> Result<DecoderSpec, ModelError> {
     let hidden_size = config.size("hidden_size", defaults.hidden_size)?;

@@ -1,4 +1,5 @@
-//! Gemma 2: norms on both sides of each branch with a gain of 1 + weight, capped scores and logits, scaled embeddings, and a window in
+//! Gemma 2: norms on both sides of each branch with a gain of 1 + weight, capped scores and logits, scaled embeddings,
+//! and a window in
 //! every other layer.
 
 use serde_json::json;

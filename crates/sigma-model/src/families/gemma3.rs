@@ -1,4 +1,5 @@
-//! The text model of Gemma 3: Gemma 2 with norms of each head's queries and keys instead of caps, and another theta in layers with a
+//! The text model of Gemma 3: Gemma 2 with norms of each head's queries and keys instead of caps, and another theta in
+//! layers with a
 //! window. The models of 4B and more wrap it with a vision tower under `gemma3`, which is not supported.
 
 use serde_json::{Map, Value, json};

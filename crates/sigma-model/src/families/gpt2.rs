@@ -1,4 +1,5 @@
-//! GPT-2 and distilgpt2: learned positions, layer norms, biases everywhere; matrices are stored `[in, out]`, queries, keys and values
+//! GPT-2 and distilgpt2: learned positions, layer norms, biases everywhere; matrices are stored `[in, out]`, queries,
+//! keys and values
 //! side by side.
 
 use serde_json::json;

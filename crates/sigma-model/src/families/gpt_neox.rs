@@ -1,4 +1,5 @@
-//! GPT-NeoX, of which Pythia is: attention and MLP beside each other, rotary positions on a part of each head, and queries, keys and
+//! GPT-NeoX, of which Pythia is: attention and MLP beside each other, rotary positions on a part of each head, and
+//! queries, keys and
 //! values stored head by head.
 
 use serde_json::{Map, Value, json};

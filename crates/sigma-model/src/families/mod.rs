@@ -1,5 +1,7 @@
-//! The families of decoders, one file each: what a family's config.json means as a [`DecoderSpec`], and which of its tensors go where.
-//! A family that is not in [`FAMILIES`] is refused by name, and so is every key that would change what is computed and is not read.
+//! The families of decoders, one file each: what a family's config.json means as a [`DecoderSpec`], and which of its
+//! tensors go where.
+//! A family that is not in [`FAMILIES`] is refused by name, and so is every key that would change what is computed and
+//! is not read.
 
 mod config_file;
 mod gated_rms;

@@ -1,4 +1,5 @@
-//! OPT: learned positions two rows further down, ReLU, a tied head; 350m has narrow embeddings and norms behind the residuals.
+//! OPT: learned positions two rows further down, ReLU, a tied head; 350m has narrow embeddings and norms behind the
+//! residuals.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! Qwen2 and Qwen2.5: Llama with biases on queries, keys and values, which no key says, and with windows in some layers.
+//! Qwen2 and Qwen2.5: Llama with biases on queries, keys and values, which no key says, and with windows in some
+//! layers.
 
 use super::config_file::ConfigFile;
 use super::gated_rms::{self, Defaults};

@@ -1,5 +1,7 @@
-//! Rotary positions from a config.json, in both forms: `rope_theta` and `rope_scaling` at its top level, and `rope_parameters` as
-//! transformers 5 writes it. Where a file has both they must agree, because versions of transformers differ in which they believe.
+//! Rotary positions from a config.json, in both forms: `rope_theta` and `rope_scaling` at its top level, and
+//! `rope_parameters` as
+//! transformers 5 writes it. Where a file has both they must agree, because versions of transformers differ in which
+//! they believe.
 
 use serde_json::{Map, Value, json};
 

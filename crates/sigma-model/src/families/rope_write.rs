@@ -1,4 +1,5 @@
-//! Rotary positions into a config.json: for transformers 4 under `rope_theta` and `rope_scaling`, for 5 as `rope_parameters`.
+//! Rotary positions into a config.json: for transformers 4 under `rope_theta` and `rope_scaling`, for 5 as
+//! `rope_parameters`.
 
 use serde_json::{Map, Value, json};
 
@@ -36,8 +37,9 @@ fn scaling(scaling: &RopeScaling) -> Map<String, Value> {
         }),
         RopeScaling::Yarn { factor, beta_fast, beta_slow, original_max_positions, truncate, attention_factor } => {
             json!({
-                "rope_type": "yarn", "factor": factor, "beta_fast": beta_fast, "beta_slow": beta_slow, "truncate": truncate,
-                "attention_factor": attention_factor, "original_max_position_embeddings": *original_max_positions as u64,
+                "rope_type": "yarn", "factor": factor, "beta_fast": beta_fast, "beta_slow": beta_slow,
+                "truncate": truncate, "attention_factor": attention_factor,
+                "original_max_position_embeddings": *original_max_positions as u64,
             })
         }
     };

@@ -1,6 +1,7 @@
 //! OPT: a decoder-only transformer with learned positions, ReLU, and a head tied to the token embeddings.
 //!
-//! Three implementations stand behind one type: `host` computes in f32 or bf16 on the CPU, `gpu` in any precision on a GPU, and the
+//! Three implementations stand behind one type: `host` computes in f32 or bf16 on the CPU, `gpu` in any precision on a
+//! GPU, and the
 //! [`Reference`] in any precision on the CPU, which is slow: the oracle of the others, and what computes in f16 there.
 
 mod config;
@@ -137,7 +138,8 @@ impl Opt {
         }
     }
 
-    /// A copy for training by candle's autograd on the CPU, its parameters as variables, products in `compute` precision.
+    /// A copy for training by candle's autograd on the CPU, its parameters as variables, products in `compute`
+    /// precision.
     pub fn reference_training(&self, compute: DType) -> Result<(Reference, Vec<(String, Var)>), ModelError> {
         let (reference, variables) = self.reference(compute)?.trainable(DType::F32)?;
         let names: BTreeMap<spec::Slot, String> = self.config.slots()?.1.into_iter().collect();

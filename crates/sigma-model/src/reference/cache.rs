@@ -1,4 +1,5 @@
-//! Keys and values of the tokens that a batch has seen, of the heads of keys and values alone, and where new tokens stand. Rows of
+//! Keys and values of the tokens that a batch has seen, of the heads of keys and values alone, and where new tokens
+//! stand. Rows of
 //! different lengths are padded on the right; a padded column is seen by nobody.
 
 use candle_core::{DType, Device, Result, Tensor};
@@ -33,7 +34,8 @@ impl Places {
         self.new.iter().flatten().flatten().max().map_or(0, |position| *position as usize + 1)
     }
 
-    /// What is added to scores `[B, 1, T, C]`: 0 where a new token sees a column, and else a number that makes its probability 0.
+    /// What is added to scores `[B, 1, T, C]`: 0 where a new token sees a column, and else a number that makes its
+    /// probability 0.
     /// It is finite, so that rows of padding, which see nothing, give numbers too.
     pub(super) fn mask(&self, window: Option<usize>, dtype: DType, device: &Device) -> Result<Tensor> {
         let sees = |query: Option<u32>, column: Option<u32>| match (query, column) {

@@ -1,6 +1,7 @@
 //! Any decoder in candle's tensors, differentiable by candle: slow and obvious, the oracle of every fast path.
 //!
-//! The residual stream, norms, rotation, softmax and loss have the type of the parameters (f32 or f64), products that of `compute`,
+//! The residual stream, norms, rotation, softmax and loss have the type of the parameters (f32 or f64), products that
+//! of `compute`,
 //! as under PyTorch's autocast. candle's fused layer norm and softmax have no backward pass and are not used.
 //!
 //! Legend: B rows of a batch, T new tokens of a row, C columns of the cache, D hidden size, H heads, V vocabulary.
@@ -53,7 +54,8 @@ impl Dropout<'_> {
 }
 
 impl Reference {
-    /// Over `parameters`, which must be f32 or f64, all of one type, and exactly those of [`DecoderSpec::parameters`]. Products are
+    /// Over `parameters`, which must be f32 or f64, all of one type, and exactly those of [`DecoderSpec::parameters`].
+    /// Products are
     /// made in `compute`.
     ///
     /// # Errors
@@ -131,7 +133,8 @@ impl Reference {
         Ok(self.head(&self.hidden_states(rows)?)?)
     }
 
-    /// Mean next-token cross-entropy of `rows` sequences, a differentiable scalar: `inputs` and `labels` are `[rows * time]`, and each
+    /// Mean next-token cross-entropy of `rows` sequences, a differentiable scalar: `inputs` and `labels` are `[rows *
+    /// time]`, and each
     /// label is what comes after the input at its place.
     ///
     /// # Errors
@@ -154,7 +157,8 @@ impl Reference {
         Ok(candle_nn::loss::cross_entropy(&self.head(&hidden)?, &labels)?)
     }
 
-    /// Runs prompts of any lengths (each at least one token); gives their cache, and logits `[rows, V]` of the next token of each.
+    /// Runs prompts of any lengths (each at least one token); gives their cache, and logits `[rows, V]` of the next
+    /// token of each.
     ///
     /// # Errors
     /// An empty prompt, an id outside the vocabulary, or a prompt with more tokens than positions.

@@ -1,11 +1,13 @@
-//! Rotary positions: dimension j of a head turns together with dimension j + rotated / 2; the dimensions behind stay as they are.
+//! Rotary positions: dimension j of a head turns together with dimension j + rotated / 2; the dimensions behind stay as
+//! they are.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
 use super::cache::Places;
 use crate::spec::Rope;
 
-/// Cosines and sines `[B, 1, T, rotated / 2]` of each token's angles. Angles are f32, because models were trained with such.
+/// Cosines and sines `[B, 1, T, rotated / 2]` of each token's angles. Angles are f32, because models were trained with
+/// such.
 pub(super) struct Turns {
     cos: Tensor,
     sin: Tensor,

@@ -1,4 +1,5 @@
-//! What a decoder computes, whichever family it is of: the axes on which families differ, and the parameters that follow from them.
+//! What a decoder computes, whichever family it is of: the axes on which families differ, and the parameters that
+//! follow from them.
 //! It knows nothing of config files, weight files or arithmetic.
 
 mod rope;
