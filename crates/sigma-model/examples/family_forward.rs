@@ -1,9 +1,11 @@
-//! What the reference computes for token ids of a model folder of any family, as one safetensors file, for comparison with
+//! What the reference computes for token ids of a model folder of any family, as one safetensors file, for comparison
+//! with
 //! another implementation.
 //!
 //!     family_forward FOLDER IDS.json OUT.safetensors
 //!
-//! IDS.json is `{"rows": [[id, ...], ...], "greedy": n}`, the rows of equal length. OUT holds `logits` `[rows * T, V]`, `loss`
+//! IDS.json is `{"rows": [[id, ...], ...], "greedy": n}`, the rows of equal length. OUT holds `logits` `[rows * T, V]`,
+//! `loss`
 //! and the family's `grad.<name>` of predicting each row's tokens 1.. from its tokens ..T-1, and `greedy`, the n most
 //! probable tokens after the first row (as f32, like everything else).
 

@@ -41,8 +41,8 @@ pub enum ModelError {
     #[error("{path}: `{key}` is missing; {remedy}")]
     ConfigMissing { path: PathBuf, key: String, remedy: String },
     #[error(
-        "{path}: `tie_word_embeddings` says that the head is the token table, but the file has another `{name}`; set it \
-         to false in config.json if the head is meant to be used, or remove that tensor"
+        "{path}: `tie_word_embeddings` says that the head is the token table, but the file has another `{name}`; set \
+         it to false in config.json if the head is meant to be used, or remove that tensor"
     )]
     TiedHead { path: PathBuf, name: String },
     #[error(

@@ -15,9 +15,10 @@ const MOST_LAYERS: usize = 10_000;
 const LARGEST: usize = 1 << 31;
 
 /// Keys of any family that change nothing that is computed here.
-const HARMLESS: [&str; 49] = [
+const HARMLESS: [&str; 51] = [
     "_attn_implementation_autoset",
     "_name_or_path",
+    "_num_labels",
     "architectures",
     "attn_implementation",
     "bad_words_ids",
@@ -45,6 +46,7 @@ const HARMLESS: [&str; 49] = [
     "no_repeat_ngram_size",
     "num_beam_groups",
     "num_beams",
+    "num_labels",
     "num_return_sequences",
     "output_attentions",
     "output_hidden_states",

@@ -124,3 +124,67 @@ fn files_of_a_model_without_a_head_are_read_by_their_bare_names() {
     let (bare, whole) = (Checkpoint::load(bare.path()).unwrap(), Checkpoint::load(&folder("llama_old")).unwrap());
     assert!(bare.parameters.iter().zip(&whole.parameters).all(|((_, a), (_, b))| super::flat(a) == super::flat(b)));
 }
+
+#[test]
+fn notes_that_released_models_carry_are_accepted() {
+    let notes = [
+        (
+            "llama_old",
+            json!({"is_llama_config": true, "rope_interleaved": false, "pretraining_tp": 2, "use_cache": false}),
+        ),
+        (
+            "gpt2_old",
+            json!({"n_ctx": 64, "_num_labels": 1, "summary_type": "cls_index", "task_specific_params": {"a": 1}}),
+        ),
+        ("gemma2_old", json!({"hidden_act": "gelu", "cache_implementation": "hybrid", "eos_token_id": [1, 7]})),
+        ("qwen2_old", json!({"max_window_layers": 28, "sliding_window": 131072, "use_sliding_window": false})),
+        ("smollm3_old", json!({"pretraining_tp": 2, "no_rope_layer_interval": 4})),
+    ];
+    for (name, notes) in notes {
+        let copy = changed(name, |config| config.extend(notes.as_object().unwrap().clone()));
+        let loaded = Checkpoint::load(copy.path()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut spec = Checkpoint::load(&folder(name)).unwrap().spec;
+        spec.special_tokens = loaded.spec.special_tokens.clone();
+        assert_eq!(loaded.spec, spec, "{name}");
+    }
+}
+
+#[test]
+fn gpt2_is_read_as_its_first_files_were_written() {
+    let old = with_tensors("gpt2_old", |tensors| {
+        *tensors = tensors.drain().map(|(name, t)| (name.trim_start_matches("transformer.").to_string(), t)).collect();
+        let mask = Tensor::ones((1, 1, 64, 64), candle_core::DType::F32, &Device::Cpu).unwrap();
+        tensors.insert("h.0.attn.bias".to_string(), mask);
+    });
+    let (old, new) = (Checkpoint::load(old.path()).unwrap(), Checkpoint::load(&folder("gpt2_old")).unwrap());
+    assert!(old.parameters.iter().zip(&new.parameters).all(|((_, a), (_, b))| super::flat(a) == super::flat(b)));
+}
+
+#[test]
+fn a_theta_that_no_released_model_leaves_out_must_be_there() {
+    for name in ["qwen2_old", "qwen3_old", "olmo2_old"] {
+        let copy = changed(name, |config| {
+            config.remove("rope_theta");
+            config.remove("rope_scaling");
+        });
+        assert!(message(copy.path()).contains("`rope_theta` is missing"), "{name}: {}", message(copy.path()));
+    }
+}
+
+#[test]
+fn windows_whose_width_is_not_said_are_refused() {
+    let layers = json!(["sliding_attention", "full_attention"]);
+    let copy = changed("qwen2_old", |config| _ = config.insert("layer_types".to_string(), layers));
+    assert!(message(copy.path()).contains("`sliding_window` is null"), "{}", message(copy.path()));
+    refused("gemma3_old", "sliding_window", json!(0));
+    refused("mistral", "sliding_window", json!("wide"));
+}
+
+#[test]
+fn another_order_of_attention_is_refused() {
+    refused("gemma2", "use_bidirectional_attention", json!(true));
+    refused("gpt2", "add_cross_attention", json!(true));
+    refused("gpt2", "activation_function", json!("tanh"));
+    refused("opt", "layerdrop", json!(0.1));
+    refused("smollm3", "no_rope_layers", json!([1, 0]));
+}
