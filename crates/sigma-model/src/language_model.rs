@@ -133,7 +133,7 @@ impl LanguageModel {
     /// A GPU that fails.
     pub fn settle(&self) -> Result<SettledModel, ModelError> {
         match self {
-            Self::Opt(model) => Ok(SettledModel::Opt(model.settle()?)),
+            Self::Opt(model) => Ok(SettledModel::Opt(Box::new(model.settle()?))),
             Self::Family(model) => Ok(SettledModel::Family(model.clone())),
         }
     }
@@ -288,7 +288,7 @@ impl LanguageModel {
 /// A model's weights as they are now; see [`LanguageModel::settle`].
 #[derive(Debug)]
 pub enum SettledModel {
-    Opt(Settled),
+    Opt(Box<Settled>),
     Family(FamilyModel),
 }
 

@@ -72,7 +72,7 @@ enum Engine {
     Gpu(Box<GpuTraining>),
     /// `start` is what is trained a copy of.
     Reference {
-        start: LanguageModel,
+        start: Box<LanguageModel>,
         model: Box<Reference>,
         parameters: Vec<Parameter>,
         gradients: Vec<Tensor>,
@@ -113,7 +113,7 @@ impl Trainee {
                 Ok(Parameter { name, variable, m, v })
             })
             .collect::<Result<_, TrainError>>()?;
-        let (start, model) = (start.clone(), Box::new(model));
+        let (start, model) = (Box::new(start.clone()), Box::new(model));
         Self::at_the_start(Engine::Reference { start, model, parameters, gradients: Vec::new() }, compute)
     }
 
