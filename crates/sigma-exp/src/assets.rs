@@ -14,7 +14,7 @@ use sigma_data::prompts::{Prompt, read_prompts};
 use sigma_data::source::Source;
 use sigma_metrics::Observed;
 use sigma_model::weights::Weights;
-use sigma_model::{Device, Encoder, ModelError, Opt};
+use sigma_model::{Device, Encoder, LanguageModel, ModelError};
 use sigma_report::manifest::{CorpusSource, ModelSource, PromptsSource, SourcesEntry};
 
 use crate::arithmetic::Arithmetic;
@@ -26,7 +26,7 @@ use crate::stage::rows_per_answer;
 /// A model of the experiment's family with its tokenizer.
 pub struct Language {
     pub revision: Option<String>,
-    pub model: Opt,
+    pub model: LanguageModel,
     pub tokenizer: Tokenizer,
     /// Of the weights alone.
     pub hash: String,
@@ -43,10 +43,11 @@ impl Language {
         ];
         let resolved = hub.model("model", source, &wanted)?;
         let tokenizer = Tokenizer::load(&resolved.folder)?;
-        let model = Opt::load(&resolved.folder, device)?;
+        let model = LanguageModel::load(&resolved.folder, device)?;
         check_vocabulary(&resolved.folder, &tokenizer, &model)?;
-        let (of_tokenizer, of_model) = (tokenizer.bos_id(), model.config().bos_token_id);
-        if of_tokenizer != of_model {
+        let (of_tokenizer, of_model) = (tokenizer.bos_id(), model.bos());
+        if Some(of_tokenizer) != of_model {
+            let of_model = of_model.map_or("none".to_string(), |bos| bos.to_string());
             bail!(
                 "{}: texts begin with token {of_tokenizer} for the tokenizer, but with {of_model} (bos_token_id) for \
                  config.json: one of the two belongs to another model",
@@ -60,7 +61,7 @@ impl Language {
     /// One hash of everything that decides what the model computes and what it reads and writes. The same weights under another
     /// config.json train and answer otherwise (dropout, end of text, order of norms).
     pub fn identity(&self) -> Result<String> {
-        let config = serde_json::to_string(self.model.config())?;
+        let config = self.model.config_json()?;
         Ok(hash_bytes(format!("{} {} {config}", self.hash, self.tokenizer.hash()).as_bytes()))
     }
 }
@@ -68,8 +69,8 @@ impl Language {
 /// Rows that a model may have beyond its tokenizer's entries. Vocabularies are padded to a multiple of up to a thousand (OPT: seven rows).
 const MOST_PADDING: usize = 1023;
 
-fn check_vocabulary(folder: &Path, tokenizer: &Tokenizer, model: &Opt) -> Result<()> {
-    let (entries, rows) = (tokenizer.vocab_size(), model.config().vocab_size);
+fn check_vocabulary(folder: &Path, tokenizer: &Tokenizer, model: &LanguageModel) -> Result<()> {
+    let (entries, rows) = (tokenizer.vocab_size(), model.vocab_size());
     if entries > rows {
         bail!(ModelError::Vocabulary { folder: folder.to_path_buf(), tokenizer: entries, model: rows });
     }
@@ -323,8 +324,13 @@ fn check_observed(experiment: &Experiment, prompts: usize) -> Result<()> {
 }
 
 /// Every text that will be written must fit into the model's positions: better known now than after an hour.
-fn check_lengths(experiment: &Experiment, bank: &Path, model: &Opt, prompts: &[TokenizedPrompt]) -> Result<()> {
-    let max = model.config().max_position_embeddings;
+fn check_lengths(
+    experiment: &Experiment,
+    bank: &Path,
+    model: &LanguageModel,
+    prompts: &[TokenizedPrompt],
+) -> Result<()> {
+    let max = model.max_positions();
     let pool = 1 + 2 * experiment.corpus.context_tokens - 1;
     if pool > max {
         bail!(

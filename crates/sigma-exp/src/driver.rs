@@ -13,8 +13,8 @@ use sigma_data::blocks::Block;
 use sigma_data::hash::hash_blocks;
 use sigma_data::jsonl;
 use sigma_data::seeds::Seeds;
-use sigma_model::Opt;
-use sigma_model::opt::Settled;
+use sigma_model::LanguageModel;
+use sigma_model::SettledModel;
 use sigma_report::manifest::StartEntry;
 use sigma_report::record::{MixtureRecord, TrainingRecord};
 use sigma_report::{HashedRecord, Record, Setting, run_files};
@@ -49,7 +49,7 @@ pub struct RunContext<'a> {
 /// A checkpoint of the recursion: where it comes from, its weights and their hash.
 struct Checkpoint {
     name: String,
-    model: Opt,
+    model: LanguageModel,
     hash: Hash,
 }
 
@@ -125,7 +125,7 @@ fn resume(run: RunContext<'_>, last: Option<u32>) -> Result<Checkpoint> {
     let Some(last) = last.filter(|last| (1..run.experiment.generations).contains(last)) else {
         return Ok(Checkpoint::base(run.assets));
     };
-    let model = Opt::load(&run.folder.model(last), &run.arithmetic.device)
+    let model = LanguageModel::load(&run.folder.model(last), &run.arithmetic.device)
         .with_context(|| format!("going on needs the weights of generation {last}"))?;
     let hash = Hash::Known(model.hash()?);
     Ok(Checkpoint { name: sigma_report::generation_dir_name(last), model, hash })
@@ -261,8 +261,8 @@ fn make<'scope, 'run: 'scope>(
 
 /// Weights that training has made, and where it started.
 struct NewWeights {
-    trained: Settled,
-    start: Settled,
+    trained: SettledModel,
+    start: SettledModel,
     record: TrainingRecord,
 }
 
@@ -304,11 +304,11 @@ fn write_weights<'scope, 'run: 'scope>(
 }
 
 /// The weights that an earlier process trained for this draft, if they are there as it left them.
-fn trained_before(run: RunContext<'_>, draft: &Draft) -> Option<(Opt, Trained)> {
+fn trained_before(run: RunContext<'_>, draft: &Draft) -> Option<(LanguageModel, Trained)> {
     let trained = draft.save.trained()?;
     let damage = integrity::damaged_file(draft.path(), &trained.files);
     let model = match damage {
-        None => Opt::load(&draft.model_path(), &run.arithmetic.device).ok(),
+        None => LanguageModel::load(&draft.model_path(), &run.arithmetic.device).ok(),
         Some(_) => None,
     };
     let hash = model.as_ref().and_then(|model| model.hash().ok());
@@ -349,7 +349,7 @@ fn evaluate<'scope, 'run: 'scope>(
     run: RunContext<'run>,
     records: &'run Records,
     seeds: &Seeds,
-    model: &Opt,
+    model: &LanguageModel,
     mut made: Made<'scope>,
 ) -> Result<Option<ScopedJoinHandle<'scope, Result<()>>>> {
     let RunContext { experiment, assets, arithmetic, start, .. } = run;

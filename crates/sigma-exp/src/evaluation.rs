@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sigma_data::answers::{Answer, write_answers};
 use sigma_data::seeds::Seeds;
-use sigma_model::Opt;
+use sigma_model::LanguageModel;
 use sigma_report::record::{EmbeddingRecord, EvaluationRecord, NoisePoint, PerplexityNumbers};
 use sigma_report::run_files;
 use sigma_train::{Scored, TrainError, perplexity};
@@ -62,7 +62,7 @@ pub struct Means<'a> {
 
 /// The device's part: answers, embeddings and what needs a forward pass. `model` lies on the evaluation device. The base checkpoint
 /// (generation 0) also answers for the noise floor.
-pub fn answer(means: Means<'_>, model: &Opt, draft: &mut Draft, generation: u32) -> Result<Answered> {
+pub fn answer(means: Means<'_>, model: &LanguageModel, draft: &mut Draft, generation: u32) -> Result<Answered> {
     let Means { experiment, arithmetic, .. } = means;
     let writer = model.for_inference(arithmetic.evaluation_precision)?;
     let mut answered = once(means, &writer, draft, generation, None)?;
@@ -83,7 +83,7 @@ pub fn answer(means: Means<'_>, model: &Opt, draft: &mut Draft, generation: u32)
 
 fn once(
     means: Means<'_>,
-    writer: &Opt,
+    writer: &LanguageModel,
     draft: &mut Draft,
     generation: u32,
     replicate: Option<u32>,
@@ -107,9 +107,9 @@ fn once(
 }
 
 /// Of the model on real text beyond the contexts in use, and of its answers, given their prompts, under the base.
-fn perplexities(means: Means<'_>, writer: &Opt, answers: &[Answer]) -> Result<PerplexityNumbers> {
+fn perplexities(means: Means<'_>, writer: &LanguageModel, answers: &[Answer]) -> Result<PerplexityNumbers> {
     let Means { experiment, assets, arithmetic, .. } = means;
-    let bos = writer.config().bos_token_id;
+    let bos = writer.bos().context("config.json names no bos_token_id")?;
     let scored = |tokens: &Vec<u32>| Scored { tokens: [&[bos], &tokens[..]].concat(), scored: 0 };
     let held_out: Vec<Scored> = assets.corpus.held_out.iter().map(|context| scored(&context.tokens)).collect();
     let given: Vec<Scored> = assets
@@ -127,7 +127,7 @@ fn perplexities(means: Means<'_>, writer: &Opt, answers: &[Answer]) -> Result<Pe
     Ok(PerplexityNumbers { held_out: of(writer, &held_out)?, answers_under_base: of(&base, &given)? })
 }
 
-fn of(model: &Opt, texts: &[Scored]) -> Result<Option<f64>> {
+fn of(model: &LanguageModel, texts: &[Scored]) -> Result<Option<f64>> {
     let observe = |_| if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     match perplexity(model, texts, observe) {
         Err(TrainError::Interrupted { .. }) => bail!(Interrupted),

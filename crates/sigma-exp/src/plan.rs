@@ -68,7 +68,6 @@ pub fn describe(experiment: &Experiment, assets: &Assets, arithmetic: &Arithmeti
     let amounts = Amounts::of(experiment, assets);
     let Amounts { contexts: n, real, largest_set, parameters, pool_tokens, answer_tokens, rows } = amounts;
     let generations = u64::from(experiment.generations);
-    let config = assets.base.model.config();
     let steps = total_steps(&experiment.training, largest_set);
     let length = experiment.corpus.context_tokens;
     let train_tokens = (experiment.training.epochs * largest_set * length) as u64;
@@ -129,7 +128,7 @@ pub fn describe(experiment: &Experiment, assets: &Assets, arithmetic: &Arithmeti
 
     let weights = 4 * parameters;
     // weights, gradients and two moments; activations of one batch (about 16 d + 2 ffn floats a token and layer)
-    let per_token = config.num_hidden_layers * (16 * config.hidden_size + 2 * config.ffn_dim) * 4;
+    let per_token = 4 * assets.base.model.activations_per_token();
     let activations = (experiment.training.batch_size * length * per_token) as u64;
     line("memory", format!("about {} to train (base weights included)", bytes(5 * weights + activations)));
     let Disk { total: disk, checkpoints: kept } = Disk::of(experiment, assets, &amounts);

@@ -11,7 +11,7 @@ use sigma_data::seeds::{Seeds, Stage};
 use sigma_generate::{Completion, Nucleus, Options, Request, generate};
 use sigma_kernels::linear::Factors;
 use sigma_model::opt::Dropout;
-use sigma_model::{Device, Opt};
+use sigma_model::{Device, LanguageModel, Opt};
 use sigma_train::{Precision, Streams, TrainingConfig, finetune};
 
 /// One comparison: what was compared, in which precision, how far apart, and how far it may be.
@@ -106,9 +106,9 @@ pub fn compare(model: &Opt, device: &Device, amount: Amount) -> Result<Vec<Findi
     let loss = with_dropout(&seeds, |dropout| host.loss_and_gradients(&inputs, &labels, amount.rows, dropout))?;
     let gradients: BTreeMap<String, Vec<f32>> =
         host.named_gradients().map(|(name, gradient)| (name.to_string(), gradient.to_vec())).collect();
-    let curve = losses(&cpu, &blocks, Precision::Fp32, &seeds, amount)?;
-    let greedy = texts(&cpu, &prompts, 0.0, &seeds, amount)?;
-    let sampled = texts(&cpu, &prompts, 1.0, &seeds, amount)?;
+    let curve = losses(&cpu.clone().into(), &blocks, Precision::Fp32, &seeds, amount)?;
+    let greedy = texts(&cpu.clone().into(), &prompts, 0.0, &seeds, amount)?;
+    let sampled = texts(&cpu.clone().into(), &prompts, 1.0, &seeds, amount)?;
 
     let mut findings = Vec::new();
     for case in &CASES {
@@ -141,17 +141,21 @@ pub fn compare(model: &Opt, device: &Device, amount: Amount) -> Result<Vec<Findi
         }
         found("gradients, L2, of their norm", (apart / norm).sqrt(), case.gradients);
 
-        let trained = losses(&gpu, &blocks, case.precision, &seeds, amount)?;
+        let trained = losses(&gpu.clone().into(), &blocks, case.precision, &seeds, amount)?;
         let worst = trained.iter().zip(&curve).map(|(a, b)| f64::from(a / b - 1.0).abs()).fold(0.0, f64::max);
         found("losses of training, relative", worst, case.losses * 3.0);
 
         let differ = |a: &[Completion], b: &[Completion]| {
             a.iter().zip(b).filter(|(a, b)| a != b).count() as f64 / a.len().max(1) as f64
         };
-        found("greedy texts that differ", differ(&texts(&writer, &prompts, 0.0, &seeds, amount)?, &greedy), case.texts);
-        let ours = texts(&writer, &prompts, 1.0, &seeds, amount)?;
+        found(
+            "greedy texts that differ",
+            differ(&texts(&writer.clone().into(), &prompts, 0.0, &seeds, amount)?, &greedy),
+            case.texts,
+        );
+        let ours = texts(&writer.clone().into(), &prompts, 1.0, &seeds, amount)?;
         found("sampled texts that differ", differ(&ours, &sampled), case.texts);
-        let again = texts(&writer, &prompts, 1.0, &seeds, amount)?;
+        let again = texts(&writer.clone().into(), &prompts, 1.0, &seeds, amount)?;
         found("sampled texts that differ when drawn again", differ(&again, &ours), 0.0);
     }
     Ok(findings)
@@ -171,7 +175,13 @@ fn farthest(values: &[f32], reference: &[f32]) -> f64 {
     })
 }
 
-fn losses(model: &Opt, blocks: &[Block], precision: Precision, seeds: &Seeds, amount: Amount) -> Result<Vec<f32>> {
+fn losses(
+    model: &LanguageModel,
+    blocks: &[Block],
+    precision: Precision,
+    seeds: &Seeds,
+    amount: Amount,
+) -> Result<Vec<f32>> {
     let epochs = amount.steps.div_ceil(4).max(1);
     let config =
         TrainingConfig { epochs, batch_size: amount.rows, learning_rate: 1e-4, precision, ..TrainingConfig::default() };
@@ -181,7 +191,7 @@ fn losses(model: &Opt, blocks: &[Block], precision: Precision, seeds: &Seeds, am
 }
 
 fn texts(
-    model: &Opt,
+    model: &LanguageModel,
     prompts: &[Vec<u32>],
     temperature: f64,
     seeds: &Seeds,

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use sigma_data::Tokenizer;
 use sigma_data::answers::{Answer, FinishReason, response_key, windows};
 use sigma_data::blocks::Block;
@@ -12,7 +12,7 @@ use sigma_data::seeds::{Seeds, Stage as Random, Stream};
 use sigma_embed::embed;
 use sigma_generate::{Blocks, Completion, Empty, EvaluationConfig, Options, Request, Whole, Windows, generate};
 use sigma_metrics::{Observed, observed_rows};
-use sigma_model::{Device, Opt, TextRead};
+use sigma_model::{Device, LanguageModel, TextRead};
 use sigma_report::record::{EmbeddingRecord, EvaluationRecord, RegenerationRecord, TrainingRecord};
 use sigma_train::{StepRecord, Streams, TrainError, TrainingConfig, TrainingState, finetune, total_steps};
 
@@ -27,7 +27,7 @@ pub const POOL_TEXTS: &str = "regenerate";
 /// The synthetic pool: `model` continues every context by as many tokens as the context has, eos suppressed. `rows` is how many
 /// texts a GPU decodes together.
 pub fn regenerate(
-    model: &Opt,
+    model: &LanguageModel,
     contexts: &[Block],
     config: &sigma_generate::RegenerationConfig,
     seeds: &Seeds,
@@ -43,7 +43,7 @@ pub fn regenerate(
         batch_size: rows.or(config.batch_size),
         whole: None,
     };
-    let bos = model.config().bos_token_id;
+    let bos = model.bos().context("config.json names no bos_token_id")?;
     let requests = contexts.iter().map(|context| Request {
         id: context.id.clone(),
         prompt: std::iter::once(bos).chain(context.tokens.iter().copied()).collect(),
@@ -58,13 +58,13 @@ pub fn regenerate(
 
 /// Trains a copy of `model` on `blocks`, from where `save` has it.
 pub fn train(
-    model: &Opt,
+    model: &LanguageModel,
     blocks: &[Block],
     config: &TrainingConfig,
     seeds: &Seeds,
     generation: Option<u32>,
     mut save: Option<&mut Savepoint>,
-) -> Result<(Opt, Vec<StepRecord>, TrainingRecord)> {
+) -> Result<(LanguageModel, Vec<StepRecord>, TrainingRecord)> {
     let streams = Streams { seeds, generation: generation.map(|g| g as usize) };
     let (begun, before) = save.as_ref().and_then(|save| save.training()).unzip();
     let before = before.unwrap_or(0.0);
@@ -144,7 +144,7 @@ pub struct Questions<'a> {
 
 /// The answers to each prompt, one prompt after another, and the seconds that they took.
 pub fn answer(
-    model: &Opt,
+    model: &LanguageModel,
     tokenizer: &Tokenizer,
     questions: Questions<'_>,
     save: Option<&mut Savepoint>,
@@ -190,7 +190,7 @@ fn asked(prompts: &[TokenizedPrompt], responses: usize) -> Vec<(&TokenizedPrompt
 
 /// Completes every request that `save` does not hold yet under `log`.
 fn write_texts(
-    model: &Opt,
+    model: &LanguageModel,
     requests: Vec<Request>,
     options: &Options,
     generation: Option<u32>,

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use sigma_data::answers::FinishReason;
 use sigma_data::seeds::Stream;
 use sigma_kernels::linear::Threads;
-use sigma_model::Opt;
+use sigma_model::LanguageModel;
 
 use crate::{GenerateError, Nucleus, on_gpu};
 
@@ -78,15 +78,16 @@ const SMALL_MODEL: usize = 8_000_000;
 /// Rows of a batch by default.
 const ROWS: usize = 64;
 
-/// Completes every request, in the order given. `model` should come from [`Opt::for_inference`]. After each step
+/// Completes every request, in the order given. `model` should come from [`LanguageModel::for_inference`]. After each
+/// step
 /// `observe` may break off, which is [`GenerateError::Interrupted`].
 pub fn generate(
-    model: &Opt,
+    model: &LanguageModel,
     mut requests: Vec<Request>,
     options: &Options,
     observe: impl FnMut(Progress<'_>) -> ControlFlow<()> + Send,
 ) -> Result<Vec<Completion>, GenerateError> {
-    let max = model.config().max_position_embeddings;
+    let max = model.max_positions();
     for request in &requests {
         let (id, prompt, new) = (request.id.clone(), request.prompt.len(), options.max_new_tokens);
         if prompt == 0 {
@@ -103,15 +104,19 @@ pub fn generate(
     }
     let state = Mutex::new(Seen { finished: 0, spent: 0, observe });
     let observer = Observer { total: requests.len(), budget: requests.len() * options.max_new_tokens, state };
-    if model.device().is_gpu() {
+    if let LanguageModel::Opt(model) = model
+        && model.device().is_gpu()
+    {
         return on_gpu::complete(model, &requests, options, &observer);
     }
     let largest = options.batch_size.unwrap_or(ROWS).max(1);
-    let done: Vec<Vec<Completion>> = if model.parameter_count() <= SMALL_MODEL {
+    // the reference's products may round a row otherwise in another batch, so its texts are written one by one
+    let alone = matches!(model, LanguageModel::Family(_));
+    let done: Vec<Vec<Completion>> = if alone || model.parameter_count() <= SMALL_MODEL {
         // as many equal batches as keep every thread busy to the end
         let threads = rayon::current_num_threads();
         let rounds = requests.len().div_ceil(threads * largest).max(1);
-        let size = requests.len().div_ceil(threads * rounds).max(1);
+        let size = if alone { 1 } else { requests.len().div_ceil(threads * rounds).max(1) };
         let batches = requests.par_chunks_mut(size).with_max_len(1).enumerate();
         let complete = |(i, batch): (usize, &mut [Request])| {
             complete_batch(model, batch, i * size, options, &observer, Threads::One)
@@ -174,7 +179,7 @@ struct Row<'a> {
 
 /// `first` is the index of the batch's first request among all.
 fn complete_batch<F: FnMut(Progress<'_>) -> ControlFlow<()>>(
-    model: &Opt,
+    model: &LanguageModel,
     requests: &mut [Request],
     first: usize,
     options: &Options,
@@ -188,7 +193,7 @@ fn complete_batch<F: FnMut(Progress<'_>) -> ControlFlow<()>>(
         rows.push(Row { place, id, stream, tokens: Vec::new(), finish_reason: None });
     }
     let mut decoder = model.decoder(&prompts, options.max_new_tokens - 1, threads)?;
-    let pad = model.config().pad_token_id;
+    let pad = model.pad();
     let mut drawn = 0;
     loop {
         let running: Vec<usize> = (0..rows.len()).filter(|i| rows[*i].finish_reason.is_none()).collect();
@@ -228,22 +233,29 @@ fn complete_batch<F: FnMut(Progress<'_>) -> ControlFlow<()>>(
 }
 
 /// Draws one token for every running row from its logits `[rows, V]`.
-fn draw(model: &Opt, logits: &mut [f32], rows: &mut [Row<'_>], options: &Options) -> Result<(), GenerateError> {
-    let eos = model.config().eos_token_id;
-    let vocabulary = model.config().vocab_size;
+fn draw(
+    model: &LanguageModel,
+    logits: &mut [f32],
+    rows: &mut [Row<'_>],
+    options: &Options,
+) -> Result<(), GenerateError> {
+    let eos = model.eos();
+    let vocabulary = model.vocab_size();
     logits.par_chunks_mut(vocabulary).zip(rows.par_iter_mut()).try_for_each(|(logits, row)| {
         if row.finish_reason.is_some() {
             return Ok(());
         }
-        if !options.stop_at_eos
-            && let Some(eos) = logits.get_mut(eos as usize)
-        {
-            *eos = f32::NEG_INFINITY;
+        if !options.stop_at_eos {
+            for eos in &eos {
+                if let Some(eos) = logits.get_mut(*eos as usize) {
+                    *eos = f32::NEG_INFINITY;
+                }
+            }
         }
         let Some(token) = options.nucleus.draw(logits, row.stream) else {
             return Err(GenerateError::Logits { id: row.id.to_string(), position: row.tokens.len() + 1 });
         };
-        if options.stop_at_eos && token == eos {
+        if options.stop_at_eos && eos.contains(&token) {
             row.finish_reason = Some(FinishReason::Eos);
         } else {
             row.tokens.push(token);

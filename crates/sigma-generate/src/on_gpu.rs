@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use sigma_data::answers::FinishReason;
-use sigma_model::Opt;
 use sigma_model::opt::{RowState, Sampling, Slot};
+use sigma_model::{LanguageModel, Opt};
 
 use crate::GenerateError;
 use crate::decode::{Completion, Observer, Options, Progress, Request, Whole};
@@ -24,7 +24,14 @@ fn rows(texts: usize) -> usize {
 
 /// Rows that the GPU of `model` decodes together where nobody chooses: as many as its whole memory holds, whatever is free today.
 /// `None` on the CPU.
-pub fn decode_rows(model: &Opt, whole: Whole, max_new_tokens: usize) -> Result<Option<usize>, GenerateError> {
+pub fn decode_rows(model: &LanguageModel, whole: Whole, max_new_tokens: usize) -> Result<Option<usize>, GenerateError> {
+    match model {
+        LanguageModel::Opt(model) => rows_on_gpu(model, whole, max_new_tokens),
+        LanguageModel::Family(_) => Ok(None),
+    }
+}
+
+fn rows_on_gpu(model: &Opt, whole: Whole, max_new_tokens: usize) -> Result<Option<usize>, GenerateError> {
     Ok(model.gpu_decoder_rows(rows(whole.requests), whole.longest_prompt, max_new_tokens)?)
 }
 
@@ -43,7 +50,7 @@ pub(crate) fn complete<F: FnMut(Progress<'_>) -> ControlFlow<()>>(
     let longest = whole.longest_prompt.max(given.longest_prompt);
     let rows = match options.batch_size {
         Some(rows) => rows,
-        None => decode_rows(model, Whole { longest_prompt: longest, ..whole }, max_new_tokens)?.unwrap_or(1),
+        None => rows_on_gpu(model, Whole { longest_prompt: longest, ..whole }, max_new_tokens)?.unwrap_or(1),
     };
     let mut decoder = model.gpu_decoder(rows, longest, sampling)?;
     let mut waiting: VecDeque<usize> = (0..requests.len()).collect();

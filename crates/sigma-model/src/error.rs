@@ -36,6 +36,20 @@ pub enum ModelError {
     NotFinite { path: PathBuf, name: String, element: usize },
     #[error("{path}: `{field}` is {value}, which is not supported; {supported}")]
     Unsupported { path: PathBuf, field: &'static str, value: String, supported: &'static str },
+    #[error("{path}: `{key}` is {value}, which is not supported; {remedy}")]
+    ConfigKey { path: PathBuf, key: String, value: String, remedy: String },
+    #[error("{path}: `{key}` is missing; {remedy}")]
+    ConfigMissing { path: PathBuf, key: String, remedy: String },
+    #[error(
+        "{path}: `tie_word_embeddings` says that the head is the token table, but the file has another `{name}`; set \
+         it to false in config.json if the head is meant to be used, or remove that tensor"
+    )]
+    TiedHead { path: PathBuf, name: String },
+    #[error(
+        "{path}: tensors that this model does not use: {tensors}; config.json and the weights belong to different \
+         models, or the file has parts that are not supported"
+    )]
+    LeftOver { path: PathBuf, tensors: String },
     #[error("a sequence needs {needed} positions, but the model has {max} (max_position_embeddings)")]
     TooLong { needed: usize, max: usize },
     #[error("token id {id} is outside the model's vocabulary of {vocabulary}")]
@@ -51,6 +65,11 @@ pub enum ModelError {
          its memory, or begin another run with a smaller batch_size"
     )]
     DecoderMemory { rows: usize, needed: u64, free: u64 },
+    #[error(
+        "models of the family `{model_type}` are computed on the CPU alone so far; set `device: cpu`, or take a model \
+         of the family `opt`"
+    )]
+    FamilyOnGpu { model_type: &'static str },
     #[error("a prompt has no tokens; it needs at least BOS")]
     EmptyPrompt,
     #[error("the tokenizer at {folder} has {tokenizer} entries, but the model's vocabulary has only {model}")]

@@ -87,7 +87,7 @@ impl Weights {
     }
 
     /// What has not been taken.
-    pub fn remaining(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
 

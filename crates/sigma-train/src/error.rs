@@ -9,6 +9,10 @@ use crate::trainee::Arithmetic;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
+    #[error(
+        "config.json names no `bos_token_id`, which each training block begins with; add it to the model's config.json"
+    )]
+    NoBos,
     #[error("training.{field} is {value}; {rule}")]
     Config { field: &'static str, value: f64, rule: &'static str },
     #[error("there are no blocks to train on")]

@@ -7,8 +7,8 @@ use candle_core::DType;
 use serde::{Deserialize, Serialize};
 use sigma_data::blocks::Block;
 use sigma_data::seeds::{Seeds, Stage};
-use sigma_model::opt::Dropout;
-use sigma_model::{Device, Opt};
+use sigma_model::reference::Dropout;
+use sigma_model::{Device, LanguageModel};
 
 use crate::schedule::learning_rate;
 use crate::state::{Snapshot, TrainingState};
@@ -71,7 +71,7 @@ impl Settled<'_> {
 /// A finished training run.
 #[derive(Debug)]
 pub struct Trained {
-    pub model: Opt,
+    pub model: LanguageModel,
     pub curve: Vec<StepRecord>,
     /// Tokens predicted over all steps.
     pub tokens: usize,
@@ -87,7 +87,7 @@ pub fn total_steps(config: &TrainingConfig, blocks: usize) -> usize {
 /// break it off, which is [`TrainError::Interrupted`]. On any error the trained copy is dropped: there is no half-trained result.
 /// `begun` is a run with the same arguments that was saved: it goes on there, and ends with the same bits as one that never stopped.
 pub fn finetune(
-    model: &Opt,
+    model: &LanguageModel,
     blocks: &[Block],
     config: &TrainingConfig,
     streams: Streams<'_>,
@@ -98,8 +98,8 @@ pub fn finetune(
     let length = check_lengths(blocks)?;
     let compute = config.precision.dtype(&model.device());
     let mut trainee = Trainee::new(model, compute)?;
-    let p = config.dropout.unwrap_or(model.config().dropout);
-    let bos = model.config().bos_token_id;
+    let rates = model.dropout(config.dropout);
+    let bos = model.bos().ok_or(TrainError::NoBos)?;
     let total = total_steps(config, blocks.len());
     let mut curve: Vec<StepRecord> = Vec::with_capacity(total);
     if let Some(state) = begun {
@@ -131,7 +131,7 @@ pub fn finetune(
                 .flat_map(|row| std::iter::once(bos).chain(row[..length - 1].iter().copied()))
                 .collect();
             let mut stream = streams.seeds.stream(Stage::Dropout, streams.generation, &format!("step-{step}"));
-            let dropout = (p > 0.0).then_some(Dropout { p, stream: &mut stream });
+            let dropout = (!rates.is_none()).then_some(Dropout { rates, stream: &mut stream });
             trainee.step(&inputs, &labels, batch.len(), dropout, &config.settings(rate))?;
             given.push(Given { step, epoch, learning_rate: rate, tokens: labels.len() });
             if given.len() < together && step < total {

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use sigma_model::Opt;
+use sigma_model::LanguageModel;
 
 use crate::TrainError;
 
@@ -23,7 +23,7 @@ pub struct Scored {
 /// # Errors
 /// A text that the model cannot take, or logits that are not finite.
 pub fn perplexity(
-    model: &Opt,
+    model: &LanguageModel,
     texts: &[Scored],
     mut observe: impl FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Option<f64>, TrainError> {

@@ -1,5 +1,6 @@
 //! A model in training and its optimizer state, on any implementation: explicit passes in f32 and bf16 on the CPU and in any
-//! precision on a GPU, candle's autograd for f16 on the CPU. It knows nothing of epochs, schedules or saved runs.
+//! precision on a GPU, candle's autograd for f16 and for families other than OPT on the CPU. It knows nothing of
+//! epochs, schedules or saved runs.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,8 +11,9 @@ use candle_core::{DType, Tensor, Var};
 use sigma_kernels::adamw::{self, adamw};
 use sigma_kernels::loss_scale::LossScale;
 use sigma_kernels::norm;
-use sigma_model::Opt;
-use sigma_model::opt::{Dropout, Found, GpuTraining, HostTraining, Tape, factors_on_cpu};
+use sigma_model::opt::{Dropout as OptDropout, Found, GpuTraining, HostTraining, factors_on_cpu};
+use sigma_model::reference::Dropout;
+use sigma_model::{LanguageModel, Reference};
 
 use crate::{TrainError, TrainingState};
 
@@ -62,9 +64,19 @@ pub struct Outcome {
 }
 
 enum Engine {
-    Host { training: Box<HostTraining>, m: Vec<f32>, v: Vec<f32> },
+    Host {
+        training: Box<HostTraining>,
+        m: Vec<f32>,
+        v: Vec<f32>,
+    },
     Gpu(Box<GpuTraining>),
-    Tape { model: Box<Tape>, parameters: Vec<Parameter>, gradients: Vec<Tensor> },
+    /// `start` is what is trained a copy of.
+    Reference {
+        start: Box<LanguageModel>,
+        model: Box<Reference>,
+        parameters: Vec<Parameter>,
+        gradients: Vec<Tensor>,
+    },
 }
 
 /// Values by name, borrowed where they lie in one piece.
@@ -79,19 +91,21 @@ struct Parameter {
 
 impl Trainee {
     /// A copy of `model` to be trained with products in `compute` precision.
-    pub fn new(model: &Opt, compute: DType) -> Result<Self, TrainError> {
+    pub fn new(model: &LanguageModel, compute: DType) -> Result<Self, TrainError> {
         if let Some(training) = model.gpu_training(compute)? {
             return Self::at_the_start(Engine::Gpu(Box::new(training)), compute);
         }
-        let Some(factors) = factors_on_cpu(compute) else { return Self::on_tape(model, compute) };
-        let mut training = Box::new(model.host_training(factors)?);
+        let (LanguageModel::Opt(opt), Some(factors)) = (model, factors_on_cpu(compute)) else {
+            return Self::on_reference(model, compute);
+        };
+        let mut training = Box::new(opt.host_training(factors)?);
         let n = training.parameters_and_gradients().0.len();
         Self::at_the_start(Engine::Host { training, m: vec![0.0; n], v: vec![0.0; n] }, compute)
     }
 
     /// The same by candle's autograd, which is the oracle of the explicit passes.
-    pub fn on_tape(model: &Opt, compute: DType) -> Result<Self, TrainError> {
-        let (model, variables) = model.tape_training(compute)?;
+    pub fn on_reference(start: &LanguageModel, compute: DType) -> Result<Self, TrainError> {
+        let (model, variables) = start.reference_training(compute)?;
         let parameters = variables
             .into_iter()
             .map(|(name, variable)| {
@@ -99,7 +113,8 @@ impl Trainee {
                 Ok(Parameter { name, variable, m, v })
             })
             .collect::<Result<_, TrainError>>()?;
-        Self::at_the_start(Engine::Tape { model: Box::new(model), parameters, gradients: Vec::new() }, compute)
+        let (start, model) = (Box::new(start.clone()), Box::new(model));
+        Self::at_the_start(Engine::Reference { start, model, parameters, gradients: Vec::new() }, compute)
     }
 
     fn at_the_start(mut engine: Engine, compute: DType) -> Result<Self, TrainError> {
@@ -123,12 +138,12 @@ impl Trainee {
     ) -> Result<(), TrainError> {
         let scale = self.scale.value();
         let (loss, scaled_norm) = match &mut self.engine {
-            Engine::Gpu(training) => return Ok(training.step(inputs, labels, batch, dropout, settings)?),
+            Engine::Gpu(training) => return Ok(training.step(inputs, labels, batch, of_opt(dropout), settings)?),
             Engine::Host { training, .. } => {
-                let loss = training.loss_and_gradients(inputs, labels, batch, dropout)?;
+                let loss = training.loss_and_gradients(inputs, labels, batch, of_opt(dropout))?;
                 (loss, norm::global_norm(training.gradients()))
             }
-            Engine::Tape { model, parameters, gradients } => {
+            Engine::Reference { model, parameters, gradients, .. } => {
                 let loss = model.loss(inputs, labels, batch, dropout)?;
                 let value = loss.to_scalar::<f32>()?;
                 // a loss that is no number may have no gradients
@@ -147,7 +162,7 @@ impl Trainee {
                     let (theta, gradients) = training.parameters_and_gradients();
                     adamw(theta, gradients, m, v, &step);
                 }
-                Engine::Tape { parameters, gradients, .. } => {
+                Engine::Reference { parameters, gradients, .. } => {
                     for (p, gradient) in parameters.iter_mut().zip(gradients.drain(..)) {
                         adamw::reference(&p.variable, &gradient, &mut p.m, &mut p.v, &step)?;
                     }
@@ -195,7 +210,7 @@ impl Trainee {
                 let named = ["theta", "m", "v"].into_iter().zip(training.arrays()?);
                 Ok(named.map(|(name, values)| (name.to_string(), Cow::Owned(values))).collect())
             }
-            Engine::Tape { parameters, .. } => {
+            Engine::Reference { parameters, .. } => {
                 let mut arrays = Vec::with_capacity(3 * parameters.len());
                 for p in parameters {
                     for (kind, tensor) in [("theta", p.variable.as_tensor()), ("m", &p.m), ("v", &p.v)] {
@@ -253,7 +268,7 @@ impl Trainee {
                 training.restore([&theta?, &m?, &v?])?;
                 training.begin_at(&self.scale, updates)?;
             }
-            Engine::Tape { parameters, .. } => {
+            Engine::Reference { parameters, .. } => {
                 for p in parameters {
                     let (shape, count) = (p.variable.shape().clone(), p.variable.elem_count());
                     let mut tensor = |kind: &str| -> Result<Tensor, TrainError> {
@@ -270,13 +285,19 @@ impl Trainee {
     }
 
     /// The model as it is now.
-    pub fn into_model(self) -> Result<Opt, TrainError> {
+    pub fn into_model(self) -> Result<LanguageModel, TrainError> {
         match self.engine {
-            Engine::Host { training, .. } => Ok(training.into_model()),
-            Engine::Gpu(training) => Ok(training.into_model()),
-            Engine::Tape { model, .. } => Ok(Opt::from_tape(&model)?),
+            Engine::Host { training, .. } => Ok(training.into_model().into()),
+            Engine::Gpu(training) => Ok(training.into_model().into()),
+            Engine::Reference { start, model, .. } => Ok(start.trained(&model)?),
         }
     }
+}
+
+/// OPT has dropout in one kind of place.
+fn of_opt(dropout: Option<Dropout<'_>>) -> Option<OptDropout<'_>> {
+    let Dropout { rates, stream } = dropout?;
+    Some(OptDropout { p: rates.residual?, stream })
 }
 
 /// The gradient of each parameter. One without a gradient is an error: it would silently stay as it is.

@@ -9,7 +9,7 @@ use candle_core::{DType, Tensor};
 use sigma_data::blocks::Block;
 use sigma_data::seeds::Seeds;
 use sigma_kernels::gpu::Gpu;
-use sigma_model::{Device, Opt};
+use sigma_model::{Device, LanguageModel};
 use sigma_train::schedule::learning_rate;
 use sigma_train::{
     Precision, Schedule, Scored, Streams, TrainError, Trained, Trainee, TrainingConfig, TrainingState, finetune,
@@ -20,12 +20,12 @@ fn goldens() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../sigma-model/tests/goldens")
 }
 
-fn tiny() -> Opt {
-    Opt::load(&goldens().join("opt_tiny"), &Device::Cpu).unwrap()
+fn tiny() -> LanguageModel {
+    LanguageModel::load(&goldens().join("opt_tiny"), &Device::Cpu).unwrap()
 }
 
 /// The same on a GPU whose kernels the CPU runs.
-fn on_gpu() -> Opt {
+fn on_gpu() -> LanguageModel {
     tiny().to_device(&Device::Gpu(Gpu::emulated())).unwrap()
 }
 
@@ -42,7 +42,7 @@ fn config() -> TrainingConfig {
     TrainingConfig { epochs: 2, batch_size: 4, learning_rate: 1e-3, ..TrainingConfig::default() }
 }
 
-fn train(model: &Opt, blocks: &[Block], config: &TrainingConfig) -> Result<Trained, TrainError> {
+fn train(model: &LanguageModel, blocks: &[Block], config: &TrainingConfig) -> Result<Trained, TrainError> {
     let seeds = Seeds::new(42, "test");
     finetune(model, blocks, config, Streams { seeds: &seeds, generation: Some(1) }, None, |_| ControlFlow::Continue(()))
 }
@@ -58,7 +58,7 @@ fn twenty_steps_follow_pytorch_under_both_schedules() {
         let config = TrainingConfig { learning_rate: 1e-3, schedule, ..TrainingConfig::default() };
         let engines = [
             Trainee::new(&tiny(), DType::F32),
-            Trainee::on_tape(&tiny(), DType::F32),
+            Trainee::on_reference(&tiny(), DType::F32),
             Trainee::new(&on_gpu(), DType::F32),
         ];
         for trainee in engines {
@@ -102,7 +102,7 @@ fn twenty_steps_follow_pytorch_under_both_schedules() {
 fn every_parameter_has_a_gradient_and_moves_in_one_step() {
     // post-norm and projections included; a run with one epoch of one batch is one step
     for name in ["opt_tiny", "opt_post_norm"] {
-        let model = Opt::load(&goldens().join(name), &Device::Cpu).unwrap();
+        let model = LanguageModel::load(&goldens().join(name), &Device::Cpu).unwrap();
         let one_step = TrainingConfig { epochs: 1, batch_size: 8, weight_decay: 0.0, ..config() };
         let trained = train(&model, &blocks(8), &one_step).unwrap();
         assert_eq!(trained.curve.len(), 1);
@@ -185,7 +185,7 @@ fn an_observer_can_break_off_between_steps() {
 
 /// The state of a run that is saved in `path` and broken off when it can be, from step `from` on.
 fn stopped(
-    model: &Opt,
+    model: &LanguageModel,
     blocks: &[Block],
     config: &TrainingConfig,
     streams: Streams<'_>,
@@ -320,7 +320,7 @@ fn a_run_of_another_precision_or_device_is_not_resumed() {
 fn perplexity_is_the_exponential_of_the_training_loss_and_counts_what_is_asked_for() {
     let go_on = |_| ControlFlow::Continue(());
     let model = tiny();
-    let bos = model.config().bos_token_id;
+    let bos = model.bos().unwrap();
     let blocks = blocks(40);
     let text = |block: &Block, scored| Scored { tokens: [&[bos], &block.tokens[..]].concat(), scored };
     let all: Vec<Scored> = blocks.iter().map(|block| text(block, 0)).collect();
@@ -354,7 +354,7 @@ fn a_damaged_or_foreign_state_is_an_error() {
         ControlFlow::Continue(())
     })
     .unwrap();
-    let other = Opt::load(&goldens().join("opt_post_norm"), &Device::Cpu).unwrap();
+    let other = LanguageModel::load(&goldens().join("opt_post_norm"), &Device::Cpu).unwrap();
     let state = TrainingState::read(&path).unwrap();
     let error = finetune(&other, &blocks(8), &config(), streams, Some(state), |_| ControlFlow::Continue(()));
     assert!(matches!(error, Err(TrainError::StateShape { .. })), "{error:?}");

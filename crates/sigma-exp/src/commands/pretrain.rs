@@ -98,7 +98,7 @@ pub fn execute(hub: Hub, arguments: &cli::Pretrain) -> Result<()> {
     let shape: OptConfig = serde_json::from_value(shape)?;
     shape.check(&arguments.config)?;
     let seeds = Seeds::new(config.seed, &config.domain);
-    let model = Opt::init(shape, &seeds).to_device(&device)?;
+    let model = Opt::init(shape, &seeds).to_device(&device)?.into();
     let (model, curve, record) = stage::train(&model, &blocks, &config.training, &seeds, None, None)?;
 
     folder.write(|folder| {

@@ -21,7 +21,7 @@ pub fn finetune(hub: Hub, arguments: &cli::Finetune) -> Result<()> {
     let folder = ModelFolder::new(&arguments.out, arguments.force)?;
     let device = device::open(&experiment.device)?;
     let language = Language::load(hub, &arguments.model, &device)?;
-    let blocks = read_blocks(&arguments.blocks, &language.tokenizer, language.model.config().vocab_size, None)?;
+    let blocks = read_blocks(&arguments.blocks, &language.tokenizer, language.model.vocab_size(), None)?;
     check_lengths(&arguments.blocks, &blocks)?;
     let seeds = Seeds::new(experiment.seed, &experiment.domain);
     let (model, curve, record) =
@@ -49,7 +49,7 @@ pub fn generate(hub: Hub, arguments: &cli::Generate) -> Result<()> {
     let seeds = Seeds::new(experiment.seed, &experiment.domain);
     match arguments.purpose {
         cli::Purpose::Regeneration => {
-            let contexts = read_blocks(&arguments.prompts, &tokenizer, model.config().vocab_size, None)?;
+            let contexts = read_blocks(&arguments.prompts, &tokenizer, model.vocab_size(), None)?;
             let (pool, _) = stage::regenerate(
                 &model,
                 &contexts,

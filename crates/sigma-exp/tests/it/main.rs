@@ -14,6 +14,7 @@ mod escapes;
 #[allow(dead_code)]
 #[path = "../../../sigma-data/tests/hub/fake.rs"]
 mod fake;
+mod families;
 mod formats;
 mod gram;
 mod guard;

@@ -17,7 +17,7 @@ use sigma_metrics::{
     AlarmRule, Embeddings, NoiseFloor, PERSISTENCE, Side, SigmaConfig, SurfaceConfig, binomial_upper_bound,
     false_alarm_rate, onset, serial_correlation, sigma_ub, surface, worst_false_alarm_rate,
 };
-use sigma_model::{Device, Encoder, Opt};
+use sigma_model::{Device, Encoder, LanguageModel};
 use tempfile::tempdir;
 
 use crate::{root, succeeds};
@@ -64,12 +64,12 @@ impl Lab {
         Self { folder, tokenizer, encoder, prompts }
     }
 
-    fn model(&self) -> Opt {
-        Opt::load(&self.folder, &Device::Cpu).unwrap()
+    fn model(&self) -> LanguageModel {
+        LanguageModel::load(&self.folder, &Device::Cpu).unwrap()
     }
 
     /// The model with every weight w moved to w (1 + `size` z), z standard normal.
-    fn jittered(&self, place: &Path, size: f64, seed: u64) -> Opt {
+    fn jittered(&self, place: &Path, size: f64, seed: u64) -> LanguageModel {
         let seeds = Seeds::new(seed, "jitter");
         let path = self.folder.join("model.safetensors");
         let bytes = fs::read(&path).unwrap();
@@ -90,11 +90,11 @@ impl Lab {
         fs::create_dir_all(place).unwrap();
         safetensors::serialize_to_file(views, None, &place.join("model.safetensors")).unwrap();
         fs::copy(self.folder.join("config.json"), place.join("config.json")).unwrap();
-        Opt::load(place, &Device::Cpu).unwrap()
+        LanguageModel::load(place, &Device::Cpu).unwrap()
     }
 
     /// U, G, distinct-2 and HHI of one evaluation with the loop's streams: those of every generation, or of a replicate of the base.
-    fn evaluate(&self, model: &Opt, seeds: &Seeds, replicate: Option<usize>) -> [f64; 4] {
+    fn evaluate(&self, model: &LanguageModel, seeds: &Seeds, replicate: Option<usize>) -> [f64; 4] {
         let asked = self.prompts.iter().flat_map(|prompt| (0..RESPONSES).map(move |response| (prompt, response)));
         let requests = asked.map(|((id, tokens), response)| Request {
             id: id.clone(),

@@ -7,11 +7,11 @@ use candle_core::DType;
 use sigma_data::answers::FinishReason;
 use sigma_data::seeds::{Seeds, Stage};
 use sigma_generate::{Completion, GenerateError, Nucleus, Options, Request, generate};
-use sigma_model::{Device, Opt};
+use sigma_model::{Device, LanguageModel};
 
-pub(crate) fn model() -> Opt {
+pub(crate) fn model() -> LanguageModel {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../sigma-model/tests/goldens/opt_tiny");
-    Opt::load(&folder, &Device::Cpu).unwrap().for_inference(DType::F32).unwrap()
+    LanguageModel::load(&folder, &Device::Cpu).unwrap().for_inference(DType::F32).unwrap()
 }
 
 pub(crate) fn requests(n: usize) -> Vec<Request> {

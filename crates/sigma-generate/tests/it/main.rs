@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod decoding;
+mod families;
 mod on_gpu;
 mod sampling;
 mod warper;

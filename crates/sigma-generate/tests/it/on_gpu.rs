@@ -7,15 +7,15 @@ use sigma_data::answers::FinishReason;
 use sigma_data::seeds::{Seeds, Stage, Stream};
 use sigma_generate::{Completion, GenerateError, Nucleus, Options, Request, generate};
 use sigma_kernels::gpu::{Arg, Dtype, Gpu};
-use sigma_model::{Device, Opt};
+use sigma_model::{Device, LanguageModel};
 
 use crate::decoding::{model, options, requests};
 
-fn on_gpu() -> Opt {
+fn on_gpu() -> LanguageModel {
     model().to_device(&Device::Gpu(Gpu::emulated())).unwrap().for_inference(DType::F32).unwrap()
 }
 
-fn run(model: &Opt, requests: Vec<Request>, options: &Options) -> Vec<Completion> {
+fn run(model: &LanguageModel, requests: Vec<Request>, options: &Options) -> Vec<Completion> {
     generate(model, requests, options, |_| ControlFlow::Continue(())).unwrap()
 }
 

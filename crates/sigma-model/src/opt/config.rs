@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sigma_data::regular_file;
 
 use crate::ModelError;
+use crate::spec::{DecoderSpec, Slot};
 
 /// The fields of config.json that change what the model computes; others are ignored on reading.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -192,6 +194,16 @@ impl OptConfig {
     /// Whether the stack ends with a layer norm.
     pub fn has_final_layer_norm(&self) -> bool {
         self.do_layer_norm_before && !self.remove_final_layer_norm
+    }
+
+    /// The same as a spec, and the name of the parameter in each of its slots.
+    pub(super) fn slots(&self) -> Result<(DecoderSpec, Vec<(Slot, String)>), ModelError> {
+        let path = Path::new("config.json");
+        match serde_json::to_value(self) {
+            Ok(Value::Object(keys)) => crate::families::opt(keys),
+            Ok(_) => crate::families::opt(Map::new()),
+            Err(source) => Err(ModelError::Json { path: path.to_path_buf(), source }),
+        }
     }
 
     /// Name and shape of every parameter, in the layout that transformers saves, sorted by name.

@@ -1,19 +1,17 @@
 //! A batch of texts that grow token by token: prompts go in, logits of the next token come out, rows leave when they are
 //! finished. It knows nothing of sampling.
 
-use candle_core::Tensor;
 use sigma_kernels::linear::Threads;
 
 use super::host::{HostCache, Inference, Pass};
-use super::tape::{Tape, TapeCache};
 use super::{Opt, OptConfig, Weights, host_values};
 use crate::ModelError;
-use crate::padding::pad_right;
+use crate::reference::{KvCache, Reference};
 
 /// Rows that are being written, with the keys and values of their tokens.
 #[derive(Debug)]
 pub struct Decoder<'a> {
-    config: &'a OptConfig,
+    vocab_size: usize,
     engine: Engine<'a>,
     logits: Vec<f32>,
 }
@@ -21,8 +19,8 @@ pub struct Decoder<'a> {
 /// A model's parameters with the cache that goes with them.
 #[derive(Debug)]
 enum Engine<'a> {
-    Host(Inference<'a>, Box<HostCache>),
-    Tape(&'a Tape, TapeCache),
+    Host(&'a OptConfig, Inference<'a>, Box<HostCache>),
+    Reference(&'a Reference, KvCache),
 }
 
 impl Opt {
@@ -37,26 +35,38 @@ impl Opt {
             }
         }
         self.config.check_length(longest + new_tokens)?;
-        let lens: Vec<usize> = prompts.iter().map(|p| p.len()).collect();
         let engine = match &self.weights {
             Weights::Host { parameters, packed } => {
                 let cache = HostCache::new(&self.config, prompts.len(), longest + new_tokens, threads);
-                Engine::Host(Inference { parameters, packed: packed.as_deref() }, Box::new(cache))
+                let model = Inference { parameters, packed: packed.as_deref() };
+                Engine::Host(&self.config, model, Box::new(cache))
             }
             Weights::Gpu(_) => return Err(ModelError::OnGpu { what: "a decoder whose logits are read" }),
-            Weights::Tape(tape) => Engine::Tape(tape, TapeCache::new(tape, &lens, new_tokens)?),
+            Weights::Reference(reference) => return reference.decoder(prompts),
         };
-        let mut decoder = Decoder { config: &self.config, engine, logits: Vec::new() };
-        decoder.run(prompts, &lens, Pass::Whole)?;
+        let mut decoder = Decoder { vocab_size: self.config.vocab_size, engine, logits: Vec::new() };
+        decoder.run(prompts, Pass::Whole)?;
         Ok(decoder)
+    }
+}
+
+impl Reference {
+    /// Runs the prompts, each at least one token.
+    ///
+    /// # Errors
+    /// As [`Reference::start`].
+    pub fn decoder(&self, prompts: &[&[u32]]) -> Result<Decoder<'_>, ModelError> {
+        let (cache, logits) = self.start(prompts)?;
+        let engine = Engine::Reference(self, cache);
+        Ok(Decoder { vocab_size: self.spec().vocab_size, engine, logits: host_values(&logits)? })
     }
 }
 
 impl Decoder<'_> {
     pub fn rows(&self) -> usize {
         match &self.engine {
-            Engine::Host(_, cache) => cache.rows(),
-            Engine::Tape(_, cache) => cache.rows(),
+            Engine::Host(_, _, cache) => cache.rows(),
+            Engine::Reference(_, cache) => cache.rows(),
         }
     }
 
@@ -67,26 +77,24 @@ impl Decoder<'_> {
 
     /// Appends one token to each row.
     pub fn step(&mut self, tokens: &[u32]) -> Result<(), ModelError> {
-        self.config.check_ids(tokens)?;
         let rows: Vec<&[u32]> = tokens.chunks(1).collect();
         if rows.len() != self.rows() {
             return Err(ModelError::Batch { inputs: tokens.len(), labels: tokens.len(), rows: self.rows() });
         }
-        let longest = match &self.engine {
-            Engine::Host(_, cache) => cache.lens().iter().copied().max().unwrap_or(0),
-            Engine::Tape(_, cache) => cache.longest(),
-        };
-        self.config.check_length(longest + 1)?;
-        self.run(&rows, &vec![1; rows.len()], Pass::Step)
+        if let Engine::Host(config, _, cache) = &self.engine {
+            config.check_ids(tokens)?;
+            config.check_length(cache.lens().iter().copied().max().unwrap_or(0) + 1)?;
+        }
+        self.run(&rows, Pass::Step)
     }
 
     /// Keeps only these rows, in ascending order; the logits of the others are gone with them.
     pub fn keep_rows(&mut self, rows: &[usize]) -> Result<(), ModelError> {
         match &mut self.engine {
-            Engine::Host(_, cache) => cache.keep_rows(rows),
-            Engine::Tape(_, cache) => cache.keep_rows(rows)?,
+            Engine::Host(_, _, cache) => cache.keep_rows(rows),
+            Engine::Reference(_, cache) => cache.keep_rows(rows)?,
         }
-        let vocabulary = self.config.vocab_size;
+        let vocabulary = self.vocab_size;
         for (to, from) in rows.iter().enumerate() {
             self.logits.copy_within(from * vocabulary..(from + 1) * vocabulary, to * vocabulary);
         }
@@ -95,12 +103,12 @@ impl Decoder<'_> {
     }
 
     /// Runs new tokens of each row, and computes the logits after the last of each.
-    fn run(&mut self, new: &[&[u32]], lens: &[usize], pass: Pass) -> Result<(), ModelError> {
-        let config = self.config;
-        let width = config.embedding_width();
+    fn run(&mut self, new: &[&[u32]], pass: Pass) -> Result<(), ModelError> {
         match &mut self.engine {
-            Engine::Host(model, cache) => {
-                let hidden = cache.extend(*model, config, (&new.concat(), lens), pass);
+            Engine::Host(config, model, cache) => {
+                let width = config.embedding_width();
+                let lens: Vec<usize> = new.iter().map(|ids| ids.len()).collect();
+                let hidden = cache.extend(*model, config, (&new.concat(), &lens), pass);
                 let mut last = Vec::with_capacity(lens.len() * width);
                 let mut end = 0;
                 for len in lens {
@@ -109,15 +117,8 @@ impl Decoder<'_> {
                 }
                 cache.head(&mut self.logits, *model, config, &last);
             }
-            Engine::Tape(tape, cache) => {
-                let (ids, _) = pad_right(new, config.pad_token_id);
-                let time = ids.len() / lens.len().max(1);
-                let starts = cache.next_positions();
-                let positions: Vec<u32> = starts.iter().flat_map(|s| (0..time).map(move |i| (s + i) as u32)).collect();
-                let hidden = tape.extend(&ids, &positions, cache)?.reshape((ids.len(), width))?;
-                let last: Vec<u32> = lens.iter().enumerate().map(|(row, len)| (row * time + len - 1) as u32).collect();
-                let last = Tensor::from_vec(last, lens.len(), tape.device())?;
-                self.logits = host_values(&tape.head(&hidden.index_select(&last, 0)?)?)?;
+            Engine::Reference(reference, cache) => {
+                self.logits = host_values(&reference.step(cache, &new.concat())?)?;
             }
         }
         Ok(())

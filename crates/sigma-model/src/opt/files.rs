@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::parameters::Parameters;
-use super::{Opt, OptConfig};
+use super::{NamedParameters, Opt, OptConfig};
 use crate::weights::{TensorBytes, Weights, save_safetensors};
 use crate::{Device, ModelError};
 
@@ -31,7 +31,7 @@ impl Opt {
             let source = if tied && weights.contains("lm_head.weight") { "lm_head.weight" } else { name };
             Ok::<_, ModelError>(weights.take(source, shape)?.flatten_all()?.to_vec1::<f32>()?)
         })?;
-        let unused: Vec<&str> = weights.remaining().filter(|name| *name != "lm_head.weight").collect();
+        let unused: Vec<&str> = weights.names().filter(|name| *name != "lm_head.weight").collect();
         if !unused.is_empty() {
             tracing::warn!(file = %weights.origin().display(), tensors = ?unused, "tensors that OPT does not use");
         }
@@ -70,15 +70,24 @@ impl Opt {
     /// the same hash compute the same function.
     pub fn hash(&self) -> Result<String, ModelError> {
         let mut hasher = blake3::Hasher::new();
-        self.for_each_parameter(|name, shape, values| {
-            hasher.update(name.as_bytes());
-            hasher.update(format!("{shape:?}").as_bytes());
-            if cfg!(target_endian = "little") {
-                hasher.update_rayon(bytemuck::cast_slice(values));
-            } else {
-                values.iter().for_each(|value| _ = hasher.update(&value.to_le_bytes()));
-            }
-        })?;
+        self.for_each_parameter(|name, shape, values| hash_one(&mut hasher, name, shape, values))?;
         Ok(hasher.finalize().to_hex().to_string())
+    }
+}
+
+/// The same of parameters by name.
+pub(crate) fn hash_of(parameters: &NamedParameters) -> String {
+    let mut hasher = blake3::Hasher::new();
+    parameters.iter().for_each(|(name, (shape, values))| hash_one(&mut hasher, name, shape, values));
+    hasher.finalize().to_hex().to_string()
+}
+
+fn hash_one(hasher: &mut blake3::Hasher, name: &str, shape: &[usize], values: &[f32]) {
+    hasher.update(name.as_bytes());
+    hasher.update(format!("{shape:?}").as_bytes());
+    if cfg!(target_endian = "little") {
+        hasher.update_rayon(bytemuck::cast_slice(values));
+    } else {
+        values.iter().for_each(|value| _ = hasher.update(&value.to_le_bytes()));
     }
 }

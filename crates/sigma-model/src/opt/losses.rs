@@ -25,7 +25,7 @@ impl Opt {
 }
 
 /// log sum_j exp(x_j) - x_label, in f64.
-fn negative_log_likelihood(logits: &[f32], label: usize) -> f64 {
+pub(crate) fn negative_log_likelihood(logits: &[f32], label: usize) -> f64 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let total: f64 = logits.iter().map(|x| f64::from(x - largest).exp()).sum();
     total.ln() + f64::from(largest) - f64::from(logits[label])

@@ -1,7 +1,8 @@
 //! OPT: a decoder-only transformer with learned positions, ReLU, and a head tied to the token embeddings.
 //!
-//! Three implementations stand behind one type: `host` computes in f32 or bf16 on the CPU, `gpu` in any precision on a GPU, and `tape`
-//! with candle's tensors in any precision on the CPU, which is slow: the oracle of the others, and what computes in f16 there.
+//! Three implementations stand behind one type: `host` computes in f32 or bf16 on the CPU, `gpu` in any precision on a
+//! GPU, and the
+//! [`Reference`] in any precision on the CPU, which is slow: the oracle of the others, and what computes in f16 there.
 
 mod config;
 mod decoder;
@@ -11,7 +12,6 @@ mod host;
 mod losses;
 mod parameters;
 mod settled;
-mod tape;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,19 +19,20 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor, Var};
 use sigma_data::seeds::{Seeds, Stage, Stream};
-use sigma_kernels::dropout::Mask;
 use sigma_kernels::linear::{Factors, Threads};
 
 pub use config::OptConfig;
 pub use decoder::Decoder;
+pub(crate) use files::hash_of;
 use gpu::GpuParameters;
 pub use gpu::{Found, GpuDecoder, GpuTraining, RowState, Sampling, Slot};
 pub use host::HostTraining;
 use host::{Inference, PackedParameters};
+pub(crate) use losses::negative_log_likelihood;
 pub use settled::Settled;
-pub use tape::Tape;
 
-use crate::padding::pad_right;
+use crate::reference::{self, Reference};
+use crate::spec::{self, DropoutRates};
 use crate::{Device, ModelError};
 use parameters::Parameters;
 
@@ -44,12 +45,10 @@ pub struct Dropout<'a> {
     pub stream: &'a mut Stream,
 }
 
-impl Dropout<'_> {
-    fn apply(dropout: &mut Option<Self>, x: &Tensor) -> candle_core::Result<Tensor> {
-        match dropout {
-            Some(Dropout { p, stream }) => sigma_kernels::dropout::reference(x, Mask { p: *p, key: stream.next_u64() }),
-            None => Ok(x.clone()),
-        }
+impl<'a> From<Dropout<'a>> for reference::Dropout<'a> {
+    fn from(Dropout { p, stream }: Dropout<'a>) -> Self {
+        let rates = DropoutRates { residual: Some(p), ..DropoutRates::default() };
+        Self { rates, stream }
     }
 }
 
@@ -71,7 +70,7 @@ enum Weights {
         packed: Option<Arc<PackedParameters>>,
     },
     Gpu(GpuParameters),
-    Tape(Arc<Tape>),
+    Reference(Arc<Reference>),
 }
 
 /// What the CPU's own code rounds factors to for products in `compute` precision; `None` where it has no such code.
@@ -120,7 +119,7 @@ impl Opt {
         Ok(match &self.weights {
             Weights::Host { parameters, .. } => Cow::Borrowed(parameters),
             Weights::Gpu(parameters) => Cow::Owned(parameters.download()?),
-            Weights::Tape(tape) => Cow::Owned(from_tape(&self.config, tape)?),
+            Weights::Reference(reference) => Cow::Owned(from_reference(&self.config, reference)?),
         })
     }
 
@@ -139,15 +138,20 @@ impl Opt {
         }
     }
 
-    /// A copy for training with candle's tensors on the CPU, its parameters as variables, products in `compute` precision.
-    pub fn tape_training(&self, compute: DType) -> Result<(Tape, Vec<(String, Var)>), ModelError> {
-        Ok(self.tape(compute)?.trainable()?)
+    /// A copy for training by candle's autograd on the CPU, its parameters as variables, products in `compute`
+    /// precision.
+    pub fn reference_training(&self, compute: DType) -> Result<(Reference, Vec<(String, Var)>), ModelError> {
+        let (reference, variables) = self.reference(compute)?.trainable(DType::F32)?;
+        let names: BTreeMap<spec::Slot, String> = self.config.slots()?.1.into_iter().collect();
+        let named = |(slot, variable)| (names.get(&slot).cloned().unwrap_or_default(), variable);
+        let mut variables: Vec<(String, Var)> = variables.into_iter().map(named).collect();
+        variables.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok((reference, variables))
     }
 
-    /// What [`Self::tape_training`] has trained.
-    pub fn from_tape(tape: &Tape) -> Result<Self, ModelError> {
-        let config = tape.config().clone();
-        Ok(Self::on_host(config.clone(), from_tape(&config, tape)?))
+    /// What [`Self::reference_training`] of this model has trained.
+    pub fn trained(&self, reference: &Reference) -> Result<Self, ModelError> {
+        Ok(Self::on_host(self.config.clone(), from_reference(&self.config, reference)?))
     }
 
     /// The same weights with products in `compute` precision. On the CPU in f32 and bf16 these are the model's own, and a copy that is
@@ -156,7 +160,7 @@ impl Opt {
         if let Weights::Gpu(parameters) = &self.weights {
             return Ok(Self::on_gpu(self.config.clone(), parameters.in_precision(gpu::dtype(compute))?));
         }
-        let Some(compute) = factors_on_cpu(compute) else { return self.on_tape(compute) };
+        let Some(compute) = factors_on_cpu(compute) else { return self.on_reference(compute) };
         let mut model = self.to_device(&Device::Cpu)?;
         if let Weights::Host { parameters, packed } = &mut model.weights {
             *packed = Some(Arc::new(PackedParameters::new(parameters, &self.config, compute)));
@@ -165,9 +169,9 @@ impl Opt {
     }
 
     /// The same weights for inference with candle's tensors: slow, but the oracle of the fast code.
-    pub fn on_tape(&self, compute: DType) -> Result<Self, ModelError> {
-        let tape = self.tape(compute)?.for_inference()?;
-        Ok(Self { config: self.config.clone(), weights: Weights::Tape(Arc::new(tape)) })
+    pub fn on_reference(&self, compute: DType) -> Result<Self, ModelError> {
+        let reference = self.reference(compute)?.for_inference(compute)?;
+        Ok(Self { config: self.config.clone(), weights: Weights::Reference(Arc::new(reference)) })
     }
 
     /// The same model on another device, or on the same.
@@ -192,7 +196,7 @@ impl Opt {
 
     pub fn device(&self) -> Device {
         match &self.weights {
-            Weights::Host { .. } | Weights::Tape(_) => Device::Cpu,
+            Weights::Host { .. } | Weights::Reference(_) => Device::Cpu,
             Weights::Gpu(parameters) => Device::Gpu(parameters.gpu.clone()),
         }
     }
@@ -233,21 +237,21 @@ impl Opt {
     }
 
     /// The differentiable implementation over the same weights.
-    fn tape(&self, compute: DType) -> Result<Tape, ModelError> {
-        let mut tensors = BTreeMap::new();
-        match &self.weights {
-            Weights::Tape(tape) => {
-                for (name, tensor) in tape.parameters() {
-                    tensors.insert(name.clone(), tensor.detach());
-                }
-            }
+    fn reference(&self, compute: DType) -> Result<Reference, ModelError> {
+        let (spec, names) = self.config.slots()?;
+        let parameters = match &self.weights {
+            Weights::Reference(reference) => reference.parameters().clone(),
             _ => {
-                for (name, shape, values) in self.host_parameters()?.iter() {
-                    tensors.insert(name.to_string(), Tensor::from_slice(values, shape, &candle_core::Device::Cpu)?);
+                let mut by_name = self.parameters()?;
+                let mut parameters = BTreeMap::new();
+                for (slot, name) in names {
+                    let (shape, values) = by_name.remove(&name).unwrap_or_default();
+                    parameters.insert(slot, Tensor::from_vec(values, shape, &candle_core::Device::Cpu)?);
                 }
+                parameters
             }
-        }
-        Ok(Tape::new(self.config.clone(), tensors, compute)?)
+        };
+        Ok(Reference::new(spec, parameters, compute)?)
     }
 
     /// Last hidden states `[sum of lengths, width]` of rows of token ids (each at least one), one row after another.
@@ -264,14 +268,7 @@ impl Opt {
                 Ok(host::hidden_states(model, &self.config, rows, threads))
             }
             Weights::Gpu(parameters) => Ok(gpu::hidden_states(parameters, &self.config, rows)?),
-            Weights::Tape(tape) => {
-                let (ids, lens) = pad_right(rows, self.config.pad_token_id);
-                let width = self.config.embedding_width();
-                let longest = ids.len() / lens.len().max(1);
-                let padded = host_values(&tape.hidden_states(&ids, &lens)?)?;
-                let row = |(row, len): (usize, &usize)| padded[row * longest * width..][..len * width].to_vec();
-                Ok(lens.iter().enumerate().flat_map(row).collect())
-            }
+            Weights::Reference(reference) => host_values(&reference.hidden_states(rows)?),
         }
     }
 
@@ -286,20 +283,21 @@ impl Opt {
                 Ok(logits)
             }
             Weights::Gpu(parameters) => Ok(gpu::logits(parameters, &self.config, &hidden)?),
-            Weights::Tape(tape) => {
+            Weights::Reference(reference) => {
                 let shape = (rows.iter().map(|row| row.len()).sum::<usize>(), self.config.embedding_width());
-                host_values(&tape.head(&Tensor::from_vec(hidden, shape, tape.device())?)?)
+                host_values(&reference.head(&Tensor::from_vec(hidden, shape, reference.device())?)?)
             }
         }
     }
 }
 
-fn host_values(tensor: &Tensor) -> Result<Vec<f32>, ModelError> {
+pub(crate) fn host_values(tensor: &Tensor) -> Result<Vec<f32>, ModelError> {
     Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }
 
-fn from_tape(config: &OptConfig, tape: &Tape) -> Result<Parameters, ModelError> {
-    Parameters::build(config, |name, _| match tape.parameters().get(name) {
+fn from_reference(config: &OptConfig, reference: &Reference) -> Result<Parameters, ModelError> {
+    let slots: BTreeMap<String, spec::Slot> = config.slots()?.1.into_iter().map(|(slot, name)| (name, slot)).collect();
+    Parameters::build(config, |name, _| match slots.get(name).and_then(|slot| reference.parameters().get(slot)) {
         Some(tensor) => host_values(tensor),
         None => Err(candle_core::Error::Msg(format!("parameter {name} is missing")).into()),
     })

@@ -34,7 +34,7 @@ fn gradients_in_bf16_are_about_as_near_to_those_of_f32_as_autograds_in_bf16() {
         assert!(apart > 1e-4 * size && apart < 0.1 * size, "{name}: {}", apart / size);
 
         let gradients = |compute| {
-            let (tape, variables) = model(name).tape_training(compute).unwrap();
+            let (tape, variables) = model(name).reference_training(compute).unwrap();
             let gradients = tape.loss(&inputs, &labels, 3, None).unwrap().backward().unwrap();
             variables.iter().map(|(_, variable)| flat(gradients.get(variable).unwrap())).collect::<Vec<_>>()
         };
@@ -52,7 +52,7 @@ fn logits_in_bf16_are_near_those_of_f32_and_leave_the_weights_alone() {
         let logits = coarse.logits(&rows).unwrap();
         let difference = relative(&logits, &exact.logits(&rows).unwrap());
         assert!(difference > 1e-4 && difference < 2e-2, "{name}: {difference}");
-        let tape = exact.on_tape(DType::BF16).unwrap().logits(&rows).unwrap();
+        let tape = exact.on_reference(DType::BF16).unwrap().logits(&rows).unwrap();
         assert!(relative(&logits, &tape) < 4e-2, "{name}");
         assert_eq!(exact.hash().unwrap(), coarse.hash().unwrap());
     }

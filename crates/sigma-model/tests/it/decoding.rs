@@ -22,7 +22,7 @@ fn decode(model: &Opt, prompts: &[&[u32]], continuation: &[Vec<u32>]) -> Vec<Vec
 fn decoding_with_a_cache_equals_the_full_forward_pass() {
     for name in ["opt_tiny", "opt_post_norm"] {
         let host = model(name);
-        let tape = host.on_tape(DType::F32).unwrap();
+        let tape = host.on_reference(DType::F32).unwrap();
         let prompts: [&[u32]; 2] = [&[2, 5, 9, 14, 7], &[2, 30]];
         let continuation = [vec![11, 12], vec![13, 14], vec![15, 16]];
         for model in [&host, &tape] {
@@ -70,7 +70,7 @@ fn a_row_gets_the_same_bits_alone_and_in_any_batch() {
 #[test]
 fn rows_that_stay_are_not_changed_when_others_leave_the_batch() {
     let host = model("opt_tiny");
-    let tape = host.on_tape(DType::F32).unwrap();
+    let tape = host.on_reference(DType::F32).unwrap();
     for model in [&host, &tape] {
         let mut decoder = model.decoder(&[&[2, 7], &[2, 8], &[2, 9]], 3, Threads::All).unwrap();
         let vocabulary = model.config().vocab_size;
@@ -92,7 +92,7 @@ fn hidden_states_of_rows_of_any_length_equal_those_of_each_alone() {
         let together = host.hidden_states(&rows).unwrap();
         let alone: Vec<f32> = rows.iter().flat_map(|row| host.hidden_states(&[row]).unwrap()).collect();
         assert_eq!(together, alone, "{name}");
-        let tape = host.on_tape(DType::F32).unwrap().hidden_states(&rows).unwrap();
+        let tape = host.on_reference(DType::F32).unwrap().hidden_states(&rows).unwrap();
         assert!(relative(&tape, &together) < 1e-5, "{name}");
     }
 }
@@ -131,7 +131,7 @@ fn half_precision_inference_is_close_to_f32_and_leaves_the_weights_alone() {
 fn training_with_dropout_equals_autograd_with_the_same_masks() {
     for name in ["opt_tiny", "opt_post_norm"] {
         let mut host = model(name).host_training(Factors::F32).unwrap();
-        let (tape, variables) = model(name).tape_training(DType::F32).unwrap();
+        let (tape, variables) = model(name).reference_training(DType::F32).unwrap();
         let (inputs, labels): (Vec<u32>, Vec<u32>) = ((2..18).collect(), (3..19).collect());
         let stream = |key: u8| sigma_data::seeds::Stream::from_key([key; 32]);
         let mut loss = |key: u8| {
@@ -141,7 +141,9 @@ fn training_with_dropout_equals_autograd_with_the_same_masks() {
         let (one, other, again) = (loss(1), loss(2), loss(1));
         assert_eq!(one, again);
         assert_ne!(one, other);
-        let autograd = tape.loss(&inputs, &labels, 2, Some(Dropout { p: 0.1, stream: &mut stream(1) })).unwrap();
+        let (p, mut stream) = (0.1, stream(1));
+        let dropout = Dropout { p, stream: &mut stream };
+        let autograd = tape.loss(&inputs, &labels, 2, Some(dropout.into())).unwrap();
         assert!((autograd.to_scalar::<f32>().unwrap() / one - 1.0).abs() < 1e-5);
         let gradients = autograd.backward().unwrap();
         for ((parameter, gradient), (same, variable)) in host.named_gradients().zip(&variables) {

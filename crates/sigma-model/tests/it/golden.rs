@@ -13,7 +13,7 @@ const MODELS: [&str; 3] = ["opt_tiny", "opt_post_norm", "opt_bin"];
 /// The CPU's own code, candle's tensors, and the GPU's kernels.
 fn all(name: &str) -> [(&'static str, Opt); 3] {
     let model = model(name);
-    let tape = model.on_tape(DType::F32).unwrap();
+    let tape = model.on_reference(DType::F32).unwrap();
     let gpu = model.to_device(&emulated()).unwrap();
     [("host", model), ("tape", tape), ("gpu", gpu)]
 }
@@ -69,7 +69,7 @@ fn loss_and_every_gradient_equal_pytorch() {
         let host: BTreeMap<String, Vec<f32>> =
             host.named_gradients().map(|(name, g)| (name.to_string(), g.to_vec())).collect();
 
-        let (tape, variables) = model(name).tape_training(DType::F32).unwrap();
+        let (tape, variables) = model(name).reference_training(DType::F32).unwrap();
         let tape_loss = tape.loss(&inputs, &labels, 3, None).unwrap();
         let gradients = tape_loss.backward().unwrap();
         let tape: BTreeMap<String, Vec<f32>> = variables

@@ -251,7 +251,7 @@ fn configs_that_do_not_fit_the_weights_are_refused_by_key() {
         config("absurd positions", "max_position_embeddings", json!(u64::MAX), &["max_position_embeddings"]),
         config("heads that do not divide", "num_attention_heads", json!(3), &["num_attention_heads", "divide"]),
         config("no heads", "num_attention_heads", json!(0), &["num_attention_heads", "at least 1"]),
-        config("another architecture", "model_type", json!("llama"), &["model_type", "llama", "OPT"]),
+        config("another architecture", "model_type", json!("mamba"), &["model_type", "mamba", "opt"]),
         config("another activation", "activation_function", json!("gelu"), &["activation_function", "relu"]),
         config("dropout of 1", "dropout", json!(1.0), &["dropout", "[0, 1)"]),
         config("another beginning of texts", "bos_token_id", json!(3), &["bos_token_id", "another model"]),

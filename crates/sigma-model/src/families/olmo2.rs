@@ -1,0 +1,45 @@
+//! OLMo 2: norms behind the branches instead of before them, and of whole rows of queries and keys.
+
+use super::config_file::ConfigFile;
+use super::gated_rms::{self, Defaults};
+use super::{Family, rope_keys, rope_write};
+use crate::ModelError;
+use crate::spec::{Activation, DecoderSpec, Layer, NormPlace, QkNorm, SpecialTokens};
+
+pub(super) const FAMILY: Family = Family {
+    model_type: "olmo2",
+    architecture: "Olmo2ForCausalLM",
+    prefix: "model.",
+    buffers: &["rotary_emb.inv_freq"],
+    spec,
+    write_rope: rope_write::write,
+    // it has no norm before its MLP
+    place: |slot| gated_rms::place(slot, ""),
+};
+
+fn spec(config: &mut ConfigFile) -> Result<DecoderSpec, ModelError> {
+    let defaults = Defaults {
+        vocab_size: 50_304,
+        hidden_size: 4096,
+        intermediate_size: 11_008,
+        num_hidden_layers: 32,
+        num_attention_heads: 32,
+        num_key_value_heads: None,
+        head_dim: None,
+        max_position_embeddings: 2048,
+        rms_norm_eps: 1e-5,
+        tied: false,
+        activation: ("hidden_act", Activation::Silu),
+        special_tokens: SpecialTokens { bos: None, eos: vec![50_279], pad: Some(1) },
+    };
+    let mut spec = gated_rms::spec(config, &defaults)?;
+    let bias = config.flag("attention_bias", false)?;
+    (spec.attention.qkv_bias, spec.attention.o_bias) = (bias, bias);
+    spec.attention.qk_norm = QkNorm::WholeRow;
+    spec.norm_place = NormPlace::AfterBranch;
+    let keys = rope_keys::Keys::plain(None, spec.attention.head_dim, spec.max_positions);
+    let rope = rope_keys::read(config, &keys)?;
+    let layer = Layer { rope: Some(rope), window: None, score_scale: gated_rms::score_scale(&spec) };
+    spec.layers = vec![layer; gated_rms::layers(config, &defaults)?];
+    Ok(spec)
+}

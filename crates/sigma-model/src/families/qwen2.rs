@@ -1,0 +1,45 @@
+//! Qwen2 and Qwen2.5: Llama with biases on queries, keys and values, which no key says, and with windows in some
+//! layers.
+
+use super::config_file::ConfigFile;
+use super::gated_rms::{self, Defaults};
+use super::{Family, rope_keys, rope_write, windows};
+use crate::ModelError;
+use crate::spec::{Activation, DecoderSpec, Layer, SpecialTokens};
+
+pub(super) const FAMILY: Family = Family {
+    model_type: "qwen2",
+    architecture: "Qwen2ForCausalLM",
+    prefix: "model.",
+    buffers: &["rotary_emb.inv_freq"],
+    spec,
+    write_rope: rope_write::write,
+    place: |slot| gated_rms::place(slot, "post_attention_layernorm"),
+};
+
+fn spec(config: &mut ConfigFile) -> Result<DecoderSpec, ModelError> {
+    let defaults = Defaults {
+        vocab_size: 151_936,
+        hidden_size: 4096,
+        intermediate_size: 22_016,
+        num_hidden_layers: 32,
+        num_attention_heads: 32,
+        num_key_value_heads: Some(32),
+        head_dim: None,
+        max_position_embeddings: 32_768,
+        rms_norm_eps: 1e-6,
+        tied: false,
+        activation: ("hidden_act", Activation::Silu),
+        special_tokens: SpecialTokens::default(),
+    };
+    let mut spec = gated_rms::spec(config, &defaults)?;
+    spec.attention.qkv_bias = true;
+    let keys = rope_keys::Keys::plain(None, spec.attention.head_dim, spec.max_positions);
+    let rope = rope_keys::read(config, &keys)?;
+    let score_scale = gated_rms::score_scale(&spec);
+    let layers = gated_rms::layers(config, &defaults)?;
+    let windows = windows::of_last_layers(config, layers)?;
+    let layer = |window| Layer { rope: Some(rope.clone()), window, score_scale };
+    spec.layers = windows.into_iter().map(layer).collect();
+    Ok(spec)
+}
