@@ -72,6 +72,8 @@ def before_5(config):
     config["rope_scaling"] = None if rope["rope_type"] == "default" else {"type": rope.pop("rope_type"), **rope}
 
 
+# The smallest with an odd number of pairs of dimensions in a head, and fewer heads of keys than of queries.
+NARROW = dict(GATED, hidden_size=12, num_attention_heads=2, num_key_value_heads=1)
 WINDOW = dict(use_sliding_window=True, sliding_window=5, max_window_layers=1)
 GEMMA = dict(GATED, num_hidden_layers=3, sliding_window=5, query_pre_attn_scalar=9, eos_token_id=1)
 GPT2 = dict(
@@ -111,7 +113,7 @@ MODELS = {
         dict(GEMMA, head_dim=6, layer_types=["sliding_attention", "full_attention", "sliding_attention"]),
     ),
     "gemma3_old": ("gemma3_text", True, dict(GEMMA, head_dim=10, sliding_window_pattern=2, pad_token_id=5)),
-    "gpt2": ("gpt2", False, dict(GPT2, tie_word_embeddings=False, scale_attn_by_inverse_layer_idx=True)),
+    "gpt2": ("gpt2", False, dict(GPT2, n_embd=12, n_head=2, tie_word_embeddings=False, scale_attn_by_inverse_layer_idx=True)),
     "gpt2_old": ("gpt2", True, dict(GPT2, n_head=2, scale_attn_weights=False, activation_function="gelu")),
     "gpt_neox": ("gpt_neox", False, dict(NEOX, rope_parameters=dict(plain_rope(1e3), partial_rotary_factor=0.4))),
     "gpt_neox_old": (
@@ -150,15 +152,26 @@ MODELS = {
         True,
         dict(GATED, head_dim=10, sliding_window=None, rope_parameters=plain_rope(1e4), tie_word_embeddings=True),
     ),
-    "olmo2": ("olmo2", False, dict(GATED, hidden_size=24, rope_parameters=plain_rope(500.0), pad_token_id=1)),
+    "olmo2": ("olmo2", False, dict(NARROW, rope_parameters=plain_rope(500.0), pad_token_id=1)),
     "olmo2_old": (
         "olmo2",
         True,
         dict(GATED, hidden_size=24, rope_parameters=plain_rope(1e4), attention_bias=True, tie_word_embeddings=True),
     ),
-    "opt": ("opt", False, dict(OPT, enable_bias=False, tie_word_embeddings=False)),
+    "opt": (
+        "opt",
+        False,
+        dict(
+            OPT,
+            hidden_size=12,
+            word_embed_proj_dim=12,
+            num_attention_heads=2,
+            enable_bias=False,
+            tie_word_embeddings=False,
+        ),
+    ),
     "opt_old": ("opt", True, dict(OPT, word_embed_proj_dim=16, do_layer_norm_before=False, activation_function="gelu")),
-    "qwen2": ("qwen2", False, dict(GATED, **WINDOW, hidden_size=24, rope_parameters=YARN)),
+    "qwen2": ("qwen2", False, dict(NARROW, **WINDOW, rope_parameters=YARN)),
     "qwen2_old": (
         "qwen2",
         True,
@@ -177,7 +190,7 @@ MODELS = {
     "smollm3": (
         "smollm3",
         False,
-        dict(GATED, hidden_size=24, num_hidden_layers=3, no_rope_layer_interval=2, rope_parameters=plain_rope(500.0)),
+        dict(NARROW, num_hidden_layers=3, no_rope_layer_interval=2, rope_parameters=plain_rope(500.0)),
     ),
     "smollm3_old": (
         "smollm3",
