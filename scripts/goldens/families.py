@@ -1,4 +1,5 @@
-"""Writes the goldens that every family of decoders is tested against: two tiny random models each, and what transformers and torch make of them.
+"""Writes the goldens that every family of decoders is tested against: two tiny random models each, and what
+transformers and torch make of them.
 
 Nothing here is our own code's output. The files are committed; run this only to change what they cover:
 
@@ -8,10 +9,12 @@ Nothing here is our own code's output. The files are committed; run this only to
 from the repository's root. Two runs on one machine write the same bytes; other machines differ by float rounding.
 
 crates/sigma-model/tests/goldens/families/<name>/
-  config.json, model.safetensors   the model as save_pretrained writes it; where `old` says so, config.json is in the form before transformers 5
+  config.json, model.safetensors   the model as save_pretrained writes it; where `old` says so, config.json is in the
+                                   form before transformers 5
   golden.safetensors               what it computes (see `outputs` and `train`)
 
-Heads have an odd number of pairs, most models have fewer heads of keys than of queries, and windows are shorter than the texts.
+Heads have an odd number of pairs, most models have fewer heads of keys than of queries, and windows are shorter than
+the texts.
 """
 
 import json
@@ -49,7 +52,8 @@ def plain_rope(theta):
 
 
 def before_5(config):
-    """A config.json as transformers 4 wrote it: theta and scaling at the top level, `torch_dtype`; keys at their defaults are left out."""
+    """A config.json as transformers 4 wrote it: theta and scaling at the top level, `torch_dtype`; keys at their
+    defaults are left out."""
     config["torch_dtype"] = config.pop("dtype")
     for key, value in AutoConfig.for_model(config["model_type"]).to_dict().items():
         if key not in ["model_type", "rope_parameters"] and key in config and config[key] == value:
@@ -72,10 +76,19 @@ def before_5(config):
     config["rope_scaling"] = None if rope["rope_type"] == "default" else {"type": rope.pop("rope_type"), **rope}
 
 
+# The smallest with an odd number of pairs of dimensions in a head, and fewer heads of keys than of queries.
+NARROW = dict(GATED, hidden_size=12, num_attention_heads=2, num_key_value_heads=1)
 WINDOW = dict(use_sliding_window=True, sliding_window=5, max_window_layers=1)
 GEMMA = dict(GATED, num_hidden_layers=3, sliding_window=5, query_pre_attn_scalar=9, eos_token_id=1)
 GPT2 = dict(
-    vocab_size=VOCABULARY, n_positions=64, n_embd=24, n_layer=2, n_head=4, bos_token_id=EOS, eos_token_id=EOS, n_inner=20
+    vocab_size=VOCABULARY,
+    n_positions=64,
+    n_embd=24,
+    n_layer=2,
+    n_head=4,
+    bos_token_id=EOS,
+    eos_token_id=EOS,
+    n_inner=20,
 )
 NEOX = dict(
     vocab_size=VOCABULARY,
@@ -103,7 +116,13 @@ MODELS = {
     "gemma2_old": (
         "gemma2",
         True,
-        dict(GEMMA, head_dim=10, rope_parameters=plain_rope(500.0), final_logit_softcapping=3.0, tie_word_embeddings=False),
+        dict(
+            GEMMA,
+            head_dim=10,
+            rope_parameters=plain_rope(500.0),
+            final_logit_softcapping=3.0,
+            tie_word_embeddings=False,
+        ),
     ),
     "gemma3": (
         "gemma3_text",
@@ -111,7 +130,11 @@ MODELS = {
         dict(GEMMA, head_dim=6, layer_types=["sliding_attention", "full_attention", "sliding_attention"]),
     ),
     "gemma3_old": ("gemma3_text", True, dict(GEMMA, head_dim=10, sliding_window_pattern=2, pad_token_id=5)),
-    "gpt2": ("gpt2", False, dict(GPT2, tie_word_embeddings=False, scale_attn_by_inverse_layer_idx=True)),
+    "gpt2": (
+        "gpt2",
+        False,
+        dict(GPT2, n_embd=12, n_head=2, tie_word_embeddings=False, scale_attn_by_inverse_layer_idx=True),
+    ),
     "gpt2_old": ("gpt2", True, dict(GPT2, n_head=2, scale_attn_weights=False, activation_function="gelu")),
     "gpt_neox": ("gpt_neox", False, dict(NEOX, rope_parameters=dict(plain_rope(1e3), partial_rotary_factor=0.4))),
     "gpt_neox_old": (
@@ -143,22 +166,35 @@ MODELS = {
     "mistral": (
         "mistral",
         False,
-        dict(GATED, head_dim=6, sliding_window=5, rope_parameters=dict(plain_rope(500.0), rope_type="linear", factor=3.0)),
+        dict(
+            GATED, head_dim=6, sliding_window=5, rope_parameters=dict(plain_rope(500.0), rope_type="linear", factor=3.0)
+        ),
     ),
     "mistral_old": (
         "mistral",
         True,
         dict(GATED, head_dim=10, sliding_window=None, rope_parameters=plain_rope(1e4), tie_word_embeddings=True),
     ),
-    "olmo2": ("olmo2", False, dict(GATED, hidden_size=24, rope_parameters=plain_rope(500.0), pad_token_id=1)),
+    "olmo2": ("olmo2", False, dict(NARROW, rope_parameters=plain_rope(500.0), pad_token_id=1)),
     "olmo2_old": (
         "olmo2",
         True,
         dict(GATED, hidden_size=24, rope_parameters=plain_rope(1e4), attention_bias=True, tie_word_embeddings=True),
     ),
-    "opt": ("opt", False, dict(OPT, enable_bias=False, tie_word_embeddings=False)),
+    "opt": (
+        "opt",
+        False,
+        dict(
+            OPT,
+            hidden_size=12,
+            word_embed_proj_dim=12,
+            num_attention_heads=2,
+            enable_bias=False,
+            tie_word_embeddings=False,
+        ),
+    ),
     "opt_old": ("opt", True, dict(OPT, word_embed_proj_dim=16, do_layer_norm_before=False, activation_function="gelu")),
-    "qwen2": ("qwen2", False, dict(GATED, **WINDOW, hidden_size=24, rope_parameters=YARN)),
+    "qwen2": ("qwen2", False, dict(NARROW, **WINDOW, rope_parameters=YARN)),
     "qwen2_old": (
         "qwen2",
         True,
@@ -172,12 +208,14 @@ MODELS = {
     ),
     "qwen3": ("qwen3", False, dict(GATED, head_dim=6, rope_parameters=plain_rope(1e4), attention_bias=True)),
     "qwen3_old": (
-        "qwen3", True, dict(GATED, **WINDOW, head_dim=10, rope_parameters=dict(YARN, attention_factor=1.3), tie_word_embeddings=True)
+        "qwen3",
+        True,
+        dict(GATED, **WINDOW, head_dim=10, rope_parameters=dict(YARN, attention_factor=1.3), tie_word_embeddings=True),
     ),
     "smollm3": (
         "smollm3",
         False,
-        dict(GATED, hidden_size=24, num_hidden_layers=3, no_rope_layer_interval=2, rope_parameters=plain_rope(500.0)),
+        dict(NARROW, num_hidden_layers=3, no_rope_layer_interval=2, rope_parameters=plain_rope(500.0)),
     ),
     "smollm3_old": (
         "smollm3",
@@ -238,7 +276,9 @@ def reload(name):
 def parameters(model):
     """Parameters under the names of the weight file; transformers 5 calls one of them otherwise inside."""
     for name, parameter in model.named_parameters():
-        yield ("embed_out.weight" if model.config.model_type == "gpt_neox" and name == "lm_head.weight" else name), parameter
+        yield (
+            "embed_out.weight" if model.config.model_type == "gpt_neox" and name == "lm_head.weight" else name
+        ), parameter
 
 
 def random_ids(generator, *shape):
@@ -268,7 +308,8 @@ def telling_greedy(model, generator, steps):
 
 def outputs(model, seed):
     """
-    input_ids [3, 12], logits [3, 12, V], loss [] (labels = input_ids), grad.<parameter> of that loss, greedy.prompt [5],
+    input_ids [3, 12], logits [3, 12, V], loss [] (labels = input_ids), grad.<parameter> of that loss, greedy.prompt
+    [5],
     greedy.tokens [32].
     """
     generator = torch.Generator().manual_seed(seed)
@@ -285,10 +326,13 @@ def outputs(model, seed):
 
 def train(model, seed, keep):
     """
-    Twenty AdamW steps without dropout: train.batches [20, 4, 12] (labels are the same ids), train.losses [20] before each step,
-    train.distance [] between the parameters before and after (L2 over all), and where `keep` says so the parameters after them.
+    Twenty AdamW steps without dropout: train.batches [20, 4, 12] (labels are the same ids), train.losses [20] before
+    each step,
+    train.distance [] between the parameters before and after (L2 over all), and where `keep` says so the parameters
+    after them.
 
-    eps is 1e-5 here, because gradients that are zero in exact arithmetic (key biases without rotation) would else make steps of
+    eps is 1e-5 here, because gradients that are zero in exact arithmetic (key biases without rotation) would else
+    make steps of
     rounding noise.
     """
     steps, clip = 20, 1.0
@@ -304,7 +348,11 @@ def train(model, seed, keep):
         optimizer.step()
         losses.append(loss.item())
     moved = [(parameter - start[name]).double().square().sum() for name, parameter in parameters(model)]
-    tensors = {"train.batches": batches, "train.losses": torch.tensor(losses), "train.distance": sum(moved).sqrt().float()}
+    tensors = {
+        "train.batches": batches,
+        "train.losses": torch.tensor(losses),
+        "train.distance": sum(moved).sqrt().float(),
+    }
     if keep:
         tensors |= {f"trained.{name}": parameter for name, parameter in parameters(model)}
     return tensors

