@@ -36,6 +36,8 @@ pub enum ModelError {
     NotFinite { path: PathBuf, name: String, element: usize },
     #[error("{path}: `{field}` is {value}, which is not supported; {supported}")]
     Unsupported { path: PathBuf, field: &'static str, value: String, supported: &'static str },
+    #[error("{path}: `{key}` {problem}; {remedy}")]
+    Gguf { path: PathBuf, key: String, problem: String, remedy: &'static str },
     #[error("a sequence needs {needed} positions, but the model has {max} (max_position_embeddings)")]
     TooLong { needed: usize, max: usize },
     #[error("token id {id} is outside the model's vocabulary of {vocabulary}")]

@@ -5,6 +5,7 @@
 //! Reading order: [`device`], [`weights`] (tensors of a folder), [`opt`] (the language model), [`encoder`] (texts to vectors).
 
 mod buffer;
+pub mod checkpoint;
 pub mod device;
 pub mod encoder;
 mod error;
