@@ -12,6 +12,7 @@ use sigma_data::hash::{hash_blocks, hash_bytes, hash_file};
 use sigma_data::hub::Wanted;
 use sigma_data::prompts::{Prompt, read_prompts};
 use sigma_data::source::Source;
+use sigma_data::tokenizer::ends_of_folder;
 use sigma_metrics::Observed;
 use sigma_model::weights::Weights;
 use sigma_model::{Device, Encoder, ModelError, Opt};
@@ -45,14 +46,8 @@ impl Language {
         let tokenizer = Tokenizer::load(&resolved.folder)?;
         let model = Opt::load(&resolved.folder, device)?;
         check_vocabulary(&resolved.folder, &tokenizer, &model)?;
-        let (of_tokenizer, of_model) = (tokenizer.bos_id(), model.config().bos_token_id);
-        if of_tokenizer != of_model {
-            bail!(
-                "{}: texts begin with token {of_tokenizer} for the tokenizer, but with {of_model} (bos_token_id) for \
-                 config.json: one of the two belongs to another model",
-                resolved.folder.display()
-            );
-        }
+        check_beginning(&resolved.folder, &tokenizer, model.config().bos_token_id)?;
+        check_ends(&resolved.folder, &tokenizer, model.config().eos_token_id)?;
         let hash = model.hash()?;
         Ok(Self { revision: resolved.revision, model, tokenizer, hash })
     }
@@ -81,6 +76,37 @@ fn check_vocabulary(folder: &Path, tokenizer: &Tokenizer, model: &Opt) -> Result
         );
     }
     Ok(())
+}
+
+/// Training puts config.json's BOS before every block, so texts must begin with that one.
+fn check_beginning(folder: &Path, tokenizer: &Tokenizer, of_model: u32) -> Result<()> {
+    match tokenizer.begins() {
+        Some(token) if token == of_model => Ok(()),
+        Some(of_tokenizer) => bail!(
+            "{}: texts begin with token {of_tokenizer} for the tokenizer, but with {of_model} (bos_token_id) for \
+             config.json: one of the two belongs to another model",
+            folder.display()
+        ),
+        None => bail!(
+            "{}: the tokenizer puts nothing before a text (no post_processor in tokenizer.json, no add_bos_token: true in \
+             tokenizer_config.json), but OPT needs its BOS, {of_model}, there: set add_bos_token: true in tokenizer_config.json if \
+             the model was trained so",
+            folder.display()
+        ),
+    }
+}
+
+/// Sampling knows one end of a text.
+fn check_ends(folder: &Path, tokenizer: &Tokenizer, of_model: u32) -> Result<()> {
+    let ends = ends_of_folder(folder, tokenizer)?;
+    if ends.iter().eq([&of_model]) {
+        return Ok(());
+    }
+    bail!(
+        "{}: texts end with one of the tokens {ends:?} (eos_token_id of config.json and generation_config.json, eos_token of the \
+         tokenizer), but only one end is supported: leave one of them in all three files",
+        folder.display()
+    )
 }
 
 /// A frozen encoder, and what identifies it.

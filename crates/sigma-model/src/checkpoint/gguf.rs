@@ -13,6 +13,7 @@ mod tokenizer;
 mod types;
 
 use std::fs;
+use std::io::{BufReader, Seek};
 use std::path::Path;
 
 use candle_core::quantized::gguf_file::Content;
@@ -72,7 +73,8 @@ pub fn convert(file: &Path, folder: &Path) -> Result<Converted, ModelError> {
 }
 
 fn read_content(file: &Path, reader: &mut fs::File) -> Result<Content, ModelError> {
-    let mut buffered = std::io::BufReader::new(reader);
+    let mut buffered = BufReader::new(reader);
+    buffered.rewind().map_err(|source| ModelError::Io { path: file.to_path_buf(), source })?;
     Content::read(&mut buffered).map_err(|error| damaged(file, &error))
 }
 

@@ -7,6 +7,7 @@ mod bf16;
 mod broken_bytes;
 mod decoding;
 mod folders;
+mod gguf;
 mod golden;
 mod gpu;
 // damaged copies of files, as sigma-data's tests make them
