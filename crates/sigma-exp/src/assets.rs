@@ -41,13 +41,14 @@ impl Language {
             Wanted::weights(),
             Wanted::tokenizer(),
             Wanted::optional("tokenizer_config.json"),
+            Wanted::optional("generation_config.json"),
         ];
         let resolved = hub.model("model", source, &wanted)?;
         let tokenizer = Tokenizer::load(&resolved.folder)?;
         let model = Opt::load(&resolved.folder, device)?;
         check_vocabulary(&resolved.folder, &tokenizer, &model)?;
         check_beginning(&resolved.folder, &tokenizer, model.config().bos_token_id)?;
-        check_ends(&resolved.folder, &tokenizer, model.config().eos_token_id)?;
+        let model = model.with_ends(ends_of_folder(&resolved.folder, &tokenizer)?);
         let hash = model.hash()?;
         Ok(Self { revision: resolved.revision, model, tokenizer, hash })
     }
@@ -94,19 +95,6 @@ fn check_beginning(folder: &Path, tokenizer: &Tokenizer, of_model: u32) -> Resul
             folder.display()
         ),
     }
-}
-
-/// Sampling knows one end of a text.
-fn check_ends(folder: &Path, tokenizer: &Tokenizer, of_model: u32) -> Result<()> {
-    let ends = ends_of_folder(folder, tokenizer)?;
-    if ends.iter().eq([&of_model]) {
-        return Ok(());
-    }
-    bail!(
-        "{}: texts end with one of the tokens {ends:?} (eos_token_id of config.json and generation_config.json, eos_token of the \
-         tokenizer), but only one end is supported: leave one of them in all three files",
-        folder.display()
-    )
 }
 
 /// A frozen encoder, and what identifies it.

@@ -10,6 +10,7 @@ mod base_evaluation;
 mod cli;
 mod commands;
 mod completion;
+mod converted;
 mod device;
 mod diagnostics;
 mod draft;

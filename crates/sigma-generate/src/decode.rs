@@ -104,6 +104,10 @@ pub fn generate(
     let state = Mutex::new(Seen { finished: 0, spent: 0, observe });
     let observer = Observer { total: requests.len(), budget: requests.len() * options.max_new_tokens, state };
     if model.device().is_gpu() {
+        let ends = model.config().eos_token_id.ids();
+        if ends.len() > 1 {
+            return Err(GenerateError::Ends { ends: ends.to_vec() });
+        }
         return on_gpu::complete(model, &requests, options, &observer);
     }
     let largest = options.batch_size.unwrap_or(ROWS).max(1);
@@ -229,21 +233,21 @@ fn complete_batch<F: FnMut(Progress<'_>) -> ControlFlow<()>>(
 
 /// Draws one token for every running row from its logits `[rows, V]`.
 fn draw(model: &Opt, logits: &mut [f32], rows: &mut [Row<'_>], options: &Options) -> Result<(), GenerateError> {
-    let eos = model.config().eos_token_id;
+    let ends = model.config().eos_token_id.ids();
     let vocabulary = model.config().vocab_size;
     logits.par_chunks_mut(vocabulary).zip(rows.par_iter_mut()).try_for_each(|(logits, row)| {
         if row.finish_reason.is_some() {
             return Ok(());
         }
-        if !options.stop_at_eos
-            && let Some(eos) = logits.get_mut(eos as usize)
-        {
-            *eos = f32::NEG_INFINITY;
+        for end in ends.iter().filter(|_| !options.stop_at_eos) {
+            if let Some(end) = logits.get_mut(*end as usize) {
+                *end = f32::NEG_INFINITY;
+            }
         }
         let Some(token) = options.nucleus.draw(logits, row.stream) else {
             return Err(GenerateError::Logits { id: row.id.to_string(), position: row.tokens.len() + 1 });
         };
-        if options.stop_at_eos && token == eos {
+        if options.stop_at_eos && ends.contains(&token) {
             row.finish_reason = Some(FinishReason::Eos);
         } else {
             row.tokens.push(token);

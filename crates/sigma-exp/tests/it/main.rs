@@ -13,6 +13,7 @@ mod errors;
 #[path = "../../../sigma-data/tests/hub/fake.rs"]
 mod fake;
 mod formats;
+mod gguf;
 mod gram;
 mod guard;
 mod hints;

@@ -1,14 +1,14 @@
 //! The tensors of a GGUF file under Hugging Face's names, one after another, as f32 in one safetensors file. Never more
 //! than one of them is in memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use candle_core::Device;
 use candle_core::quantized::gguf_file::Content;
-use serde_json::{Map, json};
+use serde::Serialize;
 
 use super::config::ModelConfig;
 use super::header::Header;
@@ -163,15 +163,21 @@ pub(super) fn write(
     out.into_inner().map_err(|error| io(error.into_error()))?.sync_all().map_err(io)
 }
 
+/// An entry of safetensors' header, in the order in which its library writes the fields.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entry<'a> {
+    Metadata { format: &'static str },
+    Tensor { dtype: &'static str, shape: &'a [u64], data_offsets: [u64; 2] },
+}
+
 /// safetensors' header: its length, then JSON that says where each tensor is.
 fn write_header(out: &mut impl Write, planned: &[Planned]) -> io::Result<()> {
-    let mut header = Map::new();
-    header.insert("__metadata__".to_string(), json!({"format": "pt"}));
+    let mut header = BTreeMap::from([("__metadata__", Entry::Metadata { format: "pt" })]);
     let mut start = 0;
-    for planned in planned {
-        let end = start + planned.elements() * size_of::<f32>() as u64;
-        let entry = json!({"dtype": "F32", "shape": planned.shape, "data_offsets": [start, end]});
-        header.insert(planned.name.clone(), entry);
+    for Planned { name, shape, .. } in planned {
+        let end = start + shape.iter().product::<u64>() * size_of::<f32>() as u64;
+        header.insert(name, Entry::Tensor { dtype: "F32", shape, data_offsets: [start, end] });
         start = end;
     }
     let mut json = serde_json::to_vec(&header)?;
