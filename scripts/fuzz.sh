@@ -16,7 +16,7 @@ CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export CARGO_TARGET_DIR
 readonly RUN=$CARGO_TARGET_DIR/fuzz-run
 shift || true
-readonly ALL=(documents tokenizer weights model_config shards results config)
+readonly ALL=(documents tokenizer weights gguf model_config shards results config)
 targets=("$@")
 [[ ${#targets[@]} -gt 0 ]] || targets=("${ALL[@]}")
 
@@ -45,6 +45,8 @@ seed("documents", "corpus", first("corpus.jsonl", 1), 0)
 seed("documents", "prompts", first("prompts.jsonl", 3), 0)
 seed("documents", "plain", b"Why do rates rise?\nWhat if they fall?\n", 1)
 seed("documents", "parquet", (goldens / "sigma-data/tests/goldens/parquet/pyarrow.parquet").read_bytes(), 2)
+
+seed("gguf", "qwen2", (goldens / "sigma-model/tests/goldens/gguf/qwen2.gguf").read_bytes())
 
 # a tokenizer of the 256 bytes and one merge
 tiny = data / "models/opt-tiny"

@@ -163,6 +163,12 @@ pub enum DataError {
     #[error("{}: {first:?} and {second:?} both have the id {id}", path.display())]
     DuplicateToken { path: PathBuf, id: u32, first: String, second: String },
 
+    #[error(
+        "{}: {problem}; the files of the tokenizer come from two models, or one was edited: take them all from one place",
+        folder.display()
+    )]
+    Beginning { folder: PathBuf, problem: String },
+
     #[error("{}: tokenizer_config.json names no {role}", folder.display())]
     UnnamedSpecialToken { folder: PathBuf, role: &'static str },
 

@@ -1,6 +1,8 @@
-//! The tokenizer of an OPT-like causal model: byte-level BPE, read from a Hugging Face folder, saved as one, or trained
+//! The tokenizer of a causal model: byte-level BPE, read from a Hugging Face folder, saved as one, or trained
 //! from texts. No text gets special tokens here unless a method's name says so.
 
+mod beginning;
+mod ends;
 mod files;
 mod growth;
 mod guarded;
@@ -16,6 +18,7 @@ use tokenizers::decoders::byte_level::ByteLevel;
 use tokenizers::models::bpe::BPE;
 use tokenizers::processors::template::TemplateProcessing;
 
+pub use ends::ends_of_folder;
 pub use growth::{Growth, MOST_OF_ENCODER, MOST_OF_MODEL};
 pub use guarded::guarded;
 pub use training::train_bpe;
@@ -36,7 +39,9 @@ pub struct Tokenizer {
     vocabulary: Vocabulary,
     special_tokens: SpecialTokens,
     growth: Growth,
-    bos: u32,
+    bos: Option<u32>,
+    /// The BOS that is put before a text.
+    begins: Option<u32>,
     eos: u32,
     pad: u32,
     size: usize,
@@ -57,7 +62,9 @@ impl Tokenizer {
             // the library panics on some files that this refuses
             let vocabulary = files::read_tokenizer_json(&fast, &json)?;
             let inner = tokenizers::Tokenizer::from_bytes(&json).map_err(failed(&fast))?;
-            Ok(Self { growth, ..Self::finish(folder, inner, vocabulary, special_tokens)? })
+            let loaded = Self::finish(folder, inner, vocabulary, special_tokens)?;
+            let begins = beginning::of_tokenizer_json(folder, &loaded)?;
+            Ok(Self { growth, begins, ..loaded })
         } else if vocab.is_file() && merges.is_file() {
             let vocabulary = files::read_vocab_and_merges(&vocab, &merges)?;
             Self::assemble(folder, vocabulary, special_tokens)
@@ -73,8 +80,8 @@ impl Tokenizer {
         let mut inner = tokenizers::Tokenizer::new(model);
         inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
         inner.with_decoder(Some(ByteLevel::new(false, true, true)));
-        if special_tokens.add_bos_token {
-            let bos = &special_tokens.bos.content;
+        let adds_bos = special_tokens.add_bos_token == Some(true);
+        if let Some(bos) = special_tokens.bos.as_ref().map(|bos| &bos.content).filter(|_| adds_bos) {
             let id = inner.token_to_id(bos).ok_or_else(|| special_tokens::unknown(folder, "bos_token", bos))?;
             let template = TemplateProcessing::builder()
                 .try_single(format!("{bos}:0 $A:0"))
@@ -85,7 +92,8 @@ impl Tokenizer {
                 .map_err(|e| failed(folder)(e.into()))?;
             inner.with_post_processor(Some(template));
         }
-        Self::finish(folder, inner, vocabulary, special_tokens)
+        let assembled = Self::finish(folder, inner, vocabulary, special_tokens)?;
+        Ok(Self { begins: assembled.bos.filter(|_| adds_bos), ..assembled })
     }
 
     /// What both ways of loading share: no truncation or padding, every special token where the configuration says.
@@ -101,12 +109,13 @@ impl Tokenizer {
         special_tokens.add_to(folder, &mut inner)?;
         let id =
             |role, token: &str| inner.token_to_id(token).ok_or_else(|| special_tokens::unknown(folder, role, token));
-        let bos = id("bos_token", &special_tokens.bos.content)?;
+        let bos = special_tokens.bos.as_ref().map(|bos| id("bos_token", &bos.content)).transpose()?;
         let eos = id("eos_token", &special_tokens.eos.content)?;
         let pad = special_tokens.pad.as_ref().map_or(Ok(eos), |pad| id("pad_token", &pad.content))?;
         let largest = inner.get_vocab(true).into_values().max();
         let size = largest.map_or(0, |id| id as usize + 1);
-        Ok(Self { inner, vocabulary, special_tokens, growth: Growth::BYTE_LEVEL, bos, eos, pad, size })
+        let (growth, begins) = (Growth::BYTE_LEVEL, None);
+        Ok(Self { inner, vocabulary, special_tokens, growth, bos, begins, eos, pad, size })
     }
 
     /// The ids of the text and nothing else. A special token spelled out in the text, such as `</s>`, becomes its id,
@@ -118,10 +127,10 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// The BOS token, then the ids of the text: what a model sees.
+    /// What a model sees: the ids of the text, behind BOS where texts begin with it.
     pub fn encode_with_bos(&self, text: &str) -> Result<Vec<u32>, DataError> {
         let mut ids = self.encode(text)?;
-        ids.insert(0, self.bos);
+        ids.splice(0..0, self.begins);
         Ok(ids)
     }
 
@@ -155,8 +164,15 @@ impl Tokenizer {
         }
     }
 
-    pub fn bos_id(&self) -> u32 {
+    /// The token that is called BOS, if one is. Whether texts begin with it, [`begins`](Self::begins) tells.
+    pub fn bos_id(&self) -> Option<u32> {
         self.bos
+    }
+
+    /// The token before every text, if there is one: tokenizer.json's post-processor puts it there; where there is no
+    /// tokenizer.json, or none in it, tokenizer_config.json asks for it by `add_bos_token`.
+    pub fn begins(&self) -> Option<u32> {
+        self.begins
     }
 
     pub fn eos_id(&self) -> u32 {

@@ -12,6 +12,7 @@ use sigma_data::hash::{hash_blocks, hash_bytes, hash_file};
 use sigma_data::hub::Wanted;
 use sigma_data::prompts::{Prompt, read_prompts};
 use sigma_data::source::Source;
+use sigma_data::tokenizer::ends_of_folder;
 use sigma_metrics::Observed;
 use sigma_model::weights::Weights;
 use sigma_model::{Device, Encoder, LanguageModel, ModelError};
@@ -40,20 +41,14 @@ impl Language {
             Wanted::weights(),
             Wanted::tokenizer(),
             Wanted::optional("tokenizer_config.json"),
+            Wanted::optional("generation_config.json"),
         ];
         let resolved = hub.model("model", source, &wanted)?;
         let tokenizer = Tokenizer::load(&resolved.folder)?;
         let model = LanguageModel::load(&resolved.folder, device)?;
         check_vocabulary(&resolved.folder, &tokenizer, &model)?;
-        let (of_tokenizer, of_model) = (tokenizer.bos_id(), model.bos());
-        if Some(of_tokenizer) != of_model {
-            let of_model = of_model.map_or("none".to_string(), |bos| bos.to_string());
-            bail!(
-                "{}: texts begin with token {of_tokenizer} for the tokenizer, but with {of_model} (bos_token_id) for \
-                 config.json: one of the two belongs to another model",
-                resolved.folder.display()
-            );
-        }
+        check_beginning(&resolved.folder, &tokenizer, model.bos())?;
+        let model = model.with_ends(ends_of_folder(&resolved.folder, &tokenizer)?);
         let hash = model.hash()?;
         Ok(Self { revision: resolved.revision, model, tokenizer, hash })
     }
@@ -82,6 +77,24 @@ fn check_vocabulary(folder: &Path, tokenizer: &Tokenizer, model: &LanguageModel)
         );
     }
     Ok(())
+}
+
+/// Training puts a BOS before every block, so texts must begin with the model's.
+fn check_beginning(folder: &Path, tokenizer: &Tokenizer, of_model: Option<u32>) -> Result<()> {
+    let folder = folder.display();
+    let named = of_model.map_or("none".to_string(), |bos| bos.to_string());
+    match tokenizer.begins() {
+        begins @ Some(_) if begins == of_model => Ok(()),
+        Some(of_tokenizer) => bail!(
+            "{folder}: texts begin with token {of_tokenizer} for the tokenizer, but with {named} (bos_token_id) for config.json: \
+             one of the two belongs to another model"
+        ),
+        None => bail!(
+            "{folder}: the tokenizer puts nothing before a text (no post_processor in tokenizer.json, no add_bos_token: true in \
+             tokenizer_config.json), and models without a beginning of text cannot be trained here yet (bos_token_id is {named}): \
+             set add_bos_token: true in tokenizer_config.json if the model was trained so"
+        ),
+    }
 }
 
 /// A frozen encoder, and what identifies it.

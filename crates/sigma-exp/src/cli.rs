@@ -47,6 +47,8 @@ pub enum Command {
     Generate(Generate),
     /// One stage of the loop: embed texts
     Embed(Embed),
+    /// Make a Hugging Face folder of a GGUF file
+    Convert(Convert),
     /// Prepare corpora
     #[command(subcommand)]
     Data(Data),
@@ -320,6 +322,19 @@ pub struct Pretrain {
     /// Write the model here instead of the config's `out`
     #[arg(long)]
     pub out: Option<PathBuf>,
+    /// Overwrite the model of that folder
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Convert {
+    /// A GGUF file of the architecture llama, qwen2 or qwen3
+    #[arg(value_name = "FILE.gguf")]
+    pub file: PathBuf,
+    /// A new folder for the model and its tokenizer
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
     /// Overwrite the model of that folder
     #[arg(long)]
     pub force: bool,

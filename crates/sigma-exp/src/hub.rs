@@ -11,7 +11,7 @@ use sigma_data::TextFile;
 use sigma_data::hub::{HubProgress, RepoKind, Resolved, Wanted, resolve};
 use sigma_data::source::Source;
 
-use crate::log;
+use crate::{converted, log};
 
 /// Without a terminal, a long download says how far it is this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -32,7 +32,12 @@ pub struct LocalText {
 impl Hub {
     /// The folder of a model's `wanted` files; `what` it is for.
     pub fn model(self, what: &str, source: &str, wanted: &[Wanted]) -> Result<Resolved> {
-        let parsed: Source = source.parse().with_context(|| format!("{what} `{source}`"))?;
+        let mut parsed: Source = source.parse().with_context(|| format!("{what} `{source}`"))?;
+        if let Source::Folder(file) = &parsed
+            && converted::is_gguf(file)
+        {
+            parsed = Source::Folder(converted::folder_of(file).with_context(|| format!("{what} `{source}`"))?);
+        }
         if let Source::Folder(folder) = &parsed {
             expect_model(folder).with_context(|| format!("{what} `{source}`"))?;
         }

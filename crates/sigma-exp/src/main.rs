@@ -11,6 +11,7 @@ mod cli;
 mod clock;
 mod commands;
 mod completion;
+mod converted;
 mod device;
 mod diagnostics;
 mod draft;

@@ -12,6 +12,7 @@ pub fn appear(built: &Path, place: &Path) -> Result<()> {
     flush(built)?;
     run_files::rename(built, place)?;
     match place.parent() {
+        Some(parent) if parent == Path::new("") => sync(Path::new(".")),
         Some(parent) => sync(parent),
         None => Ok(()),
     }

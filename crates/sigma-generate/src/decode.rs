@@ -107,6 +107,10 @@ pub fn generate(
     if let LanguageModel::Opt(model) = model
         && model.device().is_gpu()
     {
+        let ends = model.config().eos_token_id.ids();
+        if ends.len() > 1 {
+            return Err(GenerateError::Ends { ends: ends.to_vec() });
+        }
         return on_gpu::complete(model, &requests, options, &observer);
     }
     let largest = options.batch_size.unwrap_or(ROWS).max(1);

@@ -18,6 +18,11 @@ pub enum GenerateError {
         "the model gives NaN or no probability at all for token {position} after prompt `{id}`: its weights are damaged"
     )]
     Logits { id: String, position: usize },
+    #[error(
+        "the model's texts end at any of the tokens {ends:?} (eos_token_id), but on a GPU at one only: generate on the CPU \
+         (--device cpu), or leave one of them in config.json and generation_config.json"
+    )]
+    Ends { ends: Vec<u32> },
     #[error("generation was interrupted after {finished} of {total} texts")]
     Interrupted { finished: usize, total: usize },
     #[error(transparent)]

@@ -9,7 +9,7 @@
 //! mistake of the calling code and panic. This crate and `sigma-amx` alone have `unsafe` code.
 //!
 //! Reading order: [`lanes`] (vectors), `tile` (products in registers), `matrix_unit` (or on a unit for them), [`mod@linear`], [`packed`], [`bias`], [`mod@relu`], [`mod@dropout`], [`residual`],
-//! [`mod@layer_norm`], [`mod@embedding`], [`attention`], [`mod@cached_attention`], [`cross_entropy`], then an
+//! [`mod@layer_norm`], [`mod@rms_norm`], [`mod@rope`], [`mod@gated`], [`mod@embedding`], [`attention`], [`mod@cached_attention`], [`cross_entropy`], then an
 //! encoder's [`mod@bidirectional_attention`], [`mod@gelu`] and [`mod@residual_norm`], and the optimizer's [`norm`], [`loss_scale`] and
 //! [`mod@adamw`].
 //! [`gpu`] runs the same operations, written in CUDA (`cuda/`), on a GPU.
@@ -24,6 +24,7 @@ pub mod cached_attention;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
+pub mod gated;
 pub mod gelu;
 pub mod gpu;
 pub mod lanes;
@@ -38,6 +39,8 @@ mod product;
 pub mod relu;
 pub mod residual;
 pub mod residual_norm;
+pub mod rms_norm;
+pub mod rope;
 mod shared;
 pub mod threads;
 mod tile;

@@ -50,6 +50,8 @@ pub enum ModelError {
          models, or the file has parts that are not supported"
     )]
     LeftOver { path: PathBuf, tensors: String },
+    #[error("{path}: `{key}` {problem}; {remedy}")]
+    Gguf { path: PathBuf, key: String, problem: String, remedy: &'static str },
     #[error("a sequence needs {needed} positions, but the model has {max} (max_position_embeddings)")]
     TooLong { needed: usize, max: usize },
     #[error("token id {id} is outside the model's vocabulary of {vocabulary}")]

@@ -37,6 +37,12 @@ impl FamilyModel {
         &self.checkpoint
     }
 
+    /// The same model, whose texts end at any of these tokens.
+    pub fn with_ends(mut self, ends: Vec<u32>) -> Self {
+        Arc::make_mut(&mut self.checkpoint).spec.special_tokens.eos = ends;
+        self
+    }
+
     /// The same weights with products in `compute` precision.
     ///
     /// # Errors

@@ -250,8 +250,16 @@ impl LanguageModel {
     /// A text ends at any of them.
     pub fn eos(&self) -> Vec<u32> {
         match self {
-            Self::Opt(model) => vec![model.config().eos_token_id],
+            Self::Opt(model) => model.config().eos_token_id.ids().to_vec(),
             Self::Family(model) => model.checkpoint().spec.special_tokens.eos.clone(),
+        }
+    }
+
+    /// The same model, whose texts end at any of these tokens.
+    pub fn with_ends(self, ends: impl IntoIterator<Item = u32>) -> Self {
+        match self {
+            Self::Opt(model) => Self::Opt(model.with_ends(ends)),
+            Self::Family(model) => Self::Family(model.with_ends(ends.into_iter().collect())),
         }
     }
 

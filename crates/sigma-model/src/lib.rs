@@ -1,7 +1,7 @@
 //! The models of an experiment: a decoder of any family (trained, and asked to write) and the frozen sentence encoder. Weights
 //! come from and go to Hugging Face folders. It knows nothing of optimizers, sampling or files other than models.
 //!
-//! Reading order: [`spec`] (what a decoder computes), [`families`] (config.json to a spec), [`checkpoint`] (folders),
+//! Reading order: [`spec`] (what a decoder computes), [`families`] (config.json to a spec), [`checkpoint`] (folders), [`gguf`] (files that become one),
 //! [`reference`] (any spec, slowly), [`opt`] (OPT, fast), [`LanguageModel`] (which engine answers), [`weights`] (tensors of a
 //! folder), [`device`], [`encoder`] (texts to vectors).
 
@@ -12,6 +12,7 @@ pub mod encoder;
 mod error;
 pub mod families;
 mod family_model;
+pub mod gguf;
 mod language_model;
 mod launches;
 pub mod opt;

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 use tokenizers::models::ModelWrapper;
 use tokenizers::models::bpe::BPE;
 use tokenizers::{
@@ -52,19 +53,20 @@ impl Tokenizer {
     fn canonical_files(&self) -> [(&'static str, String); 3] {
         let special = &self.special_tokens;
         let special_tokens_map = SpecialTokensMap {
-            bos_token: &special.bos.content,
+            bos_token: special.bos.as_ref().map(|token| token.content.as_str()),
             eos_token: &special.eos.content,
             unk_token: special.unk.as_ref().map(|token| token.content.as_str()),
             pad_token: special.pad.as_ref().map(|token| token.content.as_str()),
         };
         let config = TokenizerConfig {
-            add_bos_token: self.template_adds_bos(),
+            add_bos_token: self.begins.is_some(),
             add_prefix_space: false,
             added_tokens_decoder: self.inner.get_added_tokens_decoder().into_iter().collect(),
             clean_up_tokenization_spaces: false,
             errors: "replace",
             special_tokens_map: &special_tokens_map,
-            tokenizer_class: "GPT2TokenizerFast",
+            tokenizer_class: if self.is_gpt2s() { "GPT2TokenizerFast" } else { "PreTrainedTokenizerFast" },
+            chat_template: special.chat_template.as_ref(),
         };
         [
             ("tokenizer.json", pretty(&self.tokenizer_json())),
@@ -73,9 +75,14 @@ impl Tokenizer {
         ]
     }
 
-    /// A tokenizer.json of transformers 5 adds it without a word in the configuration.
-    fn template_adds_bos(&self) -> bool {
-        self.inner.encode("", true).is_ok_and(|encoding| encoding.get_ids() == [self.bos])
+    /// Whether texts are cut as GPT-2's are, which transformers 5 takes for granted of the class: it builds it anew and
+    /// does not look at tokenizer.json.
+    fn is_gpt2s(&self) -> bool {
+        let byte_level = match self.inner.get_pre_tokenizer() {
+            Some(PreTokenizerWrapper::ByteLevel(cut)) => !cut.add_prefix_space && cut.use_regex,
+            _ => false,
+        };
+        byte_level && self.inner.get_normalizer().is_none() && !self.bpe().ignore_merges
     }
 
     fn tokenizer_json(&self) -> TokenizerJson<'_> {
@@ -156,11 +163,14 @@ struct TokenizerConfig<'a> {
     #[serde(flatten)]
     special_tokens_map: &'a SpecialTokensMap<'a>,
     tokenizer_class: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chat_template: Option<&'a Value>,
 }
 
 #[derive(Serialize)]
 struct SpecialTokensMap<'a> {
-    bos_token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bos_token: Option<&'a str>,
     eos_token: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     unk_token: Option<&'a str>,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value;
 use tokenizers::AddedToken;
 
 use super::files::not_json;
@@ -14,14 +15,18 @@ use crate::regular_file;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SpecialTokens {
-    pub(super) bos: AddedToken,
+    pub(super) bos: Option<AddedToken>,
     pub(super) eos: AddedToken,
     pub(super) unk: Option<AddedToken>,
     pub(super) pad: Option<AddedToken>,
-    /// Whether `transformers` puts the BOS before a text by itself. A tokenizer.json settles this in its own way.
-    pub(super) add_bos_token: bool,
+    /// Whether tokenizer_config.json wants BOS before a text, if it says so.
+    pub(super) add_bos_token: Option<bool>,
+    /// Kept for who chats with the model; no text of an experiment goes through it.
+    pub(super) chat_template: Option<Value>,
     /// Tokens with ids, special or not, beyond those of the vocabulary files.
     added: BTreeMap<u32, AddedToken>,
+    /// Further special tokens without ids of their own, which follow all others.
+    extra: Vec<AddedToken>,
 }
 
 impl Default for SpecialTokens {
@@ -29,12 +34,14 @@ impl Default for SpecialTokens {
     fn default() -> Self {
         let end = plain("</s>".to_string());
         Self {
-            bos: end.clone(),
+            bos: Some(end.clone()),
             eos: end.clone(),
             unk: Some(end),
             pad: Some(plain("<pad>".to_string())),
-            add_bos_token: true,
+            add_bos_token: Some(true),
+            chat_template: None,
             added: BTreeMap::new(),
+            extra: Vec::new(),
         }
     }
 }
@@ -51,20 +58,30 @@ impl SpecialTokens {
             return Ok(Self::default());
         }
         let config = config.unwrap_or_default();
-        if config.add_prefix_space {
+        if config.add_prefix_space == Some(true) {
             let found = "add_prefix_space: true".to_string();
             return Err(DataError::UnsupportedTokenizer { path: config_path, what: "configuration", found });
         }
         let map = map.unwrap_or_default();
         let unnamed = |role| DataError::UnnamedSpecialToken { folder: folder.to_path_buf(), role };
         let roles = config.roles;
+        let bos: Option<AddedToken> = map.bos_token.or(roles.bos_token).map(Into::into);
+        if bos.is_none() && config.add_bos_token == Some(true) {
+            return Err(unnamed("bos_token"));
+        }
+        let mut added = config.added_tokens_decoder;
+        if added.is_empty() {
+            added = added_in_file(&folder.join("added_tokens.json"))?;
+        }
         Ok(Self {
-            bos: map.bos_token.or(roles.bos_token).ok_or_else(|| unnamed("bos_token"))?.into(),
+            bos,
             eos: map.eos_token.or(roles.eos_token).ok_or_else(|| unnamed("eos_token"))?.into(),
             unk: map.unk_token.or(roles.unk_token).map(Into::into),
             pad: map.pad_token.or(roles.pad_token).map(Into::into),
             add_bos_token: config.add_bos_token,
-            added: config.added_tokens_decoder,
+            chat_template: config.chat_template,
+            added,
+            extra: config.extra_special_tokens.into_tokens().into_iter().map(special).collect(),
         })
     }
 
@@ -80,7 +97,7 @@ impl SpecialTokens {
             }
         }
         let roles = [
-            ("bos_token", Some(&self.bos)),
+            ("bos_token", self.bos.as_ref()),
             ("eos_token", Some(&self.eos)),
             ("unk_token", self.unk.as_ref()),
             ("pad_token", self.pad.as_ref()),
@@ -95,6 +112,7 @@ impl SpecialTokens {
                 inner.add_special_tokens([token.clone()]).map_err(failed(folder))?;
             }
         }
+        inner.add_special_tokens(self.extra.iter().cloned()).map_err(failed(folder))?;
         Ok(())
     }
 }
@@ -112,12 +130,38 @@ fn plain(content: String) -> AddedToken {
 struct ConfigJson {
     #[serde(flatten)]
     roles: RolesJson,
-    #[serde(default)]
-    add_bos_token: bool,
-    #[serde(default)]
-    add_prefix_space: bool,
+    add_bos_token: Option<bool>,
+    add_prefix_space: Option<bool>,
     #[serde(default)]
     added_tokens_decoder: BTreeMap<u32, AddedToken>,
+    #[serde(default)]
+    extra_special_tokens: ExtraJson,
+    chat_template: Option<Value>,
+}
+
+/// A list of tokens since transformers 5; before that, tokens by the names of their roles.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ExtraJson {
+    List(Vec<String>),
+    Roles(BTreeMap<String, String>),
+    Nothing(()),
+}
+
+impl Default for ExtraJson {
+    fn default() -> Self {
+        Self::Nothing(())
+    }
+}
+
+impl ExtraJson {
+    fn into_tokens(self) -> Vec<String> {
+        match self {
+            Self::List(tokens) => tokens,
+            Self::Roles(tokens) => tokens.into_values().collect(),
+            Self::Nothing(()) => Vec::new(),
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -144,6 +188,16 @@ enum TokenJson {
         #[serde(default = "yes")]
         normalized: bool,
     },
+}
+
+/// added_tokens.json: the ids of tokens beyond the vocabulary, whose switches nothing says.
+fn added_in_file(path: &Path) -> Result<BTreeMap<u32, AddedToken>, DataError> {
+    let ids: BTreeMap<String, u32> = read_optional(path)?.unwrap_or_default();
+    Ok(ids.into_iter().map(|(token, id)| (id, AddedToken::from(token, false))).collect())
+}
+
+fn special(content: String) -> AddedToken {
+    AddedToken::from(content, true)
 }
 
 fn yes() -> bool {

@@ -23,11 +23,23 @@ impl Vocabulary {
         merges: Vec<(String, String)>,
         place_of: impl Fn(usize) -> Place,
     ) -> Result<Self, DataError> {
+        let mut missing = Vec::new();
         for (byte, token) in byte_letters() {
             // the library drops bytes that have no letter without a word
-            if !ids.contains_key(token.encode_utf8(&mut [0; 4])) {
+            if ids.contains_key(token.encode_utf8(&mut [0; 4])) {
+                continue;
+            }
+            if !is_rare(byte) {
                 return Err(DataError::MissingByte { path: path.to_path_buf(), byte, token });
             }
+            missing.push(format!("{byte:02x}"));
+        }
+        if !missing.is_empty() {
+            tracing::warn!(
+                file = %path.display(),
+                bytes = missing.join(" "),
+                "no tokens for some bytes, which only control characters and those from U+40000 to U+BFFFF have; texts lose them"
+            );
         }
         for (number, (left, right)) in merges.iter().enumerate() {
             for token in [left, right, &format!("{left}{right}")] {
@@ -53,6 +65,13 @@ impl Vocabulary {
     pub(super) fn merges(&self) -> &[(String, String)] {
         &self.merges
     }
+}
+
+/// Bytes of control characters but tab and line ends, of characters from U+40000 to U+BFFFF (none of which is assigned),
+/// and those that no UTF-8 has. SmolLM2 lacks 21 of them, Pythia 13.
+fn is_rare(byte: u8) -> bool {
+    let control = byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r');
+    control || matches!(byte, 0xc0 | 0xc1 | 0xf1 | 0xf2 | 0xf5..)
 }
 
 /// Each byte with the printable character that stands for it in GPT-2's vocabularies: printable bytes stand for

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod beginnings;
 mod blocks;
 mod bounds;
 mod broken_bytes;
@@ -17,6 +18,7 @@ mod parquet;
 mod prompts;
 mod regular_file;
 mod shards;
+mod smollm2;
 mod tables;
 mod tokenizer;
 mod tokenizer_files;

@@ -88,18 +88,18 @@ fn special_tokens_of_the_configuration_replace_opts() {
         fs::write(folder.join("tokenizer_config.json"), config.to_string()).unwrap();
     });
     let loaded = Tokenizer::load(folder.path()).unwrap();
-    assert_eq!((loaded.bos_id(), loaded.eos_id()), (0, 2));
+    assert_eq!((loaded.bos_id(), loaded.eos_id()), (Some(0), 2));
     assert_eq!(loaded.pad_id(), 2, "no pad token is named, so eos pads");
     assert_eq!(loaded.encode_with_bos("a<pad>").unwrap()[0], 0);
     assert_eq!(loaded.decode(&[0, 1, 2]), "<pad>", "only what is named is special");
 
     // the map beside it wins, as long as the configuration does not list the tokens itself
     fs::write(folder.path().join("special_tokens_map.json"), r#"{"bos_token": "<unk>"}"#).unwrap();
-    assert_eq!(Tokenizer::load(folder.path()).unwrap().bos_id(), 3);
+    assert_eq!(Tokenizer::load(folder.path()).unwrap().bos_id(), Some(3));
     let listed = json!({"bos_token": "<s>", "eos_token": "</s>", "added_tokens_decoder": {"2": {"content": "</s>",
         "lstrip": false, "normalized": true, "rstrip": false, "single_word": false, "special": true}}});
     fs::write(folder.path().join("tokenizer_config.json"), listed.to_string()).unwrap();
-    assert_eq!(Tokenizer::load(folder.path()).unwrap().bos_id(), 0);
+    assert_eq!(Tokenizer::load(folder.path()).unwrap().bos_id(), Some(0));
 }
 
 #[test]
@@ -234,7 +234,9 @@ fn a_tokenizer_json_of_another_kind_is_refused() {
 fn configurations_that_do_not_fit_are_refused() {
     type Check = fn(&DataError) -> bool;
     let cases: [(Value, Check); 5] = [
-        (json!({"eos_token": "</s>"}), |e| matches!(e, DataError::UnnamedSpecialToken { role: "bos_token", .. })),
+        (json!({"eos_token": "</s>", "add_bos_token": true}), |e| {
+            matches!(e, DataError::UnnamedSpecialToken { role: "bos_token", .. })
+        }),
         (json!({"bos_token": "</s>", "eos_token": null}), |e| {
             matches!(e, DataError::UnnamedSpecialToken { role: "eos_token", .. })
         }),

@@ -34,7 +34,7 @@ fn the_order_and_the_cutting_of_the_texts_do_not_matter() {
 fn ids_are_laid_out_as_in_opt() {
     let tokenizer = train_bpe([TEXT], 265).unwrap();
     assert_eq!(tokenizer.vocab_size(), 265);
-    assert_eq!((tokenizer.bos_id(), tokenizer.eos_id(), tokenizer.pad_id()), (2, 2, 1));
+    assert_eq!((tokenizer.bos_id(), tokenizer.eos_id(), tokenizer.pad_id()), (Some(2), 2, 1));
     let folder = TempDir::new().unwrap();
     tokenizer.save(folder.path()).unwrap();
     let json = fs::read_to_string(folder.path().join("vocab.json")).unwrap();

@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod convert;
 mod gram;
 mod metrics;
 mod output;
@@ -36,6 +37,7 @@ pub fn execute(command: Command, hub: Hub) -> Result<()> {
         Command::Finetune(arguments) => stages::finetune(hub, &arguments),
         Command::Generate(arguments) => stages::generate(hub, &arguments),
         Command::Embed(arguments) => stages::embed(hub, &arguments),
+        Command::Convert(arguments) => convert::execute(&arguments),
         Command::Data(Data::Slice(arguments)) => slice::execute(hub, &arguments),
         Command::Selftest(arguments) => selftest::execute(&arguments),
         Command::Pretrain(arguments) => pretrain::execute(hub, &arguments),

@@ -16,6 +16,7 @@ mod escapes;
 mod fake;
 mod families;
 mod formats;
+mod gguf;
 mod gram;
 mod guard;
 mod hints;

@@ -70,6 +70,22 @@ fn suppressed_eos_gives_full_length_and_allowed_eos_ends_some_texts() {
 }
 
 #[test]
+fn a_text_ends_at_any_of_several_ends_and_has_none_of_them_where_it_may_not_end() {
+    let (free, eos) = (run(requests(60), &options(16, true)), model().config().eos_token_id.ids()[0]);
+    let other = free.iter().find(|c| c.tokens.len() > 5).unwrap().tokens[3];
+    let with_ends = |stop_at_eos| {
+        let model = model().with_ends([eos, other]);
+        generate(&model, requests(60), &options(16, stop_at_eos), |_| ControlFlow::Continue(())).unwrap()
+    };
+    for (before, after) in free.iter().zip(with_ends(true)) {
+        let place = before.tokens.iter().position(|token| *token == other);
+        let (length, reason) = place.map_or((before.tokens.len(), before.finish_reason), |at| (at, FinishReason::Eos));
+        assert_eq!((&after.tokens[..], after.finish_reason), (&before.tokens[..length], reason));
+    }
+    assert!(with_ends(false).iter().all(|c| c.tokens.len() == 40 && !c.tokens.contains(&other)));
+}
+
+#[test]
 fn different_streams_give_different_texts_to_equal_prompts() {
     let mut same_prompt = requests(12);
     same_prompt.iter_mut().for_each(|r| r.prompt = vec![2, 5]);

@@ -4,6 +4,7 @@
 
 mod attention_on_gpu;
 mod emulator;
+mod gated_and_turned;
 mod gpu;
 mod invariance;
 mod operations_on_gpu;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sigma_data::regular_file;
 
+use super::Ends;
 use crate::ModelError;
 use crate::spec::{DecoderSpec, Slot};
 
@@ -49,10 +50,26 @@ pub struct OptConfig {
     pub init_std: f64,
     #[serde(default = "end")]
     pub bos_token_id: u32,
-    #[serde(default = "end")]
-    pub eos_token_id: u32,
+    #[serde(default = "ends")]
+    pub eos_token_id: Ends,
     #[serde(default = "pad")]
     pub pad_token_id: u32,
+}
+
+/// What a config.json is of.
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(default = "opt")]
+    model_type: String,
+}
+
+fn check_kind(path: &Path, model_type: &str) -> Result<(), ModelError> {
+    if model_type == "opt" {
+        return Ok(());
+    }
+    let (path, value) = (path.to_path_buf(), model_type.to_string());
+    let supported = "the language model must be of the OPT family";
+    Err(ModelError::Unsupported { path, field: "model_type", value, supported })
 }
 
 fn opt() -> String {
@@ -76,6 +93,9 @@ fn init_std() -> f64 {
 fn end() -> u32 {
     2
 }
+fn ends() -> Ends {
+    Ends::One(end())
+}
 fn pad() -> u32 {
     1
 }
@@ -89,8 +109,11 @@ impl OptConfig {
         let path = folder.join("config.json");
         let text =
             regular_file::read_to_string(&path).map_err(|source| ModelError::Io { path: path.clone(), source })?;
-        let config: Self =
-            serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.clone(), source })?;
+        let json = |source| ModelError::Json { path: path.clone(), source };
+        // before the fields, which another family calls otherwise
+        let Kind { model_type } = serde_json::from_str(&text).map_err(json)?;
+        check_kind(&path, &model_type)?;
+        let config: Self = serde_json::from_str(&text).map_err(json)?;
         config.check(&path)?;
         Ok(config)
     }
@@ -100,9 +123,7 @@ impl OptConfig {
         let unsupported = |field, value: String, supported| {
             Err(ModelError::Unsupported { path: path.to_path_buf(), field, value, supported })
         };
-        if self.model_type != "opt" {
-            return unsupported("model_type", self.model_type.clone(), "the language model must be of the OPT family");
-        }
+        check_kind(path, &self.model_type)?;
         if self.activation_function != "relu" {
             return unsupported("activation_function", self.activation_function.clone(), "OPT uses relu");
         }

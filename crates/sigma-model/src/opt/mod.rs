@@ -6,6 +6,7 @@
 
 mod config;
 mod decoder;
+mod ends;
 mod files;
 mod gpu;
 mod host;
@@ -23,6 +24,7 @@ use sigma_kernels::linear::{Factors, Threads};
 
 pub use config::OptConfig;
 pub use decoder::Decoder;
+pub use ends::Ends;
 pub(crate) use files::hash_of;
 use gpu::GpuParameters;
 pub use gpu::{Found, GpuDecoder, GpuTraining, RowState, Sampling, Slot};
@@ -192,6 +194,12 @@ impl Opt {
 
     pub fn config(&self) -> &OptConfig {
         &self.config
+    }
+
+    /// The same model, whose texts end at any of these tokens.
+    pub fn with_ends(mut self, ends: impl IntoIterator<Item = u32>) -> Self {
+        self.config.eos_token_id = ends.into_iter().collect();
+        self
     }
 
     pub fn device(&self) -> Device {

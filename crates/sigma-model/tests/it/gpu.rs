@@ -149,7 +149,7 @@ fn prompts_leave_what_steps_would_have_left_whatever_lies_beside_them() {
             for token in &together[i] {
                 let logits = model.logits(&[&text[..]]).unwrap();
                 let last = &logits[logits.len() - model.config().vocab_size..];
-                let eos = model.config().eos_token_id as usize;
+                let eos = model.config().eos_token_id.ids()[0] as usize;
                 let best = (0..last.len()).filter(|i| *i != eos).max_by(|a, b| last[*a].total_cmp(&last[*b])).unwrap();
                 assert_eq!(best as u32, *token, "{name}: prompt {i}");
                 text.push(*token);

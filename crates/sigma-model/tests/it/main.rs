@@ -8,6 +8,7 @@ mod broken_bytes;
 mod decoding;
 mod families;
 mod folders;
+mod gguf;
 mod golden;
 mod gpu;
 // damaged copies of files, as sigma-data's tests make them

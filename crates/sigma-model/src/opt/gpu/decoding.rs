@@ -278,8 +278,9 @@ impl Batch<'_> {
         let vocabulary = config.vocab_size as u32;
         // an id that no token has
         let none = vocabulary;
-        let (eos, suppressed) =
-            if sampling.stop_at_eos { (config.eos_token_id, none) } else { (none, config.eos_token_id) };
+        // there is no more than one: `generate` refuses others
+        let end = config.eos_token_id.ids().first().copied().unwrap_or(none);
+        let (eos, suppressed) = if sampling.stop_at_eos { (end, none) } else { (none, end) };
         let buffers = [&self.space.logits, written, counts, states, next, drawn, keys, lens];
         let tokens = [vocabulary, sampling.max_new_tokens as u32, eos, suppressed];
         kernels.nucleus(buffers, tokens, (sampling.temperature, sampling.top_p))
