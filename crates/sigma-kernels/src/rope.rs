@@ -38,9 +38,10 @@ impl Table {
         self.cos.len().checked_div(self.half).unwrap_or(usize::MAX)
     }
 
-    fn at(&self, position: u32) -> (&[f32], &[f32]) {
-        let place = position as usize * self.half..(position as usize + 1) * self.half;
-        (&self.cos[place.clone()], &self.sin[place])
+    /// What `values`, of cosines or sines, has for a position.
+    #[inline(always)]
+    fn at<'a>(&self, values: &'a [f32], position: u32) -> &'a [f32] {
+        &values[position as usize * self.half..][..self.half]
     }
 }
 
@@ -73,7 +74,7 @@ fn turn(x: &mut [f32], heads: Heads, positions: &[u32], table: &Table, direction
             #[inline(always)]
             || {
                 for (row, position) in x.chunks_exact_mut(width).zip(positions) {
-                    let (cos, sin) = table.at(*position);
+                    let (cos, sin) = (table.at(&table.cos, *position), table.at(&table.sin, *position));
                     for head in row[start..end].chunks_exact_mut(dim) {
                         let (first, second) = head[..2 * half].split_at_mut(half);
                         for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
@@ -91,11 +92,11 @@ fn turn(x: &mut [f32], heads: Heads, positions: &[u32], table: &Table, direction
 /// The same by candle's differentiable operations, for x `[rows, heads, dim]`.
 pub fn reference(x: &Tensor, positions: &[u32], table: &Table) -> Result<Tensor> {
     let (rows, half) = (positions.len(), table.half);
-    let take = |part: fn((&[f32], &[f32])) -> Vec<f32>| {
-        let values: Vec<f32> = positions.iter().flat_map(|position| part(table.at(*position))).collect();
+    let take = |of: &[f32]| {
+        let values: Vec<f32> = positions.iter().flat_map(|position| table.at(of, *position)).copied().collect();
         Tensor::from_vec(values, (rows, 1, half), x.device())?.to_dtype(x.dtype())
     };
-    let (cos, sin) = (take(|(cos, _)| cos.to_vec())?, take(|(_, sin)| sin.to_vec())?);
+    let (cos, sin) = (take(&table.cos)?, take(&table.sin)?);
     let (a, b) = (x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?);
     let first = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
     let second = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;

@@ -15,6 +15,8 @@ use crate::spec::DropoutRates;
 use crate::{Decoder, Device, ModelError, Opt};
 
 /// Cloning shares the parameters.
+// a process has a handful of them
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone)]
 pub enum LanguageModel {
     Opt(Opt),

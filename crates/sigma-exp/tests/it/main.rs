@@ -4,6 +4,7 @@
 
 mod arithmetic;
 mod bad_input;
+mod beginnings;
 mod chain;
 mod commands;
 mod disk;

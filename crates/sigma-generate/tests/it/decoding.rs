@@ -71,7 +71,7 @@ fn suppressed_eos_gives_full_length_and_allowed_eos_ends_some_texts() {
 
 #[test]
 fn a_text_ends_at_any_of_several_ends_and_has_none_of_them_where_it_may_not_end() {
-    let (free, eos) = (run(requests(60), &options(16, true)), model().config().eos_token_id.ids()[0]);
+    let (free, eos) = (run(requests(60), &options(16, true)), model().eos()[0]);
     let other = free.iter().find(|c| c.tokens.len() > 5).unwrap().tokens[3];
     let with_ends = |stop_at_eos| {
         let model = model().with_ends([eos, other]);

@@ -34,7 +34,16 @@ impl OptEncoder {
                 supported: "it must be at least 2 and at most the encoder's max_position_embeddings",
             });
         }
-        Ok(Self { tokenizer: Tokenizer::load(folder)?, model, max_tokens })
+        let tokenizer = Tokenizer::load(folder)?;
+        if tokenizer.begins().is_none() {
+            return Err(ModelError::Unsupported {
+                path: folder.join("tokenizer_config.json"),
+                field: "add_bos_token",
+                value: "not set, and tokenizer.json's post_processor adds no BOS".to_string(),
+                supported: "the texts of an OPT encoder begin with BOS",
+            });
+        }
+        Ok(Self { tokenizer, model, max_tokens })
     }
 
     pub fn dim(&self) -> usize {
@@ -46,10 +55,8 @@ impl OptEncoder {
     }
 
     pub fn tokenize(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, ModelError> {
-        let bos = self.model.config().bos_token_id;
         let tokens = |text: &&str| {
-            let mut ids = vec![bos];
-            ids.extend(self.tokenizer.encode(text)?);
+            let mut ids = self.tokenizer.encode_with_bos(text)?;
             ids.truncate(self.max_tokens);
             Ok(ids)
         };

@@ -101,11 +101,12 @@ impl Metadata {
     }
 
     pub(super) fn texts(&self, key: &str) -> Result<Vec<&str>, ModelError> {
-        let text = |value| match value {
-            &Value::String(ref text) => Ok(text.as_str()),
+        let values = self.array(key, "an array of texts")?.iter();
+        let texts = values.map(|value| match value {
+            Value::String(text) => Ok(text.as_str()),
             _ => Err(self.mistyped(key, "an array of texts")),
-        };
-        self.array(key, "an array of texts")?.iter().map(text).collect()
+        });
+        texts.collect()
     }
 
     pub(super) fn whole_numbers(&self, key: &str) -> Result<Vec<i32>, ModelError> {

@@ -134,10 +134,10 @@ pub(super) fn scaling(
         return Ok(None);
     }
     let divisors = values(file, content, reader, ROPE_FACTORS)?;
-    if divisors.len() as u64 == config.head_dim / 2 {
-        if let Some(scaling) = Llama3Scaling::recognise(&divisors, config.rope_theta) {
-            return Ok(Some(scaling));
-        }
+    if divisors.len() as u64 == config.head_dim / 2
+        && let Some(scaling) = Llama3Scaling::recognise(&divisors, config.rope_theta)
+    {
+        return Ok(Some(scaling));
     }
     Err(refuse(file, ROPE_FACTORS, "does not hold the divisors of Llama 3's rotation", TAKE_FOLDER))
 }

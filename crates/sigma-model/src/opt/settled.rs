@@ -13,7 +13,7 @@ pub struct Settled {
 
 #[derive(Debug)]
 enum Place {
-    Here(Opt),
+    Here(Box<Opt>),
     Gpu(SettledParameters),
 }
 
@@ -22,7 +22,7 @@ impl Opt {
     pub fn settle(&self) -> Result<Settled, ModelError> {
         let weights = match &self.weights {
             Weights::Gpu(parameters) => Place::Gpu(parameters.settle()?),
-            _ => Place::Here(self.clone()),
+            _ => Place::Here(Box::new(self.clone())),
         };
         Ok(Settled { config: self.config.clone(), weights })
     }
