@@ -89,9 +89,9 @@ fn check_beginning(folder: &Path, tokenizer: &Tokenizer, of_model: u32) -> Resul
             folder.display()
         ),
         None => bail!(
-            "{}: the tokenizer puts nothing before a text (no post_processor in tokenizer.json, no add_bos_token: true in \
-             tokenizer_config.json), but OPT needs its BOS, {of_model}, there: set add_bos_token: true in tokenizer_config.json if \
-             the model was trained so",
+            "{}: the tokenizer puts nothing before a text (no post_processor in tokenizer.json, no add_bos_token: true \
+             in tokenizer_config.json), but OPT needs its BOS, {of_model}, there: set add_bos_token: true in \
+             tokenizer_config.json if the model was trained so",
             folder.display()
         ),
     }
