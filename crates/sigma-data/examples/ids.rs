@@ -1,5 +1,5 @@
-//! Token ids of texts, for scripts/live/smollm2.py: a model folder and a JSON file with a list of texts; prints a list of
-//! objects with the ids, the ids behind BOS, and the text that the ids stand for.
+//! Token ids of texts, for scripts/live/smollm2.py: takes a model folder and a JSON file with a list of texts, prints a
+//! list of objects with the ids, the ids behind BOS, and the text that the ids stand for.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;

@@ -164,7 +164,7 @@ pub enum DataError {
     DuplicateToken { path: PathBuf, id: u32, first: String, second: String },
 
     #[error(
-        "{}: {problem}; the files of the tokenizer come from two models, or one was edited: take them all from one place",
+        "{}: {problem}; the tokenizer's files come from two models, or one was edited: take all from one place",
         folder.display()
     )]
     Beginning { folder: PathBuf, problem: String },

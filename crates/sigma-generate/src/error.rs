@@ -19,8 +19,8 @@ pub enum GenerateError {
     )]
     Logits { id: String, position: usize },
     #[error(
-        "the model's texts end at any of the tokens {ends:?} (eos_token_id), but on a GPU at one only: generate on the CPU \
-         (--device cpu), or leave one of them in config.json and generation_config.json"
+        "the model's texts end at any of the tokens {ends:?} (eos_token_id), but on a GPU at one only: generate on the \
+         CPU (--device cpu), or leave one of them in config.json and generation_config.json"
     )]
     Ends { ends: Vec<u32> },
     #[error("generation was interrupted after {finished} of {total} texts")]

@@ -1,5 +1,5 @@
-//! The inside of a gated MLP, z = act(g) * u, forward and backward. g and u stand side by side in each row, as one product
-//! with the stacked weights of gate and up gives them.
+//! The inside of a gated MLP, z = act(g) * u, forward and backward. g and u stand side by side in each row, as one
+//! product with the stacked weights of gate and up gives them.
 
 use candle_core::{D, Result, Tensor};
 use rayon::prelude::*;

@@ -1,5 +1,5 @@
-//! Root-mean-square normalisation over the last dimension, y = x / sqrt(mean(x^2) + eps) * gain, forward and backward. No
-//! mean is subtracted and there is no bias. What the rows are (tokens, or the heads of a token) the caller knows.
+//! Root-mean-square normalisation over the last dimension, y = x / sqrt(mean(x^2) + eps) * gain, forward and backward.
+//! No mean is subtracted and there is no bias. What the rows are (tokens, or the heads of a token) the caller knows.
 
 use candle_core::{D, Result, Tensor};
 use rayon::prelude::*;
@@ -55,7 +55,7 @@ pub fn forward(y: &mut [f32], x: &[f32], weight: &[f32], gain: Gain, eps: f64) {
 }
 
 /// The gradients for an input `x` of the forward pass and the gradient `dy` of its result: dx (or dx += where
-/// `accumulate`), and dweight +=. With n = x r and u = dy gain: dx = r (u - n mean(u n)), dweight = sum over rows of dy n.
+/// `accumulate`), and dweight +=. With n = x r and u = dy gain: dx = r (u - n mean(u n)), dweight = sum of dy n over rows.
 pub fn backward(
     (dx, accumulate): (&mut [f32], bool),
     dweight: &mut [f32],

@@ -2,7 +2,7 @@
 //! come from and go to Hugging Face folders. It knows nothing of optimizers, sampling or files other than models.
 //!
 //! Reading order: [`spec`] (what a decoder computes), [`families`] (config.json to a spec), [`checkpoint`] (folders), [`gguf`] (files that become one),
-//! [`reference`] (any spec, slowly), [`opt`] (OPT, fast), [`LanguageModel`] (which engine answers), [`weights`] (tensors of a
+//! [`mod@reference`] (any spec, slowly), [`opt`] (OPT, fast), [`LanguageModel`] (which engine answers), [`weights`] (tensors of a
 //! folder), [`device`], [`encoder`] (texts to vectors).
 
 mod buffer;

@@ -192,7 +192,8 @@ fn every_file_may_name_ends() {
     assert!(matches!(ends_of_folder(folder.path(), &tokenizer), Err(DataError::JsonFile { .. })));
 }
 
-/// Ids of two texts with a token that the vocabulary does not have, as transformers 5.17 gives them for folders of both kinds.
+/// Texts with a token that the vocabulary does not have get the ids that transformers 5.17 gives them for both kinds of
+/// folders.
 fn check_added(tokenizer: &Tokenizer, special: bool) {
     let (around, size) = (|text| tokenizer.encode(text).unwrap(), tokenizer.vocab_size());
     assert_eq!(size, 2049);

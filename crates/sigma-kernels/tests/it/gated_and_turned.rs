@@ -1,5 +1,5 @@
-//! What decoders with gates, rotations and root-mean-square norms add: fused functions and references give the same values
-//! and the same gradients, both are right on paper, and threads change nothing.
+//! What decoders with gates, rotations and root-mean-square norms add: fused functions and references give the same
+//! values and the same gradients, both are right on paper, and threads change nothing.
 
 use sigma_kernels::gated::{self, Gate};
 use sigma_kernels::rms_norm::{self, Gain};
