@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::tempdir;
 
-use crate::{fails, root, succeeds};
+use crate::{fails, read, root, run_small, succeeds};
 
 const FILES: [&str; 5] =
     ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
@@ -88,11 +88,12 @@ fn a_gguf_file_named_as_a_source_is_converted_once() {
 }
 
 #[test]
-fn a_converted_llama_is_refused_for_training_by_its_model_type() {
+fn a_converted_llama_goes_through_the_loop() {
     let place = tempdir().unwrap();
-    let out = place.path().join("model");
-    let file = golden("llama_3.gguf");
-    succeeds(&["convert", file.to_str().unwrap(), "--out", out.to_str().unwrap()]);
-    let said = fails(&["check", "configs/demo_s2.yaml", "--set", &format!("model.source={}", out.display())]);
-    assert!(said.contains("model_type") && said.contains("llama") && said.contains("OPT"), "{said}");
+    let (model, run) = (place.path().join("model"), place.path().join("run"));
+    succeeds(&["convert", golden("llama_3.gguf").to_str().unwrap(), "--out", model.to_str().unwrap()]);
+    let source = format!("model.source={}", model.display());
+    run_small("configs/demo_s2.yaml", &run, &["--set", &source, "--set", "generations=1"]);
+    let config = read(&run.join("gen-001/model/config.json"));
+    assert!(config.contains("\"model_type\": \"llama\"") && config.contains("\"rope_type\": \"llama3\""), "{config}");
 }
