@@ -116,6 +116,10 @@ pub fn run(run: RunContext<'_>, records: Vec<HashedRecord>) -> Result<Vec<Record
         wait(measuring)
     })?;
     let records = records.all();
+    // a kill may have come between the last generation and this
+    if let Some(last) = records.last() {
+        folder.retain(experiment.checkpoints.keep, last.generation)?;
+    }
     results::write(folder, &records)?;
     Ok(records)
 }
