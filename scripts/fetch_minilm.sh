@@ -26,21 +26,7 @@ fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7  sentence_bert_
 4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23  1_Pooling/config.json
 53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db  model.safetensors"
 
-say() { printf 'fetch_minilm: %s\n' "$*" >&2; }
-fail() {
-    say "error: $1"
-    exit "${2:-1}"
-}
-
-usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "$0"; }
-
-sha256_of() {
-    if command -v sha256sum >/dev/null; then
-        sha256sum -- "$1"
-    else
-        shasum -a 256 -- "$1"
-    fi | cut -d ' ' -f 1
-}
+. "$(dirname "$0")/fetching.sh"
 
 # Says on stdout what is wrong with the files in folder $1; silent and 0 if all of them are right.
 check() {

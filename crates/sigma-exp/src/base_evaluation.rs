@@ -1,6 +1,6 @@
-//! The evaluation of a base checkpoint, shared between runs. Generation 0 is the same in every run that asks the same model
-//! the same questions under the same seed, whatever it trains on later; so it is made once, kept with a list of everything
-//! that it depends on, and taken over bit by bit by the others.
+//! The evaluation of a base checkpoint, shared between runs. Generation 0 is the same in every run that asks the same
+//! model the same questions under the same seed, whatever it trains on later; so it is made once, kept with a list of
+//! everything that it depends on, and taken over bit by bit by the others.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use sigma_data::hash::{hash_blocks, hash_bytes, hash_file};
-use sigma_report::{FileEntry, run_files};
+use sigma_report::{FileEntry, run_files, write_json};
 
 use crate::draft::Draft;
 use crate::driver::RunContext;
 use crate::evaluation::Evaluation;
 use crate::layout::{self, EMBEDDINGS, RESPONSES, ROWS, SPECTRUM};
-use crate::{device, machine, results, whole_folder};
+use crate::{device, machine, whole_folder};
 
 const FILE_NAME: &str = "evaluation.json";
 
@@ -35,7 +35,8 @@ impl Shared {
     }
 }
 
-/// Everything that the evaluation of the base depends on, by name. Batch sizes and threads are not here: they change no text.
+/// Everything that the evaluation of the base depends on, by name. Batch sizes and threads are not here: they change no
+/// text.
 pub fn inputs(run: RunContext<'_>) -> Result<BTreeMap<String, String>> {
     let RunContext { experiment, assets, arithmetic, start, .. } = run;
     let device = &arithmetic.evaluation_device;
@@ -70,7 +71,8 @@ pub fn inputs(run: RunContext<'_>) -> Result<BTreeMap<String, String>> {
     Ok(named.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
 }
 
-/// The place of one evaluation in a folder that runs share. While it is open, other processes that want the same one wait.
+/// The place of one evaluation in a folder that runs share. While it is open, other processes that want the same one
+/// wait.
 pub struct SharedEvaluation {
     place: PathBuf,
     inputs: BTreeMap<String, String>,
@@ -156,6 +158,6 @@ fn store(place: &Path, shared: &Shared, draft: &Draft) -> Result<()> {
     for name in shared.files.keys() {
         run_files::copy(&draft.file(name), &partial.join(name))?;
     }
-    results::replace(&partial.join(FILE_NAME), &format!("{}\n", serde_json::to_string_pretty(shared)?))?;
+    write_json(&partial.join(FILE_NAME), "shared evaluation", shared)?;
     whole_folder::appear(&partial, place)
 }

@@ -1,7 +1,7 @@
 //! The loop: pool -> blocks -> weights -> answers -> embeddings -> metrics -> record, generation after generation.
 //!
-//! What is measured of generation t does not feed generation t + 1, so where there is room the measuring of t runs beside
-//! the making of t + 1: on a second device all of it, on one GPU the CPU's part. The numbers are the same.
+//! What is measured of generation t does not feed generation t + 1, so where there is room the measuring of t runs
+//! beside the making of t + 1: on a second device all of it, on one GPU the CPU's part. The numbers are the same.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
@@ -13,8 +13,7 @@ use sigma_data::blocks::Block;
 use sigma_data::hash::hash_blocks;
 use sigma_data::jsonl;
 use sigma_data::seeds::Seeds;
-use sigma_model::LanguageModel;
-use sigma_model::SettledModel;
+use sigma_model::{LanguageModel, SettledModel};
 use sigma_report::manifest::StartEntry;
 use sigma_report::record::{MixtureRecord, TrainingRecord};
 use sigma_report::{HashedRecord, Record, Setting, run_files};
@@ -22,6 +21,7 @@ use sigma_report::{HashedRecord, Record, Setting, run_files};
 use crate::arithmetic::Arithmetic;
 use crate::assets::Assets;
 use crate::base_evaluation::{self, SharedEvaluation};
+use crate::checkpoint::{Checkpoint, Hash};
 use crate::completion::{Made, Records, Weights, complete, wait};
 use crate::draft::{self, Draft};
 use crate::evaluation::{self, Answered, Means};
@@ -44,39 +44,6 @@ pub struct RunContext<'a> {
     pub start: &'a StartEntry,
     /// Where evaluations of base checkpoints are shared with other runs, if they are.
     pub base_evaluations: Option<&'a Path>,
-}
-
-/// A checkpoint of the recursion: where it comes from, its weights and their hash.
-struct Checkpoint {
-    name: String,
-    model: LanguageModel,
-    hash: Hash,
-}
-
-enum Hash {
-    Known(String),
-    /// Another thread is making it.
-    Coming(Receiver<String>),
-}
-
-impl Checkpoint {
-    fn base(assets: &Assets) -> Self {
-        let hash = Hash::Known(assets.base.hash.clone());
-        Self { name: "base".to_string(), model: assets.base.model.clone(), hash }
-    }
-
-    /// The hash of the weights, when it is there.
-    fn hash(&mut self) -> Result<String> {
-        let hash = match &self.hash {
-            Hash::Known(hash) => hash.clone(),
-            // the thread ended before; why is what it returns
-            Hash::Coming(hash) => {
-                hash.recv().with_context(|| format!("the weights of {} were not written", self.name))?
-            }
-        };
-        self.hash = Hash::Known(hash.clone());
-        Ok(hash)
-    }
 }
 
 /// Runs every generation that is not among `records`, and returns the records of all.
@@ -116,9 +83,9 @@ pub fn run(run: RunContext<'_>, records: Vec<HashedRecord>) -> Result<Vec<Record
         wait(measuring)
     })?;
     let records = records.all();
-    // a kill may have come between the last generation and this
-    if let Some(last) = records.last() {
-        folder.retain(experiment.checkpoints.keep, last.generation)?;
+    // A kill may have come between the last generation and this. A run that is longer than asked for stays as it is.
+    if records.last().is_some_and(|last| last.generation == experiment.generations) {
+        folder.retain(experiment.checkpoints.keep, experiment.generations)?;
     }
     results::write(folder, &records)?;
     Ok(records)
@@ -270,7 +237,8 @@ struct NewWeights {
     record: TrainingRecord,
 }
 
-/// Brings the weights to the disk in a thread of their own, which tells their hash first, and says so in the savepoint when they are there.
+/// Brings the weights to the disk in a thread of their own, which tells their hash first, and says so in the savepoint
+/// when they are there.
 fn write_weights<'scope, 'run: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     assets: &'run Assets,

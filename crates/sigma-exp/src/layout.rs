@@ -11,7 +11,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use sigma_report::generation_dir_name;
+use sigma_report::generation_of_dir_name;
+use sigma_report::record::RESPONSES_FILE_NAME;
 
 pub const CONFIG: &str = "config.yaml";
 pub const LOG: &str = "log.jsonl";
@@ -26,7 +27,7 @@ pub const SYNTHETIC: &str = "synthetic.jsonl";
 pub const CURVE: &str = "training.csv";
 pub const MODEL: &str = "model";
 /// What is measured: answers, their embeddings, which answer each row is of, and the spectrum.
-pub const RESPONSES: &str = "responses.jsonl";
+pub const RESPONSES: &str = RESPONSES_FILE_NAME;
 pub const EMBEDDINGS: &str = "embeddings.npy";
 pub const ROWS: &str = "rows.csv";
 pub const SPECTRUM: &str = "spectrum.csv";
@@ -47,15 +48,9 @@ pub const MODEL_FILES: [&str; 8] = [
 
 /// The numbers of the generations that lie in the run folder `path`, ascending.
 pub fn generations(path: &Path) -> Result<Vec<u32>> {
-    let mut numbers: Vec<u32> = names(path)?.iter().filter_map(|name| number_of(name)).collect();
+    let mut numbers: Vec<u32> = names(path)?.iter().filter_map(|name| generation_of_dir_name(name)).collect();
     numbers.sort_unstable();
     Ok(numbers)
-}
-
-/// The generation whose folder has this name.
-pub fn number_of(name: &str) -> Option<u32> {
-    let number = name.strip_prefix("gen-")?.parse().ok()?;
-    (generation_dir_name(number) == name).then_some(number)
 }
 
 /// The names of everything in the folder `path`.

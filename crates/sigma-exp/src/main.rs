@@ -7,6 +7,7 @@
 mod arithmetic;
 mod assets;
 mod base_evaluation;
+mod checkpoint;
 mod cli;
 mod clock;
 mod commands;

@@ -1,5 +1,5 @@
-//! Whose a folder is, by what it holds and not by what its files are called, and how everything goes that a run has written there. What
-//! the program did not write is never deleted: it stays, or where it is in the way it is set aside.
+//! Whose a folder is, by what it holds and not by what its files are called, and how everything goes that a run has
+//! written there. What the program did not write is never deleted: it stays, or where it is in the way it is set aside.
 
 use std::fs;
 use std::io::{Read, Seek};
@@ -10,16 +10,16 @@ use serde::Deserialize;
 use sigma_report::metrics_csv::{BUCKETS_FILE_NAME, METRICS_FILE_NAME, NOISE_FILE_NAME, TIMINGS_FILE_NAME};
 use sigma_report::record::FILE_NAME as RECORD;
 use sigma_report::report::remove_report;
-use sigma_report::{Manifest, manifest, run_files, stopped};
+use sigma_report::{Manifest, generation_of_dir_name, manifest, run_files, stopped};
 
-use crate::layout::{CONFIG, LOCK, LOG, PARTIAL, REPORT, SET_ASIDE, names, number_of};
-use crate::{clock, draft, log};
+use crate::layout::{CONFIG, LOCK, LOG, PARTIAL, REPORT, SET_ASIDE, names};
+use crate::{clock, draft};
 
 /// What a lock that was taken by this program begins with.
 pub const OWNER: &str = "process ";
 
-/// The files of a run beside its generations, in the order in which they go: the one that says whose the folder is comes last. The lock
-/// stays.
+/// The files of a run beside its generations, in the order in which they go: the one that says whose the folder is
+/// comes last. The lock stays.
 const FILES: [&str; 8] = [
     METRICS_FILE_NAME,
     BUCKETS_FILE_NAME,
@@ -31,8 +31,8 @@ const FILES: [&str; 8] = [
     manifest::FILE_NAME,
 ];
 
-/// Refuses a folder that neither is a run's nor can become one: anything but a missing or empty folder, or one that holds the manifest
-/// of a run.
+/// Refuses a folder that neither is a run's nor can become one: anything but a missing or empty folder, or one that
+/// holds the manifest of a run.
 pub fn check(path: &Path) -> Result<()> {
     if !run_files::exists(path) {
         return Ok(());
@@ -111,8 +111,8 @@ fn is_of_a_run(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes everything that a run has written into its folder `path`, and nothing else. What stands in the way of another run is set
-/// aside.
+/// Removes everything that a run has written into its folder `path`, which is open, and nothing else. What stands in
+/// the way of another run is set aside.
 pub fn clear(path: &Path) -> Result<()> {
     check(path)?;
     if !run_files::exists(&path.join(manifest::FILE_NAME)) {
@@ -128,7 +128,6 @@ pub fn clear(path: &Path) -> Result<()> {
             bail!("{} is not a file of a run but a link or a folder: move it away", taken.display());
         }
     }
-    log::check_own(&path.join(LOG))?;
 
     let mut left = Vec::new();
     for name in &folders {
@@ -156,10 +155,11 @@ pub fn clear(path: &Path) -> Result<()> {
 
 /// The generation that a folder of this name is of, finished or not.
 fn generation_of(name: &str) -> Option<u32> {
-    number_of(name.strip_suffix(PARTIAL).unwrap_or(name))
+    generation_of_dir_name(name.strip_suffix(PARTIAL).unwrap_or(name))
 }
 
-/// Removes the files that the record in `folder` lists, and the record; whether nothing is left. Without a readable record all stays.
+/// Removes the files that the record in `folder` lists, and the record; whether nothing is left. Without a readable
+/// record all stays.
 fn remove_generation(folder: &Path) -> Result<bool> {
     #[derive(Deserialize)]
     struct Listed {

@@ -1,11 +1,9 @@
 //! The files of a run folder that are made again from the records after every generation, and the line that tells
 //! people of a finished generation.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 use sigma_generate::GenerateError;
-use sigma_report::{Manifest, Record, ReportOptions, Run, Stopped, flags, run_files, stopped, write_metrics};
+use sigma_report::{Manifest, Record, ReportOptions, Run, Stopped, flags, stopped, write_metrics};
 use sigma_train::TrainError;
 
 use crate::assets::Assets;
@@ -59,11 +57,6 @@ pub fn refresh_page(folder: &RunFolder, options: &ReportOptions) {
     if let Err(error) = write() {
         tracing::warn!("the page under {REPORT}/ could not be written: {error}");
     }
-}
-
-/// Replaces `path` by `text`, as a whole and durably.
-pub fn replace(path: &Path, text: &str) -> Result<()> {
-    Ok(run_files::replace(path, text.as_bytes())?)
 }
 
 /// Why the numbers of a generation ended the run, where it is that: what metrics.csv calls it.

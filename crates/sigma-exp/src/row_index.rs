@@ -1,11 +1,12 @@
-//! `rows.csv` of a generation: which answer each row of embeddings.npy is of, and whether it is observed. It knows no numbers.
+//! `rows.csv` of a generation: which answer each row of embeddings.npy is of, and whether it is observed. It knows no
+//! numbers.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use sigma_data::answers::Answer;
+use sigma_report::run_files;
 
-use crate::results;
 use crate::stage::EmbeddedBlock;
 
 const HEADER: [&str; 6] = ["row", "prompt", "response", "window", "bucket", "observed"];
@@ -29,7 +30,7 @@ pub fn write(path: &Path, answers: &[Answer], blocks: &[EmbeddedBlock]) -> Resul
         csv.write_record([&row, id, &response.to_string(), &window, bucket, &observed])?;
     }
     let bytes = csv.into_inner().map_err(|error| error.into_error())?;
-    results::replace(path, &String::from_utf8(bytes)?)
+    Ok(run_files::replace(path, bytes)?)
 }
 
 pub fn read(path: &Path) -> Result<Vec<RowOrigin>> {

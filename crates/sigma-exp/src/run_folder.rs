@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sigma_report::record::FILE_NAME as RECORD;
-use sigma_report::{Manifest, generation_dir_name, manifest, run_files};
+use sigma_report::{Manifest, generation_dir_name, generation_of_dir_name, manifest, run_files};
 
 use crate::draft::{self, Draft, Place};
-use crate::layout::{LOCK, LOG, MODEL, MODEL_FILES, PARTIAL, names, number_of};
+use crate::layout::{LOCK, LOG, MODEL, MODEL_FILES, PARTIAL, names};
 use crate::ownership::{self, OWNER};
 use crate::savepoint::Key;
 use crate::spec::Keep;
@@ -89,11 +89,12 @@ impl RunFolder {
         self.generation(generation).join(MODEL)
     }
 
-    /// Removes what unfinished generations left, unless it can be gone on from. What the program did not write is set aside.
+    /// Removes what unfinished generations left, unless it can be gone on from. What the program did not write is set
+    /// aside.
     pub fn sweep(&self) -> Result<()> {
         let mut left = Vec::new();
         for name in names(&self.path)? {
-            let Some(generation) = name.strip_suffix(PARTIAL).and_then(number_of) else { continue };
+            let Some(generation) = name.strip_suffix(PARTIAL).and_then(generation_of_dir_name) else { continue };
             let partial = self.path.join(&name);
             let complete = run_files::exists(&self.generation(generation));
             if (complete || !draft::has_savepoint(&partial)) && !draft::discard(&partial)? {
@@ -149,7 +150,8 @@ impl RunFolder {
     }
 }
 
-/// What the holder of a lock wrote into it. It does so right after it took the lock; without that a message is only less helpful.
+/// What the holder of a lock wrote into it. It does so right after it took the lock; without that a message is only
+/// less helpful.
 fn owner_of(lock: &mut File) -> String {
     for _ in 0..20 {
         let mut owner = String::new();

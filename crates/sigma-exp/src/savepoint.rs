@@ -1,6 +1,7 @@
-//! What a generation that is not finished yet keeps, so that a run that was stopped goes on in its middle: the pool once it is
-//! written, training every few minutes, texts as they are finished, the weights once they are trained. Everything is
-//! checked by its hash before it is used again, and what is damaged is made again: the outcome is the same bytes.
+//! What a generation that is not finished yet keeps, so that a run that was stopped goes on in its middle: the pool
+//! once it is written, training every few minutes, texts as they are finished, the weights once they are trained.
+//! Everything is checked by its hash before it is used again, and what is damaged is made again: the outcome is the
+//! same bytes.
 //!
 //! ```text
 //! gen-007.partial/resume/state.json               what is there, with hashes; replaced as a whole
@@ -23,7 +24,7 @@ use sigma_report::run_files;
 use sigma_train::TrainingState;
 
 use crate::whole_folder::sync;
-use crate::{clock, layout, results};
+use crate::{clock, layout};
 
 const STATE: &str = "state.json";
 
@@ -125,7 +126,7 @@ impl Shared {
     }
 
     fn write(&self, state: &State) -> Result<()> {
-        results::replace(&self.folder.join(STATE), &serde_json::to_string_pretty(state)?)
+        Ok(run_files::replace(&self.folder.join(STATE), serde_json::to_string_pretty(state)?)?)
     }
 }
 
@@ -292,8 +293,8 @@ impl Savepoint {
         self.change(|state| state.stage_seconds.retain(|known, _| known == stage))
     }
 
-    /// The texts of `stage` that are finished, by the index of their request, and the seconds that they took. A line that is cut
-    /// off or changed ends what is believed.
+    /// The texts of `stage` that are finished, by the index of their request, and the seconds that they took. A line
+    /// that is cut off or changed ends what is believed.
     pub fn texts(&self, stage: &str) -> (BTreeMap<usize, Completion>, f64) {
         let text = run_files::read_to_string(&self.texts_path(stage)).unwrap_or_default();
         let mut texts = BTreeMap::new();
@@ -318,7 +319,7 @@ impl Savepoint {
             text.push_str(&serde_json::to_string(&line)?);
             text.push('\n');
         }
-        results::replace(&self.texts_path(stage), &text)?;
+        run_files::replace(&self.texts_path(stage), &text)?;
         self.change(|state| state.stage_seconds.insert(stage.to_string(), seconds))?;
         Ok(())
     }
@@ -330,91 +331,4 @@ impl Savepoint {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    const NEVER: Duration = Duration::from_secs(1_000_000);
-
-    fn key(writer: &str) -> Key {
-        Key { generation: 1, writer: writer.into(), start: "base".into(), arithmetic: "f32 on cpu".into() }
-    }
-
-    fn completion(token: u32) -> Completion {
-        Completion { tokens: vec![token, 7], finish_reason: FinishReason::Length }
-    }
-
-    #[test]
-    fn texts_come_back_up_to_the_first_damage() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut savepoint = Savepoint::create(dir.path(), &key("a"), NEVER).unwrap();
-        let texts: BTreeMap<usize, Completion> = (0..5).map(|i| (i * 2, completion(i as u32))).collect();
-        savepoint.save_texts("evaluate", &texts, 3.5).unwrap();
-        let again = Savepoint::open(dir.path(), &key("a"), NEVER).unwrap();
-        assert_eq!(again.texts("evaluate"), (texts.clone(), 3.5));
-        assert_eq!(again.texts("regenerate"), (BTreeMap::new(), 0.0));
-
-        let path = dir.path().join("evaluate.jsonl");
-        let text = fs::read_to_string(&path).unwrap();
-        for length in 0..text.len() {
-            fs::write(&path, &text[..length]).unwrap();
-            let (found, _) = again.texts("evaluate");
-            assert!(found.iter().all(|(index, completion)| texts[index] == *completion), "cut at {length}");
-        }
-        fs::write(&path, text.replacen("[3,7]", "[4,7]", 1)).unwrap();
-        assert_eq!(again.texts("evaluate").0.len(), 3, "a changed number is noticed");
-    }
-
-    #[test]
-    fn a_savepoint_of_another_generation_or_a_damaged_one_is_not_used() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(Savepoint::open(dir.path(), &key("a"), NEVER).is_none());
-        Savepoint::create(dir.path(), &key("a"), NEVER).unwrap();
-        assert!(Savepoint::open(dir.path(), &key("b"), NEVER).is_none());
-        let path = dir.path().join(STATE);
-        let text = fs::read_to_string(&path).unwrap();
-        for length in 0..text.len() {
-            fs::write(&path, &text[..length]).unwrap();
-            assert!(Savepoint::open(dir.path(), &key("a"), NEVER).is_none(), "cut at {length}");
-        }
-    }
-
-    #[test]
-    fn a_savepoint_of_another_precision_or_device_is_not_used() {
-        let dir = tempfile::tempdir().unwrap();
-        Savepoint::create(dir.path(), &key("a"), NEVER).unwrap();
-        assert!(Savepoint::open(dir.path(), &key("a"), NEVER).is_some());
-        for other in ["f16 on cpu", "f32 on cuda"] {
-            let other = Key { arithmetic: other.into(), ..key("a") };
-            assert!(Savepoint::open(dir.path(), &other, NEVER).is_none());
-        }
-    }
-
-    #[test]
-    fn texts_of_weights_that_are_made_again_are_forgotten() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut savepoint = Savepoint::create(dir.path(), &key("a"), NEVER).unwrap();
-        let texts = BTreeMap::from([(0, completion(1))]);
-        savepoint.save_texts("regenerate", &texts, 1.0).unwrap();
-        savepoint.save_texts("evaluate", &texts, 1.0).unwrap();
-        savepoint.keep_only_texts("regenerate").unwrap();
-        let again = Savepoint::open(dir.path(), &key("a"), NEVER).unwrap();
-        assert_eq!((again.texts("regenerate").0.len(), again.texts("evaluate").0.len()), (1, 0));
-    }
-
-    #[test]
-    fn a_pool_that_changed_since_is_not_used() {
-        let dir = tempfile::tempdir().unwrap();
-        let pool = dir.path().join("synthetic.jsonl");
-        fs::write(&pool, "text\n").unwrap();
-        let record = RegenerationRecord { samples: 1, tokens: 64, seconds: 1.5 };
-        let mut savepoint = Savepoint::create(&dir.path().join("resume"), &key("a"), NEVER).unwrap();
-        assert_eq!(savepoint.pool(&pool), None);
-        savepoint.save_pool(&pool, &record).unwrap();
-        let again = Savepoint::open(&dir.path().join("resume"), &key("a"), NEVER).unwrap();
-        assert_eq!(again.pool(&pool), Some(record));
-        fs::write(&pool, "tex").unwrap();
-        assert_eq!(again.pool(&pool), None);
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ use crate::family_model::FamilyModel;
 use crate::opt::{GpuTraining, NamedParameters, Settled, hash_of};
 use crate::reference::Reference;
 use crate::spec::DropoutRates;
-use crate::{Decoder, Device, ModelError, Opt};
+use crate::{Decoder, Device, ModelError, Opt, distance};
 
 /// Cloning shares the parameters.
 // a process has a handful of them
@@ -193,15 +193,8 @@ impl LanguageModel {
             return model.distance(start);
         }
         let (ours, theirs) = (self.parameters()?, start.parameters()?);
-        let (mut moved, mut whole) = (0.0, 0.0);
-        for ((_, now), (_, before)) in ours.values().zip(theirs.values()) {
-            for (now, before) in now.iter().zip(before) {
-                let (now, before) = (f64::from(*now), f64::from(*before));
-                moved += (now - before).powi(2);
-                whole += before.powi(2);
-            }
-        }
-        Ok(if moved == 0.0 { 0.0 } else { (moved / whole).sqrt() })
+        let pairs = ours.values().zip(theirs.values());
+        Ok(distance::relative(pairs.map(|((_, now), (_, before))| (&now[..], &before[..]))))
     }
 
     /// How many numbers the parameters are.

@@ -1,13 +1,15 @@
-//! The models of an experiment: a decoder of any family (trained, and asked to write) and the frozen sentence encoder. Weights
-//! come from and go to Hugging Face folders. It knows nothing of optimizers, sampling or files other than models.
+//! The models of an experiment: a decoder of any family (trained, and asked to write) and the frozen sentence encoder.
+//! Weights come from and go to Hugging Face folders. It knows nothing of optimizers, sampling or files other than
+//! models.
 //!
-//! Reading order: [`spec`] (what a decoder computes), [`families`] (config.json to a spec), [`checkpoint`] (folders), [`gguf`] (files that become one),
-//! [`mod@reference`] (any spec, slowly), [`opt`] (OPT, fast), [`LanguageModel`] (which engine answers), [`weights`] (tensors of a
-//! folder), [`device`], [`encoder`] (texts to vectors).
+//! Reading order: [`spec`] (what a decoder computes), [`families`] (config.json to a spec), [`checkpoint`] (folders),
+//! [`gguf`] (files that become one), [`mod@reference`] (any spec, slowly), [`opt`] (OPT, fast), [`LanguageModel`]
+//! (which engine answers), [`weights`] (tensors of a folder), [`device`], [`encoder`] (texts to vectors).
 
 mod buffer;
 pub mod checkpoint;
 pub mod device;
+mod distance;
 pub mod encoder;
 mod error;
 pub mod families;

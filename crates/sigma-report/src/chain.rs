@@ -1,6 +1,6 @@
-//! Whether the records of a run are those that the program wrote. Each record holds the hash of the one before, and the manifest the
-//! hashes of all, where the newest may be missing after a kill. It notices what was changed by hand, not what was forged: whoever
-//! rewrites every hash after the change is believed.
+//! Whether the records of a run are those that the program wrote. Each record holds the hash of the one before, and the
+//! manifest the hashes of all, where the newest may be missing after a kill. It notices what was changed by hand, not
+//! what was forged: whoever rewrites every hash after the change is believed.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,12 @@ pub struct Broken {
 
 /// Stands for an experiment: a condition and a seed.
 pub fn experiment_hash(condition_hash: &str, seed: u64) -> String {
-    blake3::hash(format!("{condition_hash} {seed}").as_bytes()).to_hex().to_string()
+    hash_of(format!("{condition_hash} {seed}").as_bytes())
+}
+
+/// BLAKE3, as records and manifests write it.
+pub(crate) fn hash_of(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
 }
 
 /// What the record of `generation` has to say of the one before it, if that is among `records`.

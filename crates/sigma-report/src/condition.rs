@@ -11,15 +11,12 @@ use crate::buckets::bucket_series;
 use crate::error::{ReportError, Result};
 use crate::floors::Floors;
 use crate::names;
-use crate::record::{Record, Setting};
+use crate::record::Setting;
 use crate::run::{CONFIG_FILE_NAME, Run};
 use crate::series::{Behind, RunSeries, SeriesPoint};
 
 /// Probability that an interval over seeds aims at.
 pub(crate) const CONFIDENCE: f64 = 0.95;
-
-/// The file of a generation that holds its answers.
-const ANSWERS: &str = "responses.jsonl";
 
 /// One experiment: all its seeds.
 #[derive(Debug)]
@@ -118,10 +115,10 @@ pub(crate) fn conditions(runs: &[Run]) -> Result<Vec<Condition<'_>>> {
     Ok(groups.into_iter().zip(names).map(|(group, (label, slug))| condition(&group, label, slug)).collect())
 }
 
-/// Whether some generation of both runs has the same answers, which no two seeds give: each answer holds its random stream.
+/// Whether some generation of both runs has the same answers, which no two seeds give: each answer holds its random
+/// stream.
 pub(crate) fn same_answers(one: &Run, two: &Run) -> bool {
-    let answers = |record: &Record| record.files.get(ANSWERS).map(|file| file.blake3.clone());
-    one.records.iter().zip(&two.records).any(|(a, b)| answers(a).is_some() && answers(a) == answers(b))
+    one.records.iter().zip(&two.records).any(|(one, two)| one.has_answers_of(two))
 }
 
 fn parts<'a>(key: &Key<'a>) -> names::Parts<'a> {

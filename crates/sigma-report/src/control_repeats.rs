@@ -5,9 +5,6 @@
 use crate::record::Record;
 use crate::run::Run;
 
-/// The file of a checkpoint's answers.
-const ANSWERS: &str = "responses.jsonl";
-
 /// Control runs that differ from each other.
 #[derive(Debug, Default)]
 pub(crate) struct Distinct<'a> {
@@ -38,15 +35,11 @@ fn reason(one: &Run, other: &Run) -> Option<&'static str> {
     if one.manifest.experiment_hash == other.manifest.experiment_hash {
         return Some("are the same experiment");
     }
-    let shared = one.records.len().min(other.records.len());
+    let pairs = one.records.iter().zip(&other.records);
     // all chains of a seed begin with the answers of the base
-    let enough = shared > 1 || one.records.len() == other.records.len();
-    let same = |(one, other): (&Record, &Record)| answers(one).is_some() && answers(one) == answers(other);
-    (enough && one.records.iter().zip(&other.records).all(same)).then_some("hold the same texts in every generation")
-}
-
-fn answers(record: &Record) -> Option<&str> {
-    record.files.get(ANSWERS).map(|file| file.blake3.as_str())
+    let enough = pairs.len() > 1 || one.records.len() == other.records.len();
+    let same = |(one, other): (&Record, &Record)| one.has_answers_of(other);
+    (enough && pairs.into_iter().all(same)).then_some("hold the same texts in every generation")
 }
 
 fn called(run: &Run) -> String {

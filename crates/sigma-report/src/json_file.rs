@@ -1,5 +1,5 @@
-//! JSON files that carry a schema number: read with the path in every error, the version judged before the fields, written whole.
-//! It does not know what the fields mean.
+//! JSON files that carry a schema number: read with the path in every error, the version judged before the fields,
+//! written whole. It does not know what the fields mean.
 
 use std::path::Path;
 
@@ -28,8 +28,8 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str, path: &Path, expected: &'st
     serde_json::from_str(text).map_err(not_json(path, expected))
 }
 
-/// The schema that `text`, the content of `path`, says it has. A later version may have other fields, and then its number is what the
-/// user needs to hear about, not an unknown field.
+/// The schema that `text`, the content of `path`, says it has. A later version may have other fields, and then its
+/// number is what the user needs to hear about, not an unknown field.
 pub(crate) fn schema(text: &str, path: &Path, expected: &'static str) -> Result<u32> {
     #[derive(Deserialize)]
     struct Version {
@@ -44,8 +44,9 @@ fn not_json(path: &Path, expected: &'static str) -> impl FnOnce(serde_json::Erro
     move |source| ReportError::Json { path, expected, source }
 }
 
-/// Writes `value` as indented JSON with a final line break.
-pub(crate) fn write<T: Serialize>(path: &Path, expected: &'static str, value: &T) -> Result<()> {
+/// Makes `value`, an `expected`, the content of `path` as indented JSON with a final line break; see
+/// [`run_files::replace`].
+pub fn write<T: Serialize>(path: &Path, expected: &'static str, value: &T) -> Result<()> {
     run_files::replace(path, &bytes(path, expected, value)?)
 }
 

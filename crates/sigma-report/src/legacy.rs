@@ -1,12 +1,13 @@
-//! Run folders of the program's first format: records of schema 2 under a manifest of schema 1. Their records are not chained, so
-//! nothing shows whether a number was changed; they are read for reports and never resumed. What the format did not hold is absent,
-//! or NaN, and never guessed.
+//! Run folders of the program's first format: records of schema 2 under a manifest of schema 1. Their records are not
+//! chained, so nothing shows whether a number was changed; they are read for reports and never resumed. What the format
+//! did not hold is absent, or NaN, and never guessed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use crate::chain::hash_of;
 use crate::error::{ReportError, Result};
 use crate::json_file;
 use crate::manifest::{self, Manifest};
@@ -20,13 +21,18 @@ const RECORD_NOUN: &str = "record of a generation";
 /// What stands for a fact that the format did not hold.
 const UNKNOWN: &str = "unknown";
 
-/// The manifest in `path`, if it is of this format. `config` is the run's config.yaml, from which runs that differ in the seed alone
-/// are told.
+/// Whether the manifest in `path` is of this format.
+pub(crate) fn is_manifest(path: &Path) -> Result<bool> {
+    Ok(json_file::schema(&json_file::text(path)?, path, MANIFEST_NOUN)? == MANIFEST_SCHEMA)
+}
+
+/// The manifest in `path`, if it is of this format. `config` is the run's config.yaml, from which runs that differ in
+/// the seed alone are told.
 pub(crate) fn manifest(path: &Path, config: &str) -> Result<Option<Manifest>> {
-    let text = json_file::text(path)?;
-    if json_file::schema(&text, path, MANIFEST_NOUN)? != MANIFEST_SCHEMA {
+    if !is_manifest(path)? {
         return Ok(None);
     }
+    let text = json_file::text(path)?;
     let mut fields: Map<String, Value> = json_file::parse(&text, path, MANIFEST_NOUN, MANIFEST_SCHEMA)?;
     let mut machine = fields.remove("machine").unwrap_or_default();
     let device = machine.as_object_mut().and_then(|machine| machine.remove("device")).unwrap_or(json!(UNKNOWN));
@@ -36,9 +42,12 @@ pub(crate) fn manifest(path: &Path, config: &str) -> Result<Option<Manifest>> {
         "experiment_hash": "", "resolved": resolved(&device, &json!(UNKNOWN)),
     });
     fields.insert("schema".into(), json!(manifest::SCHEMA));
-    fields.insert("family_hash".into(), json!(hash(&without(config, &["seed", "name", "out", "setting"], path)?)));
-    fields.insert("condition_hash".into(), json!(hash(&condition)));
-    fields.insert("experiment_hash".into(), json!(hash(&format!("{condition}{:?}", fields.get("seed")))));
+    fields.insert(
+        "family_hash".into(),
+        json!(hash_of(without(config, &["seed", "name", "out", "setting"], path)?.as_bytes())),
+    );
+    fields.insert("condition_hash".into(), json!(hash_of(condition.as_bytes())));
+    fields.insert("experiment_hash".into(), json!(hash_of(format!("{condition}{:?}", fields.get("seed")).as_bytes())));
     fields.insert("starts".into(), json!([start]));
     fields.insert("records".into(), json!({}));
     let manifest = serde_json::from_value(Value::Object(fields));
@@ -81,7 +90,7 @@ pub(crate) fn record(path: &Path, manifest: &Manifest) -> Result<HashedRecord> {
     let unread = |source| ReportError::Json { path: path.to_path_buf(), expected: RECORD_NOUN, source };
     let record: Record = serde_json::from_value(Value::Object(fields)).map_err(unread)?;
     record.check(path)?;
-    Ok(HashedRecord { hash: hash(&text), record })
+    Ok(HashedRecord { hash: hash_of(text.as_bytes()), record })
 }
 
 fn resolved(device: &Value, precision: &Value) -> Value {
@@ -106,8 +115,4 @@ fn without(config: &str, keys: &[&str], path: &Path) -> Result<String> {
         serde_yaml::from_str(config).map_err(|source| ReportError::Config { path: path.to_path_buf(), source })?;
     let kept: Vec<_> = config.iter().filter(|(key, _)| !keys.contains(&key.as_str())).collect();
     Ok(format!("{kept:?}"))
-}
-
-fn hash(text: &str) -> String {
-    blake3::hash(text.as_bytes()).to_hex().to_string()
 }

@@ -1,6 +1,6 @@
-//! What a run leaves behind, and what is made of it: typed records in a run folder first, then tables, figures and a report from the
-//! records alone. It knows no model, device or command line. All text is in memory before a file is touched, and every file appears
-//! whole or not at all.
+//! What a run leaves behind, and what is made of it: typed records in a run folder first, then tables, figures and a
+//! report from the records alone. It knows no model, device or command line. All text is in memory before a file is
+//! touched, and every file appears whole or not at all.
 //!
 //! Modules, in reading order:
 //! - [`record`], `numbers`: `gen-NNN/record.json`, everything about one checkpoint;
@@ -107,6 +107,7 @@ pub use arithmetic::{ArithmeticChange, arithmetic_changes};
 pub use chain::Broken;
 pub use error::{ReportError, Result};
 pub use figure::Figure;
+pub use json_file::write as write_json;
 pub use manifest::Manifest;
 pub use metrics_csv::{read_buckets, read_metrics, read_noise_floor, read_timings, stale_metrics, write_metrics};
 pub use published::Published;
@@ -115,7 +116,7 @@ pub use record::{
     SigmaNumbers, SurfaceNumbers,
 };
 pub use report::{ReportOptions, write_page, write_report, write_report_with};
-pub use run::{Run, generation_dir_name};
+pub use run::{Run, generation_dir_name, generation_of_dir_name};
 pub use series::{Behind, NormalisedPoint, RunSeries, SeriesPoint};
 pub use stopped::Stopped;
 pub use summary::{Agreement, ProxySummary, RunSummary};

@@ -1,11 +1,13 @@
-//! `gen-NNN/record.json`: what one checkpoint used, made and measured. It is written last, so a generation is complete if and only if
-//! its record is there. This file holds the fields and their reading and writing; it computes nothing and hashes nothing.
+//! `gen-NNN/record.json`: what one checkpoint used, made and measured. It is written last, so a generation is complete
+//! if and only if its record is there. This file holds the fields and their reading and writing; it computes nothing
+//! and hashes nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::chain::hash_of;
 use crate::error::{ReportError, Result};
 use crate::manifest::{MachineEntry, ProgramEntry, Resolved};
 use crate::shown::shown_in_line;
@@ -20,6 +22,9 @@ pub const SCHEMA: u32 = 3;
 
 /// Name of the file in a generation's folder.
 pub const FILE_NAME: &str = "record.json";
+
+/// Name of the file of a generation's answers.
+pub const RESPONSES_FILE_NAME: &str = "responses.jsonl";
 
 const NOUN: &str = "record of a generation";
 
@@ -64,8 +69,8 @@ pub struct Record {
     pub generation: u32,
     /// The experiment that it belongs to: `experiment_hash` of the start that made it.
     pub experiment: String,
-    /// What it rests on: the hash of the record before ([`Record::read_hashed`]); at t = 1 [`Record::origin`] of t = 0, whose evaluation
-    /// may be made again alone; `None` at t = 0.
+    /// What it rests on: the hash of the record before ([`Record::read_hashed`]); at t = 1 [`Record::origin`] of t = 0,
+    /// whose evaluation may be made again alone; `None` at t = 0.
     pub previous: Option<String>,
     pub setting: Setting,
     /// Hash of the weights that training started from; `None` at t = 0, where nothing is trained.
@@ -107,8 +112,8 @@ pub struct Record {
     pub seconds: f64,
 }
 
-/// Program, machine, devices and precisions that a generation was computed with. They may differ from generation to generation
-/// (another commit, another CPU), and then tables and pages name the change.
+/// Program, machine, devices and precisions that a generation was computed with. They may differ from generation to
+/// generation (another commit, another CPU), and then tables and pages name the change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArithmeticRecord {
@@ -210,25 +215,30 @@ impl Record {
         for bucket in &mut record.buckets {
             bucket.bucket = shown_in_line(&bucket.bucket);
         }
-        Ok(HashedRecord { hash: blake3::hash(text.as_bytes()).to_hex().to_string(), record })
+        Ok(HashedRecord { hash: hash_of(text.as_bytes()), record })
     }
 
     /// Replaces `path` by this record, atomically and durably; the hash of the file.
     pub fn write(&self, path: &Path) -> Result<String> {
         let text = json_file::bytes(path, NOUN, self)?;
         run_files::replace(path, &text)?;
-        Ok(blake3::hash(&text).to_hex().to_string())
+        Ok(hash_of(&text))
     }
 
-    /// Stands for what later generations have of generation 0: the content of its inputs, and its weights. Not for its evaluation, nor for
-    /// its config, of which some keys change no number.
-    pub fn origin(&self) -> String {
-        let mut hasher = blake3::Hasher::new();
-        for (name, hash) in self.inputs.iter().filter(|(name, _)| *name != CONFIG_INPUT) {
-            hasher.update(format!("{name}={hash}\n").as_bytes());
+    /// Whether both have answers, and the same ones.
+    pub(crate) fn has_answers_of(&self, other: &Record) -> bool {
+        match (self.files.get(RESPONSES_FILE_NAME), other.files.get(RESPONSES_FILE_NAME)) {
+            (Some(ours), Some(theirs)) => ours.blake3 == theirs.blake3,
+            _ => false,
         }
-        hasher.update(format!("weights={}\n", self.weights).as_bytes());
-        hasher.finalize().to_hex().to_string()
+    }
+
+    /// Stands for what later generations have of generation 0: the content of its inputs, and its weights. Not for its
+    /// evaluation, nor for its config, of which some keys change no number.
+    pub fn origin(&self) -> String {
+        let inputs = self.inputs.iter().filter(|(name, _)| *name != CONFIG_INPUT);
+        let lines: String = inputs.map(|(name, hash)| format!("{name}={hash}\n")).collect();
+        hash_of(format!("{lines}weights={}\n", self.weights).as_bytes())
     }
 
     /// What holds for every record whatever the config, and what every later computation leans on.

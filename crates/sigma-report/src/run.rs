@@ -1,6 +1,6 @@
-//! A run folder as a whole: config text, manifest, and the records of all complete generations in order. Opening one trusts nothing:
-//! a gap, a damaged record or a record of another run is an error that names the file, and generations from the first record on that
-//! was changed by hand are left out. It does not verify the files that records list.
+//! A run folder as a whole: config text, manifest, and the records of all complete generations in order. Opening one
+//! trusts nothing: a gap, a damaged record or a record of another run is an error that names the file, and generations
+//! from the first record on that was changed by hand are left out. It does not verify the files that records list.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,7 +28,8 @@ pub struct Run {
     pub records: Vec<Record>,
     /// Why generations after them were left out; empty if none was.
     pub left_out: Vec<Broken>,
-    /// Whether the records hold each other's hashes. Those of an earlier format do not: they can be read, and not resumed.
+    /// Whether the records hold each other's hashes. Those of an earlier format do not: they can be read, and not
+    /// resumed.
     pub chained: bool,
 }
 
@@ -41,7 +42,8 @@ impl Run {
     /// Reads a run folder. A last generation folder without a record is an interrupted one and is left out.
     ///
     /// # Errors
-    /// If a file cannot be read or is not this run's, or if generation 0 or the manifest was changed by hand, so that nothing is left.
+    /// If a file cannot be read or is not this run's, or if generation 0 or the manifest was changed by hand, so that
+    /// nothing is left.
     pub fn open(dir: &Path) -> Result<Run> {
         Run::expect(dir)?;
         let config_path = dir.join(CONFIG_FILE_NAME);
@@ -50,7 +52,7 @@ impl Run {
         let legacy = legacy::manifest(&manifest_path, &config)?;
         let chained = legacy.is_none();
         let manifest = legacy.map_or_else(|| Manifest::read(&manifest_path), Ok)?;
-        if chained && blake3::hash(config.as_bytes()).to_hex().as_str() != manifest.config_hash {
+        if chained && chain::hash_of(config.as_bytes()) != manifest.config_hash {
             let what = format!("{CONFIG_FILE_NAME} is not the one that {} was written with", manifest::FILE_NAME);
             return Err(ReportError::Changed { dir: dir.to_path_buf(), what });
         }
@@ -74,6 +76,14 @@ impl Run {
             check_comparable(records.first(), record, &record_path(dir, record.generation))?;
         }
         Ok(Run { dir: dir.to_path_buf(), config, manifest, records, left_out, chained })
+    }
+
+    /// Whether the records of the run in `dir` hold each other's hashes; only its manifest is read.
+    ///
+    /// # Errors
+    /// If that is none.
+    pub fn is_chained(dir: &Path) -> Result<bool> {
+        Ok(!legacy::is_manifest(&dir.join(manifest::FILE_NAME))?)
     }
 
     /// Refuses a folder that is not a run's at all, rather than one that is damaged.
@@ -103,7 +113,7 @@ fn complete_generations(dir: &Path) -> Result<Vec<u32>> {
     let mut generations = Vec::new();
     for entry in fs::read_dir(dir).map_err(ReportError::read(dir))? {
         let name = entry.map_err(ReportError::read(dir))?.file_name();
-        let Some(generation) = name.to_str().and_then(parse_generation_dir_name) else { continue };
+        let Some(generation) = name.to_str().and_then(generation_of_dir_name) else { continue };
         if record_path(dir, generation).try_exists().map_err(ReportError::read(dir))? {
             generations.push(generation);
         }
@@ -112,8 +122,9 @@ fn complete_generations(dir: &Path) -> Result<Vec<u32>> {
     Ok(generations)
 }
 
-/// Only the exact spelling counts: `gen-7` or `gen-007.tmp` is somebody else's folder.
-fn parse_generation_dir_name(name: &str) -> Option<u32> {
+/// The generation whose folder has this name. Only the exact spelling counts: `gen-7` or `gen-007.tmp` is somebody
+/// else's folder.
+pub fn generation_of_dir_name(name: &str) -> Option<u32> {
     let generation = name.strip_prefix("gen-")?.parse().ok()?;
     (generation_dir_name(generation) == name).then_some(generation)
 }
@@ -128,7 +139,8 @@ fn check_belongs(record: &Record, path: &Path, generation: u32, manifest: &Manif
     Ok(())
 }
 
-/// A drift is a difference of log-determinants: it means something only between spaces of one width under one regularisation.
+/// A drift is a difference of log-determinants: it means something only between spaces of one width under one
+/// regularisation.
 fn check_comparable(first: Option<&Record>, record: &Record, path: &Path) -> Result<()> {
     let (Some(first), Some(sigma)) = (first.and_then(|first| first.sigma.as_ref()), record.sigma.as_ref()) else {
         return Ok(());
@@ -153,10 +165,10 @@ mod tests {
     #[test]
     fn folder_names_go_back_to_their_generation_and_nothing_else_does() {
         for generation in [0, 7, 50, 999, 1000, 123_456] {
-            assert_eq!(parse_generation_dir_name(&generation_dir_name(generation)), Some(generation));
+            assert_eq!(generation_of_dir_name(&generation_dir_name(generation)), Some(generation));
         }
         for name in ["gen-7", "gen-0007", "gen-007.tmp", "gen-+07", "gen-", "generation-007", ".gen-007"] {
-            assert_eq!(parse_generation_dir_name(name), None, "{name}");
+            assert_eq!(generation_of_dir_name(name), None, "{name}");
         }
     }
 }

@@ -1,6 +1,7 @@
-//! The one module that writes and deletes in the folders of runs, sweeps and reports. It follows no link and no second name of a file,
-//! so that what stands behind one stays as it is, and it deletes by name what it was told is the program's. A file is replaced so that
-//! a reader, or a machine that loses power, sees the whole old one or the whole new one. It does not know what is in the files.
+//! The one module that writes and deletes in the folders of runs, sweeps and reports. It follows no link and no second
+//! name of a file, so that what stands behind one stays as it is, and it deletes by name what it was told is the
+//! program's. A file is replaced so that a reader, or a machine that loses power, sees the whole old one or the whole
+//! new one. It does not know what is in the files.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -9,14 +10,14 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::error::{ReportError, Result};
 
-/// Makes `bytes` the content of `path`: a temporary file in the same folder, fsync, rename, fsync of the folder. A link of this name is
-/// replaced, not followed.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    replace_io(path, bytes).map_err(ReportError::write(path))
+/// Makes `content` that of `path`: a temporary file in the same folder, fsync, rename, fsync of the folder. A link of
+/// this name is replaced, not followed.
+pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
+    replace_io(path, content.as_ref()).map_err(ReportError::write(path))
 }
 
-/// Where [`replace`] writes first. A fixed name, so that what a killed process left behind is overwritten and not collected; one that
-/// nobody else gives to a file.
+/// Where [`replace`] writes first. A fixed name, so that what a killed process left behind is overwritten and not
+/// collected; one that nobody else gives to a file.
 pub fn temporary(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{}{TEMPORARY}", path.file_name().unwrap_or_default().to_string_lossy()))
 }
@@ -58,8 +59,9 @@ pub fn remove_file(path: &Path) -> Result<bool> {
     }
 }
 
-/// Removes the files `names` of `folder`, names like `model/config.json` among them, and then every folder that they leave empty,
-/// `folder` itself included. What else is there stays, and so does all that a link leads to. Whether `folder` is gone.
+/// Removes the files `names` of `folder`, names like `model/config.json` among them, and then every folder that they
+/// leave empty, `folder` itself included. What else is there stays, and so does all that a link leads to. Whether
+/// `folder` is gone.
 ///
 /// # Errors
 /// A name that leads out of `folder` is refused.
@@ -95,7 +97,8 @@ pub fn remove_empty(folder: &Path) -> Result<bool> {
     Ok(empty)
 }
 
-/// Removes the links in `folder` and below it, symbolic and hard: what is written there by name must not lead elsewhere.
+/// Removes the links in `folder` and below it, symbolic and hard: what is written there by name must not lead
+/// elsewhere.
 pub fn unlink_links(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(ReportError::read(folder))? {
         let path = entry.map_err(ReportError::read(folder))?.path();
@@ -181,7 +184,8 @@ pub fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Whether `name`, from a file that anybody may have written, is the name of a file in a folder: not absolute, not empty, without `..`.
+/// Whether `name`, from a file that anybody may have written, is the name of a file in a folder: not absolute, not
+/// empty, without `..`.
 pub fn stays_inside(name: &str) -> bool {
     let mut parts = Path::new(name).components().peekable();
     parts.peek().is_some() && !name.ends_with('/') && parts.all(|part| matches!(part, Component::Normal(_)))

@@ -1,4 +1,5 @@
-//! `sigma-exp pretrain`: a small OPT and its byte-level BPE from a corpus alone, which is how the bundled model is made.
+//! `sigma-exp pretrain`: a small OPT and its byte-level BPE from a corpus alone, which is how the bundled model is
+//! made.
 
 use std::path::PathBuf;
 
@@ -10,12 +11,13 @@ use sigma_data::documents::read_documents;
 use sigma_data::seeds::Seeds;
 use sigma_data::{Tokenizer, train_bpe};
 use sigma_model::{Opt, OptConfig};
+use sigma_report::run_files;
 use sigma_train::TrainingConfig;
 
 use super::output::ModelFolder;
 use crate::hub::Hub;
 use crate::yaml::{self, Setting};
-use crate::{cli, device, results, stage};
+use crate::{cli, device, stage};
 
 /// A pretraining config.
 #[derive(Debug, Serialize, Deserialize)]
@@ -104,14 +106,14 @@ pub fn execute(hub: Hub, arguments: &cli::Pretrain) -> Result<()> {
     folder.write(|folder| {
         model.save(folder)?;
         tokenizer.save(folder)?;
-        results::replace(&folder.join("training.csv"), &stage::curve_csv(&curve))
+        Ok(run_files::replace(&folder.join("training.csv"), stage::curve_csv(&curve))?)
     })?;
     tracing::info!("loss {:.3} -> {:.3}; model: {}", record.first_loss, record.mean_loss_last_epoch, out.display());
     Ok(())
 }
 
-/// All documents as one stream with eos between them, cut into blocks that begin every `stride` tokens; the remainder is
-/// dropped.
+/// All documents as one stream with eos between them, cut into blocks that begin every `stride` tokens; the remainder
+/// is dropped.
 fn pack(tokenizer: &Tokenizer, texts: &[&str], block_tokens: usize, stride: usize) -> Result<Vec<Block>> {
     if block_tokens == 0 || stride == 0 {
         bail!("corpus.context_tokens and stride_tokens must be at least 1");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sigma_data::hash::hash_bytes;
 use sigma_report::manifest::{Resolved, StartEntry};
-use sigma_report::{Manifest, Stopped, manifest};
+use sigma_report::{Manifest, Stopped, manifest, run_files};
 
 use super::{check, print};
 use crate::arithmetic::{Arithmetic, DecodeRows, DeviceChange};
@@ -50,7 +50,8 @@ pub fn run(hub: Hub, experiment: &spec::Experiment, path: &Path, options: RunOpt
     ownership::check(path)?;
     let before = if fresh { None } else { RunFolder::peek(path)? };
     let begun = before.as_ref().and_then(Manifest::latest).map(|start| &start.resolved);
-    // what is wrong with devices and sources shows before anything is written; resuming uses the commits that were used before
+    // what is wrong with devices and sources shows before anything is written; resuming uses the commits that were used
+    // before
     let arithmetic = Arithmetic::open(experiment, begun, device_change)?;
     let assets = Assets::load(hub, experiment, before.as_ref().map(|manifest| &manifest.sources), &arithmetic)?;
     let sources = assets.sources(experiment)?;
@@ -101,7 +102,7 @@ pub fn run(hub: Hub, experiment: &spec::Experiment, path: &Path, options: RunOpt
         starts,
         records,
     };
-    results::replace(&path.join(CONFIG), &config)?;
+    run_files::replace(&path.join(CONFIG), &config)?;
     manifest.write(&path.join(manifest::FILE_NAME))?;
     log::write_to(&path.join(LOG))?;
 

@@ -8,13 +8,14 @@ use sigma_data::answers::{read_answers, write_answers};
 use sigma_data::blocks::{Block, read_blocks, write_blocks};
 use sigma_data::prompts::read_prompts;
 use sigma_data::seeds::Seeds;
+use sigma_report::run_files;
 
 use super::output::{ModelFolder, Output};
 use super::texts;
 use crate::assets::{FrozenEncoder, Language, TokenizedPrompt, fetch_tokenizer};
 use crate::hub::Hub;
 use crate::stage::{Embedding, Questions};
-use crate::{cli, device, results, stage};
+use crate::{cli, device, stage};
 
 pub fn finetune(hub: Hub, arguments: &cli::Finetune) -> Result<()> {
     let experiment = arguments.config.load()?;
@@ -29,7 +30,7 @@ pub fn finetune(hub: Hub, arguments: &cli::Finetune) -> Result<()> {
     folder.write(|folder| {
         model.save(folder)?;
         language.tokenizer.save(folder)?;
-        results::replace(&folder.join("training.csv"), &stage::curve_csv(&curve))
+        Ok(run_files::replace(&folder.join("training.csv"), stage::curve_csv(&curve))?)
     })?;
     tracing::info!(
         "loss {:.4} -> {:.4}; model and training.csv: {}",

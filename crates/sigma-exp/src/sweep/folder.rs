@@ -1,5 +1,5 @@
-//! A sweep's folder: which runs it has, and how far each is. Whether a run is complete follows from its own records; here
-//! are only the configs that runs are started from, their logs, and a note for each run that failed.
+//! A sweep's folder: which runs it has, and how far each is. Whether a run is complete follows from its own records;
+//! here are only the configs that runs are started from, their logs, and a note for each run that failed.
 //!
 //! ```text
 //! results/<sweep>/sweep.json        the runs, and what Slurm is asked for
@@ -18,13 +18,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
-use sigma_report::run_files;
+use sigma_report::{run_files, write_json};
 
 use super::members::Member;
 use super::spec::SlurmSpec;
 use crate::layout;
 use crate::run_folder::RunFolder;
-use crate::{clock, experiment_key, results, spec};
+use crate::{clock, experiment_key, spec};
 
 const INDEX: &str = "sweep.json";
 const SCHEMA: u32 = 1;
@@ -80,8 +80,8 @@ impl SweepFolder {
         path.join(INDEX).is_file()
     }
 
-    /// Makes or extends the folder of a sweep. A run that is there already must have the same config, but for what may change in a run
-    /// that goes on; runs that the file does not name any more stay.
+    /// Makes or extends the folder of a sweep. A run that is there already must have the same config, but for what may
+    /// change in a run that goes on; runs that the file does not name any more stay.
     pub fn create(path: &Path, name: &str, members: &[Member], slurm: &SlurmSpec) -> Result<Self> {
         let occupied = path.exists() && fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
         if occupied && !Self::is_one(path) {
@@ -106,12 +106,12 @@ impl SweepFolder {
             folder.check_unchanged(member)?;
         }
         for member in members {
-            results::replace(&folder.config(&member.name), &member.experiment.to_yaml()?)?;
+            run_files::replace(&folder.config(&member.name), &member.experiment.to_yaml()?)?;
             if !folder.index.runs.contains(&member.name) {
                 folder.index.runs.push(member.name.clone());
             }
         }
-        results::replace(&path.join(INDEX), &format!("{}\n", serde_json::to_string_pretty(&folder.index)?))?;
+        write_json(&path.join(INDEX), "index of a sweep", &folder.index)?;
         Ok(folder)
     }
 
@@ -212,7 +212,7 @@ impl SweepFolder {
     pub fn write_failure(&self, run: &str, message: &str) -> Result<()> {
         let when = clock::now();
         let failure = Failure { message: message.to_string(), when };
-        results::replace(&self.failure_path(run), &format!("{}\n", serde_json::to_string_pretty(&failure)?))
+        Ok(write_json(&self.failure_path(run), "note of a failure", &failure)?)
     }
 
     pub fn forget_failure(&self, run: &str) -> Result<()> {

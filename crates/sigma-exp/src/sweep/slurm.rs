@@ -1,6 +1,6 @@
-//! The runs of a sweep as the elements of a Slurm job array: a script that can be read and run by hand, its submission, what
-//! Slurm says of it later, and queueing again when the time is nearly up. Slurm does the scheduling; its word on a run's
-//! end is only shown, because a run's own records say it better.
+//! The runs of a sweep as the elements of a Slurm job array: a script that can be read and run by hand, its submission,
+//! what Slurm says of it later, and queueing again when the time is nearly up. Slurm does the scheduling; its word on a
+//! run's end is only shown, because a run's own records say it better.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use sigma_report::run_files;
+use sigma_report::{run_files, write_json};
 
 use super::folder::{State, SweepFolder};
 use super::spec::SlurmSpec;
 use super::{local, slurm_client};
-use crate::results;
 
 const DEFAULT_SIGNAL_SECONDS: u32 = 120;
 const DEFAULT_MAX_REQUEUES: u32 = 20;
 const JOB: &str = "job.json";
+const JOB_NOUN: &str = "note of a job";
 const REPORT_JOB: &str = "report.json";
 const SCRIPT: &str = "job.sh";
 const LIST: &str = "runs.txt";
@@ -114,8 +114,8 @@ fn head(options: Vec<String>, spec: &SlurmSpec) -> String {
     text
 }
 
-/// Where the output of a job goes: quoted, for folders with blanks in their names, and with `%` doubled in them, which Slurm would
-/// replace.
+/// Where the output of a job goes: quoted, for folders with blanks in their names, and with `%` doubled in them, which
+/// Slurm would replace.
 fn output(folder: &Path, name: &str) -> Result<String> {
     Ok(format!("--output=\"{}/{name}\"", line(&folder.join("logs"))?.replace('%', "%%")))
 }
@@ -134,7 +134,8 @@ fn quoted(path: &Path) -> Result<String> {
     Ok(format!("'{}'", line(path)?.replace('\'', "'\\''")))
 }
 
-/// Submits every run that is to be done and is not in Slurm's hands already, and a job that writes the report after them.
+/// Submits every run that is to be done and is not in Slurm's hands already, and a job that writes the report after
+/// them.
 pub fn submit(folder: &SweepFolder, retry_failed: bool, offline: bool) -> Result<()> {
     let known = states(folder)?;
     let active = |run: &String| known.get(run).is_some_and(|state| slurm_client::is_active(state));
@@ -153,17 +154,17 @@ pub fn submit(folder: &SweepFolder, retry_failed: bool, offline: bool) -> Result
         let name = format!("{}-{number}-{}", folder.name(), std::process::id());
         let root = std::path::absolute(folder.path())?;
         let script = array_script(&root, &submission, &name, folder.slurm(), runs.len(), offline)?;
-        results::replace(&submission.join(LIST), &runs.iter().map(|run| format!("{run}\n")).collect::<String>())?;
-        results::replace(&submission.join(SCRIPT), &script)?;
+        run_files::replace(&submission.join(LIST), runs.iter().map(|run| format!("{run}\n")).collect::<String>())?;
+        run_files::replace(&submission.join(SCRIPT), &script)?;
         let id = slurm_client::sbatch(&submission.join(SCRIPT), &[])?;
         let job = Job { id, name, runs: runs.to_vec() };
-        results::replace(&submission.join(JOB), &format!("{}\n", serde_json::to_string_pretty(&job)?))?;
+        write_json(&submission.join(JOB), JOB_NOUN, &job)?;
         tracing::info!("job {id}: {} runs ({})", runs.len(), submission.join(SCRIPT).display());
         ids.push(id);
     }
     let name = format!("{}-{}", folder.name(), std::process::id());
     let script = folder.slurm_folder().join("report.sh");
-    results::replace(&script, &report_script(folder, &name)?)?;
+    run_files::replace(&script, &report_script(folder, &name)?)?;
     let after = ids.iter().map(u64::to_string).collect::<Vec<_>>().join(":");
     // the one of an earlier submission would write its report in the middle of this one
     let earlier = folder.slurm_folder().join(REPORT_JOB);
@@ -174,7 +175,7 @@ pub fn submit(folder: &SweepFolder, retry_failed: bool, offline: bool) -> Result
     }
     let id = slurm_client::sbatch(&script, &[format!("--dependency=afterany:{after}")])?;
     let job = Job { id, name: format!("{name}-report"), runs: Vec::new() };
-    results::replace(&earlier, &format!("{}\n", serde_json::to_string_pretty(&job)?))?;
+    write_json(&earlier, JOB_NOUN, &job)?;
     tracing::info!("job {id}: the report, once all of them have ended");
     tracing::info!("`sigma-exp status {}` shows how far they are", folder.path().display());
     Ok(())
@@ -206,7 +207,8 @@ fn jobs(folder: &SweepFolder) -> Result<Vec<Job>> {
     paths.into_iter().map(read).collect()
 }
 
-/// What Slurm says of each run that is not complete, by the latest array that holds it. Empty where nothing was submitted.
+/// What Slurm says of each run that is not complete, by the latest array that holds it. Empty where nothing was
+/// submitted.
 pub fn states(folder: &SweepFolder) -> Result<BTreeMap<String, String>> {
     let jobs = jobs(folder)?;
     let mut states = BTreeMap::new();
@@ -235,8 +237,8 @@ pub fn states(folder: &SweepFolder) -> Result<BTreeMap<String, String>> {
     Ok(states)
 }
 
-/// After a warning that the job's time is nearly up: puts this element back into the queue, where the run then goes on. Called once
-/// everything is saved, because Slurm ends the job at once.
+/// After a warning that the job's time is nearly up: puts this element back into the queue, where the run then goes on.
+/// Called once everything is saved, because Slurm ends the job at once.
 pub fn queue_again(folder: &SweepFolder, run: &str) -> Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
     let Some(id) = variable("SLURM_JOB_ID") else { return Ok(()) };

@@ -3,11 +3,11 @@
 //! Each family's file says what it does otherwise.
 
 use super::config_file::ConfigFile;
-use super::{Place, derived_head_dim, special_tokens};
+use super::{Place, derived_head_dim, rope_keys, special_tokens};
 use crate::ModelError;
 use crate::spec::{
-    Activation, Attention, DecoderSpec, DropoutRates, Mlp, Norm, NormKind, NormPlace, Part, QkNorm, Residual, Slot,
-    SpecialTokens,
+    Activation, Attention, DecoderSpec, DropoutRates, Layer, Mlp, Norm, NormKind, NormPlace, Part, QkNorm, Residual,
+    Rope, Slot, SpecialTokens,
 };
 
 /// What a family's config class takes for keys that are absent.
@@ -86,6 +86,36 @@ pub(super) fn layers(config: &mut ConfigFile, defaults: &Defaults) -> Result<usi
 /// Head dimension to the power of -1/2.
 pub(super) fn score_scale(spec: &DecoderSpec) -> f64 {
     (spec.attention.head_dim as f64).powf(-0.5)
+}
+
+/// One key for the biases of all four projections of attention; no family has them by default.
+pub(super) fn attention_bias(config: &mut ConfigFile, spec: &mut DecoderSpec) -> Result<(), ModelError> {
+    let bias = config.flag("attention_bias", false)?;
+    (spec.attention.qkv_bias, spec.attention.o_bias) = (bias, bias);
+    Ok(())
+}
+
+/// A whole head that turns by one theta in all layers that turn.
+pub(super) fn rope(
+    config: &mut ConfigFile,
+    spec: &DecoderSpec,
+    default_theta: Option<f64>,
+) -> Result<Rope, ModelError> {
+    let keys = rope_keys::Keys {
+        head_dim: spec.attention.head_dim,
+        max_positions: spec.max_positions,
+        theta: "rope_theta",
+        default_theta,
+        layer_type: None,
+        scaled: true,
+        share: None,
+    };
+    rope_keys::read(config, &keys)
+}
+
+/// Layers that all turn alike, one for each of these windows.
+pub(super) fn turning_layers(rope: &Rope, score_scale: f64, windows: Vec<Option<usize>>) -> Vec<Layer> {
+    windows.into_iter().map(|window| Layer { rope: Some(rope.clone()), window, score_scale }).collect()
 }
 
 /// Names of tensors. `mlp_norm` is what the family calls the norm before its MLP.

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::config_file::ConfigFile;
 use super::gated_rms::{self, Defaults};
-use super::{Family, rope_keys, rope_write, windows};
+use super::{Family, rope_write, windows};
 use crate::ModelError;
-use crate::spec::{Activation, DecoderSpec, Layer, NormKind, NormPlace, SpecialTokens};
+use crate::spec::{Activation, DecoderSpec, NormKind, NormPlace, SpecialTokens};
 
 pub(super) const FAMILY: Family = Family {
     model_type: "gemma2",
@@ -38,14 +38,12 @@ fn spec(config: &mut ConfigFile) -> Result<DecoderSpec, ModelError> {
     let mut spec = gated_rms::spec(config, &defaults)?;
     let caps = Caps { scores: Some(50.0), logits: Some(30.0) };
     let score_scale = of_gemma(config, &mut spec, &caps)?;
-    let keys = rope_keys::Keys::plain(Some(10_000.0), spec.attention.head_dim, spec.max_positions);
-    let rope = rope_keys::read(config, &keys)?;
+    let rope = gated_rms::rope(config, &spec, Some(10_000.0))?;
     let layers = gated_rms::layers(config, &defaults)?;
     let window = config.size_or_null("sliding_window", Some(4096))?;
     let by_default = (0..layers).map(|layer| window.is_some() && layer % 2 == 0).collect();
     let windows = windows::by_type(config, layers, window, by_default)?;
-    let layer = |window| Layer { rope: Some(rope.clone()), window, score_scale };
-    spec.layers = windows.into_iter().map(layer).collect();
+    spec.layers = gated_rms::turning_layers(&rope, score_scale, windows);
     Ok(spec)
 }
 
@@ -61,8 +59,7 @@ pub(super) fn of_gemma(config: &mut ConfigFile, spec: &mut DecoderSpec, caps: &C
     spec.norm_place = NormPlace::BothSides;
     // a number of f32, as the weights are
     spec.embedding_scale = f64::from((spec.hidden_size as f64).sqrt() as f32);
-    let bias = config.flag("attention_bias", false)?;
-    (spec.attention.qkv_bias, spec.attention.o_bias) = (bias, bias);
+    gated_rms::attention_bias(config, spec)?;
     spec.attention.score_cap = config.number_or_null("attn_logit_softcapping", caps.scores)?;
     spec.final_logit_cap = config.number_or_null("final_logit_softcapping", caps.logits)?;
     let all = [json!(false), json!(null)];

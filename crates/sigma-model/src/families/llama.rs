@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::config_file::ConfigFile;
 use super::gated_rms::{self, Defaults};
-use super::{Family, rope_keys, rope_write};
+use super::{Family, rope_write};
 use crate::ModelError;
-use crate::spec::{Activation, DecoderSpec, Layer, SpecialTokens};
+use crate::spec::{Activation, DecoderSpec, SpecialTokens};
 
 pub(super) const FAMILY: Family = Family {
     model_type: "llama",
@@ -34,15 +34,12 @@ fn spec(config: &mut ConfigFile) -> Result<DecoderSpec, ModelError> {
         special_tokens: SpecialTokens { bos: Some(1), eos: vec![2], pad: None },
     };
     let mut spec = gated_rms::spec(config, &defaults)?;
-    // one key for all four projections
-    let bias = config.flag("attention_bias", false)?;
-    (spec.attention.qkv_bias, spec.attention.o_bias) = (bias, bias);
+    gated_rms::attention_bias(config, &mut spec)?;
     spec.mlp.bias = config.flag("mlp_bias", false)?;
     // Llama 1 and 2 were released without the key
-    let keys = rope_keys::Keys::plain(Some(10_000.0), spec.attention.head_dim, spec.max_positions);
-    let rope = rope_keys::read(config, &keys)?;
-    let layer = Layer { rope: Some(rope), window: None, score_scale: gated_rms::score_scale(&spec) };
-    spec.layers = vec![layer; gated_rms::layers(config, &defaults)?];
+    let rope = gated_rms::rope(config, &spec, Some(10_000.0))?;
+    let windows = vec![None; gated_rms::layers(config, &defaults)?];
+    spec.layers = gated_rms::turning_layers(&rope, gated_rms::score_scale(&spec), windows);
     // how products were cut into slices on several devices; the sums are the same
     config.ignore(&["pretraining_tp"]);
     // notes of SmolLM's training framework

@@ -2,9 +2,9 @@
 
 use super::config_file::ConfigFile;
 use super::gated_rms::{self, Defaults};
-use super::{Family, rope_keys, rope_write};
+use super::{Family, rope_write};
 use crate::ModelError;
-use crate::spec::{Activation, DecoderSpec, Layer, SpecialTokens};
+use crate::spec::{Activation, DecoderSpec, SpecialTokens};
 
 pub(super) const FAMILY: Family = Family {
     model_type: "mistral",
@@ -32,11 +32,10 @@ fn spec(config: &mut ConfigFile) -> Result<DecoderSpec, ModelError> {
         special_tokens: SpecialTokens { bos: Some(1), eos: vec![2], pad: None },
     };
     let mut spec = gated_rms::spec(config, &defaults)?;
-    let keys = rope_keys::Keys::plain(Some(10_000.0), spec.attention.head_dim, spec.max_positions);
-    let rope = rope_keys::read(config, &keys)?;
+    let rope = gated_rms::rope(config, &spec, Some(10_000.0))?;
     // null is none; absent is not
     let window = config.size_or_null("sliding_window", Some(4096))?;
-    let layer = Layer { rope: Some(rope), window, score_scale: gated_rms::score_scale(&spec) };
-    spec.layers = vec![layer; gated_rms::layers(config, &defaults)?];
+    let windows = vec![window; gated_rms::layers(config, &defaults)?];
+    spec.layers = gated_rms::turning_layers(&rope, gated_rms::score_scale(&spec), windows);
     Ok(spec)
 }

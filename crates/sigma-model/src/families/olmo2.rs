@@ -2,9 +2,9 @@
 
 use super::config_file::ConfigFile;
 use super::gated_rms::{self, Defaults};
-use super::{Family, rope_keys, rope_write};
+use super::{Family, rope_write};
 use crate::ModelError;
-use crate::spec::{Activation, DecoderSpec, Layer, NormPlace, QkNorm, SpecialTokens};
+use crate::spec::{Activation, DecoderSpec, NormPlace, QkNorm, SpecialTokens};
 
 pub(super) const FAMILY: Family = Family {
     model_type: "olmo2",
@@ -33,13 +33,11 @@ fn spec(config: &mut ConfigFile) -> Result<DecoderSpec, ModelError> {
         special_tokens: SpecialTokens { bos: None, eos: vec![50_279], pad: Some(1) },
     };
     let mut spec = gated_rms::spec(config, &defaults)?;
-    let bias = config.flag("attention_bias", false)?;
-    (spec.attention.qkv_bias, spec.attention.o_bias) = (bias, bias);
+    gated_rms::attention_bias(config, &mut spec)?;
     spec.attention.qk_norm = QkNorm::WholeRow;
     spec.norm_place = NormPlace::AfterBranch;
-    let keys = rope_keys::Keys::plain(None, spec.attention.head_dim, spec.max_positions);
-    let rope = rope_keys::read(config, &keys)?;
-    let layer = Layer { rope: Some(rope), window: None, score_scale: gated_rms::score_scale(&spec) };
-    spec.layers = vec![layer; gated_rms::layers(config, &defaults)?];
+    let rope = gated_rms::rope(config, &spec, None)?;
+    let windows = vec![None; gated_rms::layers(config, &defaults)?];
+    spec.layers = gated_rms::turning_layers(&rope, gated_rms::score_scale(&spec), windows);
     Ok(spec)
 }

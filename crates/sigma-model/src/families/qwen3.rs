@@ -2,9 +2,9 @@
 
 use super::config_file::ConfigFile;
 use super::gated_rms::{self, Defaults};
-use super::{Family, rope_keys, rope_write, windows};
+use super::{Family, rope_write, windows};
 use crate::ModelError;
-use crate::spec::{Activation, DecoderSpec, Layer, QkNorm, SpecialTokens};
+use crate::spec::{Activation, DecoderSpec, QkNorm, SpecialTokens};
 
 pub(super) const FAMILY: Family = Family {
     model_type: "qwen3",
@@ -32,15 +32,11 @@ fn spec(config: &mut ConfigFile) -> Result<DecoderSpec, ModelError> {
         special_tokens: SpecialTokens::default(),
     };
     let mut spec = gated_rms::spec(config, &defaults)?;
-    let bias = config.flag("attention_bias", false)?;
-    (spec.attention.qkv_bias, spec.attention.o_bias) = (bias, bias);
+    gated_rms::attention_bias(config, &mut spec)?;
     spec.attention.qk_norm = QkNorm::PerHead;
-    let keys = rope_keys::Keys::plain(None, spec.attention.head_dim, spec.max_positions);
-    let rope = rope_keys::read(config, &keys)?;
-    let score_scale = gated_rms::score_scale(&spec);
+    let rope = gated_rms::rope(config, &spec, None)?;
     let layers = gated_rms::layers(config, &defaults)?;
-    let windows = windows::of_last_layers(config, layers)?;
-    let layer = |window| Layer { rope: Some(rope.clone()), window, score_scale };
-    spec.layers = windows.into_iter().map(layer).collect();
+    spec.layers =
+        gated_rms::turning_layers(&rope, gated_rms::score_scale(&spec), windows::of_last_layers(config, layers)?);
     Ok(spec)
 }

@@ -25,21 +25,6 @@ pub(super) struct Keys<'a> {
     pub(super) share: Option<(&'a str, f64)>,
 }
 
-impl Keys<'_> {
-    /// A whole head that turns by one theta in all layers.
-    pub(super) fn plain(default_theta: Option<f64>, head_dim: usize, max_positions: usize) -> Self {
-        Self {
-            head_dim,
-            max_positions,
-            theta: "rope_theta",
-            default_theta,
-            layer_type: None,
-            scaled: true,
-            share: None,
-        }
-    }
-}
-
 const SCALING: &str = "rope_scaling";
 const PARAMETERS: &str = "rope_parameters";
 

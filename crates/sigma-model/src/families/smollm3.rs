@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::config_file::ConfigFile;
 use super::gated_rms::{self, Defaults};
-use super::{Family, rope_keys, rope_write, windows};
+use super::{Family, rope_write, windows};
 use crate::ModelError;
 use crate::spec::{Activation, DecoderSpec, Layer, SpecialTokens};
 
@@ -34,11 +34,9 @@ fn spec(config: &mut ConfigFile) -> Result<DecoderSpec, ModelError> {
         special_tokens: SpecialTokens { bos: Some(128_000), eos: vec![128_001], pad: Some(128_004) },
     };
     let mut spec = gated_rms::spec(config, &defaults)?;
-    let bias = config.flag("attention_bias", false)?;
-    (spec.attention.qkv_bias, spec.attention.o_bias) = (bias, bias);
+    gated_rms::attention_bias(config, &mut spec)?;
     spec.mlp.bias = config.flag("mlp_bias", false)?;
-    let keys = rope_keys::Keys::plain(Some(2_000_000.0), spec.attention.head_dim, spec.max_positions);
-    let rope = rope_keys::read(config, &keys)?;
+    let rope = gated_rms::rope(config, &spec, Some(2_000_000.0))?;
     let layers = gated_rms::layers(config, &defaults)?;
     let turning = turning(config, layers)?;
 

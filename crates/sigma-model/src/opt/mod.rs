@@ -35,7 +35,7 @@ pub use settled::Settled;
 
 use crate::reference::{self, Reference};
 use crate::spec::{self, DropoutRates};
-use crate::{Device, ModelError};
+use crate::{Device, ModelError, distance};
 use parameters::Parameters;
 
 const NORM_EPS: f64 = 1e-5;
@@ -156,8 +156,8 @@ impl Opt {
         Ok(Self::on_host(self.config.clone(), from_reference(&self.config, reference)?))
     }
 
-    /// The same weights with products in `compute` precision. On the CPU in f32 and bf16 these are the model's own, and a copy that is
-    /// arranged for speed; the results are the same bits as without.
+    /// The same weights with products in `compute` precision. On the CPU in f32 and bf16 these are the model's own, and
+    /// a copy that is arranged for speed; the results are the same bits as without.
     pub fn for_inference(&self, compute: DType) -> Result<Self, ModelError> {
         if let Weights::Gpu(parameters) = &self.weights {
             return Ok(Self::on_gpu(self.config.clone(), parameters.in_precision(gpu::dtype(compute))?));
@@ -223,19 +223,12 @@ impl Opt {
         Ok(all)
     }
 
-    /// How far this model's parameters lie from those of `start`: the L2 norm of the difference over the L2 norm of `start`, both over
-    /// all parameters, in f64. The models must have one config.
+    /// How far this model's parameters lie from those of `start`: the L2 norm of the difference over the L2 norm of
+    /// `start`, both over all parameters, in f64. The models must have one config.
     pub fn distance(&self, start: &Opt) -> Result<f64, ModelError> {
         let (ours, theirs) = (self.host_parameters()?, start.host_parameters()?);
-        let (mut moved, mut whole) = (0.0, 0.0);
-        for ((_, _, now), (_, _, before)) in ours.iter().zip(theirs.iter()) {
-            for (now, before) in now.iter().zip(before) {
-                let (now, before) = (f64::from(*now), f64::from(*before));
-                moved += (now - before).powi(2);
-                whole += before.powi(2);
-            }
-        }
-        Ok(if moved == 0.0 { 0.0 } else { (moved / whole).sqrt() })
+        let pairs = ours.iter().zip(theirs.iter());
+        Ok(distance::relative(pairs.map(|((_, _, now), (_, _, before))| (now, before))))
     }
 
     /// Calls `visit` with name, shape and values of every parameter, in the order of names.

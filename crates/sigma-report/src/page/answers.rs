@@ -1,5 +1,6 @@
-//! Sample answers for the page: a few prompts of a run, each with its answers at every generation, read from `responses.jsonl`.
-//! Prompts are taken in turn from all buckets, the same ones at every generation. What an answer means is not known here.
+//! Sample answers for the page: a few prompts of a run, each with its answers at every generation, read from
+//! `responses.jsonl`. Prompts are taken in turn from all buckets, the same ones at every generation. What an answer
+//! means is not known here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -9,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::Member;
 use crate::error::{ReportError, Result};
+use crate::record::RESPONSES_FILE_NAME;
 use crate::run::{Run, generation_dir_name};
 use crate::run_files;
 
-const FILE_NAME: &str = "responses.jsonl";
 /// Prompts of a run, where the page holds few runs.
 const PROMPTS: usize = 12;
 /// Prompts on the page, all runs together, and at least so many of each run.
@@ -76,7 +77,7 @@ fn sample(run: &Run, label: &str, count: usize, texts: &BTreeMap<String, String>
     let mut chosen: Option<Vec<Prompt>> = None;
     let mut generations = Vec::new();
     for record in &run.records {
-        let path = run.dir.join(generation_dir_name(record.generation)).join(FILE_NAME);
+        let path = run.dir.join(generation_dir_name(record.generation)).join(RESPONSES_FILE_NAME);
         let Some(responses) = read(&path)? else { continue };
         let prompts = chosen.get_or_insert_with(|| choose(&responses, count, texts));
         let mut by_id: BTreeMap<String, Vec<Response>> = BTreeMap::new();
@@ -111,7 +112,8 @@ fn read(path: &Path) -> Result<Option<Vec<Response>>> {
     lines.map(parse).collect::<Result<_>>().map(Some)
 }
 
-/// Up to `count` prompts: the first of every bucket, then the second of every bucket, and so on, listed bucket by bucket.
+/// Up to `count` prompts: the first of every bucket, then the second of every bucket, and so on, listed bucket by
+/// bucket.
 fn choose(responses: &[Response], count: usize, texts: &BTreeMap<String, String>) -> Vec<Prompt> {
     let mut buckets: Vec<(&str, Vec<&Response>)> = Vec::new();
     let mut known: BTreeSet<&str> = BTreeSet::new();
