@@ -1,5 +1,5 @@
-//! Puts into the program what it is built from, for the manifest of each run: the commit, the compiler, and the versions of the
-//! libraries that compute. Outside of a git checkout the commit is unknown.
+//! Puts into the program what it is built from, for the manifest of each run: the commit, the compiler, and the
+//! versions of the libraries that compute. Outside of a git checkout the commit is unknown.
 
 use std::process::Command;
 

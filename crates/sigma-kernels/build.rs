@@ -1,4 +1,5 @@
-//! Compiles `cuda/kernels.cu`: with nvcc to PTX (feature `cuda`), with a C++ compiler for the emulation (feature `emulator`).
+//! Compiles `cuda/kernels.cu`: with nvcc to PTX (feature `cuda`), with a C++ compiler for the emulation (feature
+//! `emulator`).
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -57,8 +58,8 @@ mod cuda {
 
 #[cfg(feature = "emulator")]
 mod emulator {
-    /// The same bits on every CPU: no fused multiply-add but where a kernel asks for it. Optimised in every profile, because
-    /// tests run whole models through it.
+    /// The same bits on every CPU: no fused multiply-add but where a kernel asks for it. Optimised in every profile,
+    /// because tests run whole models through it.
     pub(super) fn compile() {
         let mut build = cc::Build::new();
         build.cpp(true).std("c++17").opt_level(2).flag("-ffp-contract=off").flag("-Wno-unknown-pragmas");

@@ -1,4 +1,5 @@
-//! An experiment's config, as a file or (first byte odd) as the lines of `--set` over the demo, read by the program's own modules.
+//! An experiment's config, as a file or (first byte odd) as the lines of `--set` over the demo, read by the program's
+//! own modules.
 #![no_main]
 // the program is a binary, so its modules are taken by path; parts of them are of no use here
 #![allow(dead_code, unexpected_cfgs, unreachable_pub)]

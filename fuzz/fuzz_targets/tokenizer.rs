@@ -1,5 +1,6 @@
-//! Tokenizer folders: the bytes are a tokenizer.json, a vocab.json, a merges.txt, a tokenizer_config.json or a special_tokens_map.json
-//! beside a small tokenizer of the 256 bytes, because the bundled one takes a hundred times as long to load.
+//! Tokenizer folders: the bytes are a tokenizer.json, a vocab.json, a merges.txt, a tokenizer_config.json or a
+//! special_tokens_map.json beside a small tokenizer of the 256 bytes, because the bundled one takes a hundred times as
+//! long to load.
 #![no_main]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! Weight files: safetensors, a PyTorch zip, the pickle within one, an index of shards, and saved training, chosen by the first byte.
+//! Weight files: safetensors, a PyTorch zip, the pickle within one, an index of shards, and saved training, chosen by
+//! the first byte.
 #![no_main]
 
 use std::fs;

@@ -62,8 +62,8 @@ macro_rules! multiply {
     };
 }
 
-/// Asks for lines of the right panel two chunks ahead, of 2048 bytes each. A single product of parts is done before they come by
-/// themselves, even from the second-level cache.
+/// Asks for lines of the right panel two chunks ahead, of 2048 bytes each. A single product of parts is done before
+/// they come by themselves, even from the second-level cache.
 macro_rules! ahead {
     ($($line:literal)*) => {
         concat!($("prefetcht0 [{right} + 4096 + 64 * ", $line, "]\n"),*)

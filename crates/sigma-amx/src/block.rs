@@ -75,7 +75,8 @@ impl Session {
         let block = Block { pair, start, out, stride };
         match self.unit {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the CPU has the unit, and this session has set it up on this thread; the rest is the caller's promise
+            // SAFETY: the CPU has the unit, and this session has set it up on this thread; the rest is the caller's
+            // promise
             Unit::Amx(_) => unsafe { block.amx() },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: there is a `Unit::Dot` only where the CPU has the instructions; the rest is the caller's promise

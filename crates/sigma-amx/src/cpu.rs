@@ -20,8 +20,8 @@ pub enum Unit {
 pub struct Present(());
 
 impl Unit {
-    /// The matrix unit of this CPU, unless there is none, the system forbids it, or the environment variable `SIGMA_EXP_AMX` is `0` or
-    /// `dot`. The first call decides for the whole process.
+    /// The matrix unit of this CPU, unless there is none, the system forbids it, or the environment variable
+    /// `SIGMA_EXP_AMX` is `0` or `dot`. The first call decides for the whole process.
     pub fn of_this_cpu() -> Option<Self> {
         static UNIT: OnceLock<Option<Unit>> = OnceLock::new();
         *UNIT.get_or_init(|| (wanted().is_none() && vectors() && has_matrix_unit()).then_some(Unit::Amx(Present(()))))
@@ -33,8 +33,8 @@ impl Unit {
         *UNIT.get_or_init(|| (wanted().as_deref() != Some("0") && vectors()).then_some(Unit::Dot(Present(()))))
     }
 
-    /// What multiplies faster here than vectors of f32 do. For three parts only the matrix unit can; for one also vectors of bf16, but
-    /// not Intel's, which are slower at it, unless the variable is `dot`.
+    /// What multiplies faster here than vectors of f32 do. For three parts only the matrix unit can; for one also
+    /// vectors of bf16, but not Intel's, which are slower at it, unless the variable is `dot`.
     pub fn for_parts(parts: Parts) -> Option<Self> {
         static FOR_ONE: OnceLock<Option<Unit>> = OnceLock::new();
         let for_one = || Unit::of_this_cpu().or_else(|| Unit::dot().filter(|_| wanted().is_some() || is_by_amd()));

@@ -1,5 +1,5 @@
-//! The same blocks by vectors: `vdpbf16ps` of AVX512-BF16 multiplies 32 pairs of bf16 numbers and adds two products to each of 16
-//! sums, where a multiply-add of f32 adds one.
+//! The same blocks by vectors: `vdpbf16ps` of AVX512-BF16 multiplies 32 pairs of bf16 numbers and adds two products to
+//! each of 16 sums, where a multiply-add of f32 adds one.
 
 use std::arch::x86_64::*;
 
@@ -44,7 +44,8 @@ impl Block<'_> {
     }
 }
 
-/// The sums and the products of eight rows of `left`, from number `first` on, with the columns of both halves of `right`.
+/// The sums and the products of eight rows of `left`, from number `first` on, with the columns of both halves of
+/// `right`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn chunk(mut sums: Sums, (left, first): (&Tile, usize), right: [&Tile; 2]) -> Sums {

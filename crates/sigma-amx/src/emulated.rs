@@ -1,4 +1,5 @@
-//! What the unit computes, in plain Rust: the slow twin of [`crate::block`] and [`crate::pack`]. Numbers below 2^-126 count as 0.
+//! What the unit computes, in plain Rust: the slow twin of [`crate::block`] and [`crate::pack`]. Numbers below 2^-126
+//! count as 0.
 
 use crate::block::{Block, Start};
 use crate::pack::{Packing, Side};

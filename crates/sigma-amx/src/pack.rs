@@ -40,7 +40,8 @@ impl Source<'_> {
 }
 
 impl Unit {
-    /// Packs the elements `from..from + inner` of the vectors `first..first + vectors` into `tiles(vectors, inner, parts)` tiles.
+    /// Packs the elements `from..from + inner` of the vectors `first..first + vectors` into `tiles(vectors, inner,
+    /// parts)` tiles.
     pub fn pack(
         self,
         out: &mut [Tile],
@@ -64,7 +65,8 @@ impl Unit {
         match self {
             #[cfg(target_arch = "x86_64")]
             Unit::Amx(_) | Unit::Dot(_) => match parts {
-                // SAFETY: a CPU with either has these vector instructions (see `cpu`), and the last element lies in the source
+                // SAFETY: a CPU with either has these vector instructions (see `cpu`), and the last element lies in the
+                // source
                 Parts::One => unsafe { vectorized::pack::<1, 2>(packing, out, side) },
                 // SAFETY: as above
                 Parts::Three => unsafe { vectorized::pack::<3, 6>(packing, out, side) },
@@ -100,7 +102,8 @@ mod vectorized {
                     let v = panel * PANEL + half * HALF;
                     let (high, long) = (vectors.saturating_sub(v).min(HALF), (inner - chunk * CHUNK).min(CHUNK));
                     let (v, i) = (first + v, from + chunk * CHUNK);
-                    // rows of the squares: vectors, of which one square has the first 16 elements and the other the last; or elements
+                    // rows of the squares: vectors, of which one square has the first 16 elements and the other the
+                    // last; or elements
                     let (at, step, [rows, late_rows], [width, late_width]) = match source {
                         Source::Vectors(values, stride) => {
                             let at = values.as_ptr().wrapping_add(v * stride + i);

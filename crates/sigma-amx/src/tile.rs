@@ -1,5 +1,6 @@
-//! A matrix as the unit wants it: panels of 32 vectors (rows of a left matrix, columns of a right one), cut along the inner
-//! dimension into chunks of 32, and for each chunk the parts of every number, each part as two tiles of 16 vectors.
+//! A matrix as the unit wants it: panels of 32 vectors (rows of a left matrix, columns of a right one), cut along the
+//! inner dimension into chunks of 32, and for each chunk the parts of every number, each part as two tiles of 16
+//! vectors.
 
 /// Vectors of a panel; the last one is filled up with zeros.
 pub const PANEL: usize = 32;
@@ -30,7 +31,8 @@ impl Parts {
         self.count() * PANEL / HALF
     }
 
-    /// Which parts of left and right are multiplied, in the order in which they are added to the sums: each step loads few tiles anew.
+    /// Which parts of left and right are multiplied, in the order in which they are added to the sums: each step loads
+    /// few tiles anew.
     pub(crate) const fn products(self) -> &'static [(usize, usize)] {
         match self {
             Parts::One => &[(0, 0)],
@@ -39,8 +41,8 @@ impl Parts {
     }
 }
 
-/// 16 rows of 32 numbers of bf16. On the left a row is a vector, with its elements side by side; on the right a row is a pair of inner
-/// elements, with the pairs of the vectors side by side.
+/// 16 rows of 32 numbers of bf16. On the left a row is a vector, with its elements side by side; on the right a row is
+/// a pair of inner elements, with the pairs of the vectors side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub struct Tile(pub(crate) [[u16; CHUNK]; HALF]);

@@ -34,8 +34,8 @@ impl Answer {
         !self.text.contains(char::is_alphanumeric)
     }
 
-    /// What stands for it wherever one name is needed, as in keys of random streams. No two answers of a file share it, because ids
-    /// hold no control characters.
+    /// What stands for it wherever one name is needed, as in keys of random streams. No two answers of a file share it,
+    /// because ids hold no control characters.
     pub fn key(&self) -> String {
         response_key(&self.id, self.response)
     }

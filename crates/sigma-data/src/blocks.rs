@@ -84,8 +84,8 @@ fn spread(blocks: Vec<Block>, max: usize) -> Vec<Block> {
 }
 
 /// Reads `{"id","tokens"}` or `{"id","text"}` lines; a line with both counts by its tokens, which is what is trained
-/// on. Tokens must be below `vocab_size`, which is the model's (it may have more rows than the tokenizer has entries, and
-/// then it may also write them), and, if `expected_len` is given, exactly that many.
+/// on. Tokens must be below `vocab_size`, which is the model's (it may have more rows than the tokenizer has entries,
+/// and then it may also write them), and, if `expected_len` is given, exactly that many.
 pub fn read_blocks(
     path: &Path,
     tokenizer: &Tokenizer,

@@ -1,5 +1,5 @@
-//! Documents of a corpus, from JSON Lines, CSV, plain text, a folder of plain text, or Parquet. Everything is checked here,
-//! so that later stages can rely on unique ids and texts that hold something; cutting into contexts is done in
+//! Documents of a corpus, from JSON Lines, CSV, plain text, a folder of plain text, or Parquet. Everything is checked
+//! here, so that later stages can rely on unique ids and texts that hold something; cutting into contexts is done in
 //! `blocks`.
 
 pub(crate) mod json_lines;

@@ -1,5 +1,5 @@
-//! Files that are not what their name says, told by their first bytes: a download that was not unpacked, a table under the name of a
-//! text, another encoding. What a reader takes is not known here.
+//! Files that are not what their name says, told by their first bytes: a download that was not unpacked, a table under
+//! the name of a text, another encoding. What a reader takes is not known here.
 
 use std::path::Path;
 

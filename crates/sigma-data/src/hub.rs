@@ -1,6 +1,6 @@
-//! Brings the files of a [`Source`] to a local folder: a folder as it is, a repository through the Hugging Face cache and
-//! its environment variables (`HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN`, ...), every download checked. It knows nothing of
-//! what the files mean: callers say which they want.
+//! Brings the files of a [`Source`] to a local folder: a folder as it is, a repository through the Hugging Face cache
+//! and its environment variables (`HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN`, ...), every download checked. It knows nothing
+//! of what the files mean: callers say which they want.
 
 mod cache;
 mod error;

@@ -24,9 +24,10 @@ pub struct Prompt {
     pub text: String,
 }
 
-/// Reads a prompt bank in file order, from JSON Lines, CSV, Parquet, or plain text with one prompt a line; `config` says which
-/// fields hold what, whatever its own `path` is. With `max_per_bucket`, only the first so many of each bucket are kept;
-/// the whole file is checked all the same. Where no prompt has an id, and `id_column` names none, they are numbered.
+/// Reads a prompt bank in file order, from JSON Lines, CSV, Parquet, or plain text with one prompt a line; `config`
+/// says which fields hold what, whatever its own `path` is. With `max_per_bucket`, only the first so many of each
+/// bucket are kept; the whole file is checked all the same. Where no prompt has an id, and `id_column` names none, they
+/// are numbered.
 pub fn read_prompts(path: &Path, config: &PromptsConfig) -> Result<Vec<Prompt>, DataError> {
     if config.max_per_bucket == Some(0) {
         let setting = "prompts.max_per_bucket";

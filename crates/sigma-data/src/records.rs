@@ -39,7 +39,8 @@ pub(crate) fn check_bucket(bucket: &str, id: &str, place: &Place) -> Result<(), 
     Ok(())
 }
 
-/// Whether it is a name: not blank, without control characters and code points that are no characters, which XML cannot hold.
+/// Whether it is a name: not blank, without control characters and code points that are no characters, which XML cannot
+/// hold.
 fn is_plain(name: &str) -> bool {
     let is_character = |c: char| !c.is_control() && u32::from(c) & 0xfffe != 0xfffe;
     !name.trim().is_empty() && name.chars().all(is_character)

@@ -1,5 +1,5 @@
-//! Embeddings on disk, a shard at a time and in blocks of rows, so that memory is bounded by the block and not by the file. What the
-//! rows are added up to is not known here; values are not judged either, only their shape and type.
+//! Embeddings on disk, a shard at a time and in blocks of rows, so that memory is bounded by the block and not by the
+//! file. What the rows are added up to is not known here; values are not judged either, only their shape and type.
 
 mod dense;
 mod floats;
@@ -30,9 +30,10 @@ enum Source {
 }
 
 impl Shard {
-    /// Opens a shard by its first bytes and its extension: `.npy` (2-D, float16, float32 or float64, in either order and byte order),
-    /// `.safetensors` (a 2-D tensor of F16, BF16, F32 or F64) or `.parquet` (a column of lists of float or double, all of one length). `name` chooses the tensor or the column; without
-    /// it there must be one only. Only the header is read.
+    /// Opens a shard by its first bytes and its extension: `.npy` (2-D, float16, float32 or float64, in either order
+    /// and byte order), `.safetensors` (a 2-D tensor of F16, BF16, F32 or F64) or `.parquet` (a column of lists of
+    /// float or double, all of one length). `name` chooses the tensor or the column; without it there must be one only.
+    /// Only the header is read.
     ///
     /// # Errors
     /// Names the file: it cannot be read, is damaged or shorter than its header says, or holds no such rows.
@@ -78,8 +79,8 @@ impl Shard {
         self.width
     }
 
-    /// Replaces `block` by the next rows, at most `rows` of them, row-major; the number of rows, 0 after the last one. float64 is
-    /// rounded to float32.
+    /// Replaces `block` by the next rows, at most `rows` of them, row-major; the number of rows, 0 after the last one.
+    /// float64 is rounded to float32.
     ///
     /// # Errors
     /// Names the file, and for Parquet the row whose list is null or of another length.

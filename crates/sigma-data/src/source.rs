@@ -1,6 +1,6 @@
-//! Where a model, a tokenizer or an encoder comes from: a folder on this machine or a repository of the Hugging Face hub.
-//! A source is one line of text in a config and prints as that same line. It knows neither what the place holds nor
-//! whether the hub has it: [`crate::hub::resolve`] finds out.
+//! Where a model, a tokenizer or an encoder comes from: a folder on this machine or a repository of the Hugging Face
+//! hub. A source is one line of text in a config and prints as that same line. It knows neither what the place holds
+//! nor whether the hub has it: [`crate::hub::resolve`] finds out.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The devices and precisions of a run. `auto` is resolved once, at the first start, and stored; a run that resumes computes as it
-//! began, or stops and says what is missing. It does not know what is computed.
+//! The devices and precisions of a run. `auto` is resolved once, at the first start, and stored; a run that resumes
+//! computes as it began, or stops and says what is missing. It does not know what is computed.
 
 use anyhow::{Context, Result, bail};
 use candle_core::DType;
@@ -79,7 +79,8 @@ impl Arithmetic {
     }
 }
 
-/// How many texts a GPU decodes together; last bits, and with them texts, follow from it. `None` on the CPU, where they do not.
+/// How many texts a GPU decodes together; last bits, and with them texts, follow from it. `None` on the CPU, where they
+/// do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DecodeRows {
     pub pool: Option<usize>,

@@ -1,5 +1,5 @@
-//! What an experiment uses and never changes: the base checkpoint, its tokenizer, the sliced corpus, the prompt bank and
-//! the encoder, each with its hash. Loaded once, before anything is written.
+//! What an experiment uses and never changes: the base checkpoint, its tokenizer, the sliced corpus, the prompt bank
+//! and the encoder, each with its hash. Loaded once, before anything is written.
 
 use std::path::{Path, PathBuf};
 
@@ -53,15 +53,16 @@ impl Language {
         Ok(Self { revision: resolved.revision, model, tokenizer, hash })
     }
 
-    /// One hash of everything that decides what the model computes and what it reads and writes. The same weights under another
-    /// config.json train and answer otherwise (dropout, end of text, order of norms).
+    /// One hash of everything that decides what the model computes and what it reads and writes. The same weights under
+    /// another config.json train and answer otherwise (dropout, end of text, order of norms).
     pub fn identity(&self) -> Result<String> {
         let config = self.model.config_json()?;
         Ok(hash_bytes(format!("{} {} {config}", self.hash, self.tokenizer.hash()).as_bytes()))
     }
 }
 
-/// Rows that a model may have beyond its tokenizer's entries. Vocabularies are padded to a multiple of up to a thousand (OPT: seven rows).
+/// Rows that a model may have beyond its tokenizer's entries. Vocabularies are padded to a multiple of up to a thousand
+/// (OPT: seven rows).
 const MOST_PADDING: usize = 1023;
 
 fn check_vocabulary(folder: &Path, tokenizer: &Tokenizer, model: &LanguageModel) -> Result<()> {
@@ -160,7 +161,8 @@ pub struct Corpus {
     pub contexts: Vec<Block>,
     /// Contexts of the corpus beyond the N and `held_out`, where the mixture asks for them, in the order of the corpus.
     pub spare: Vec<Block>,
-    /// Contexts that no generation is trained on, evenly spread over what is beyond the N, where the perplexity asks for them.
+    /// Contexts that no generation is trained on, evenly spread over what is beyond the N, where the perplexity asks
+    /// for them.
     pub held_out: Vec<Block>,
     pub revision: Option<String>,
     pub hash: String,
@@ -241,8 +243,8 @@ pub struct Assets {
 }
 
 impl Assets {
-    /// Loads and checks everything that `experiment` names, the encoder onto the evaluation device. `begun` is what a run that goes on has used: a branch of the
-    /// hub may have moved since, so the same commits are taken again.
+    /// Loads and checks everything that `experiment` names, the encoder onto the evaluation device. `begun` is what a
+    /// run that goes on has used: a branch of the hub may have moved since, so the same commits are taken again.
     pub fn load(
         hub: Hub,
         experiment: &Experiment,

@@ -52,7 +52,8 @@ pub enum Command {
     /// Prepare corpora
     #[command(subcommand)]
     Data(Data),
-    /// Compare a GPU with the CPU: logits, gradients, training, texts, in every precision (exit code 1 if they are too far apart)
+    /// Compare a GPU with the CPU: logits, gradients, training, texts, in every precision (exit code 1 if they are too
+    /// far apart)
     Selftest(Selftest),
     /// Train a small model and its tokenizer from nothing
     Pretrain(Pretrain),
@@ -294,7 +295,8 @@ pub struct Embed {
     /// Field or column of the text [default: text]
     #[arg(long, value_name = "NAME", conflicts_with = "answers")]
     pub text_column: Option<String>,
-    /// The texts are answers of `run` or `generate`: make rows of them as the loop does (evaluation.blocks, evaluation.empty)
+    /// The texts are answers of `run` or `generate`: make rows of them as the loop does (evaluation.blocks,
+    /// evaluation.empty)
     #[arg(long, alias = "windows")]
     pub answers: bool,
 }

@@ -1,5 +1,5 @@
-//! How a generation that is made and measured becomes complete: its record is written, it appears in the run's folder, weights that are
-//! not kept go, and the tables and the page follow. And the records that a run has so far.
+//! How a generation that is made and measured becomes complete: its record is written, it appears in the run's folder,
+//! weights that are not kept go, and the tables and the page follow. And the records that a run has so far.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,7 +34,8 @@ pub struct Made<'scope> {
 /// The hash of a generation's weights.
 pub enum Weights<'scope> {
     Known(String),
-    /// The thread that brings the weights to the disk while they are already in use, and returns it with the finished record of training.
+    /// The thread that brings the weights to the disk while they are already in use, and returns it with the finished
+    /// record of training.
     Writing(ScopedJoinHandle<'scope, Result<Trained>>),
 }
 

@@ -1,5 +1,5 @@
-//! GGUF files as sources: each is converted once, into a cache beside the hub's, under the hash of its bytes. What is in
-//! the folder is `sigma_model::gguf`'s business.
+//! GGUF files as sources: each is converted once, into a cache beside the hub's, under the hash of its bytes. What is
+//! in the folder is `sigma_model::gguf`'s business.
 
 use std::ffi::OsString;
 use std::fs;

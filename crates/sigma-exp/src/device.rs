@@ -8,7 +8,8 @@ pub fn built_with_cuda() -> bool {
     cfg!(feature = "cuda")
 }
 
-/// The CPU in a GPU's place, kernel by kernel: for the tests, which are built with it, and far too slow for anything else.
+/// The CPU in a GPU's place, kernel by kernel: for the tests, which are built with it, and far too slow for anything
+/// else.
 const EMULATED: &str = "emulated";
 
 /// Checks the spelling only.
@@ -72,8 +73,8 @@ pub fn gpu_name(device: &Device) -> Option<String> {
     }
 }
 
-/// The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them: that variable where it is set, and otherwise all that the
-/// driver lists.
+/// The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them: that variable where it is set, and otherwise
+/// all that the driver lists.
 pub fn visible_gpus() -> Vec<String> {
     match std::env::var("CUDA_VISIBLE_DEVICES") {
         Ok(text) => named_gpus(&text),

@@ -21,8 +21,8 @@ const LONGEST: usize = 2000;
 #[error("{0}")]
 pub struct CheckFailed(pub String);
 
-/// Panics within the Parquet and tokenizers libraries are caught where they are called, and told as errors; nobody needs to read them
-/// twice.
+/// Panics within the Parquet and tokenizers libraries are caught where they are called, and told as errors; nobody
+/// needs to read them twice.
 pub fn install() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -1,5 +1,5 @@
-//! A generation that is being built in `gen-NNN.partial`. It appears by one rename, its record written last. It knows nothing of what
-//! the files mean.
+//! A generation that is being built in `gen-NNN.partial`. It appears by one rename, its record written last. It knows
+//! nothing of what the files mean.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,7 +38,8 @@ pub struct Place {
     pub owner: String,
 }
 
-/// Removes what an unfinished generation left in `partial`; whether nothing is left of it. What the program did not write stays.
+/// Removes what an unfinished generation left in `partial`; whether nothing is left of it. What the program did not
+/// write stays.
 pub fn discard(partial: &Path) -> Result<bool> {
     let mut names: Vec<String> = FILES.iter().map(|name| name.to_string()).collect();
     names.extend(MODEL_FILES.iter().map(|name| format!("{MODEL}/{name}")));
@@ -53,8 +54,8 @@ pub fn has_savepoint(partial: &Path) -> bool {
 }
 
 impl Draft {
-    /// The draft of an earlier process that was stopped, if it made the same from the same (`key`); a new one in an empty folder otherwise.
-    /// `every` is how much work within the generation may be lost.
+    /// The draft of an earlier process that was stopped, if it made the same from the same (`key`); a new one in an
+    /// empty folder otherwise. `every` is how much work within the generation may be lost.
     pub fn open(place: Place, key: &Key, every: Duration) -> Result<Self> {
         let Place { partial: path, target, lock, owner } = place;
         let resume = path.join(RESUME);
@@ -110,8 +111,9 @@ impl Draft {
     /// Writes the record, flushes everything to the disk, and makes the generation appear; the hash of the record.
     ///
     /// # Errors
-    /// If another process took the folder over meanwhile. That needs a file system whose locks do not reach across machines, and a batch
-    /// system that starts a job again while its first run still lives; then the second one has the folder.
+    /// If another process took the folder over meanwhile. That needs a file system whose locks do not reach across
+    /// machines, and a batch system that starts a job again while its first run still lives; then the second one has
+    /// the folder.
     pub fn commit(self, record: &Record) -> Result<String> {
         let owner =
             run_files::read_to_string(&self.lock).with_context(|| format!("{} cannot be read", self.lock.display()))?;

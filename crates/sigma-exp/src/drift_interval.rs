@@ -1,5 +1,5 @@
-//! Intervals of the drifts of one checkpoint against generation 0, whose rows are read from its folder. What an interval is, sigma-metrics
-//! knows; here rows are brought together with the prompts that they answer.
+//! Intervals of the drifts of one checkpoint against generation 0, whose rows are read from its folder. What an
+//! interval is, sigma-metrics knows; here rows are brought together with the prompts that they answer.
 
 use std::collections::HashMap;
 

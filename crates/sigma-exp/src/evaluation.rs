@@ -1,5 +1,5 @@
-//! The evaluation of one checkpoint: the frozen questions, its answers, their embeddings, and what is measured on them. The
-//! device's part and the CPU's part are two functions, so that a driver can run the second beside other work.
+//! The evaluation of one checkpoint: the frozen questions, its answers, their embeddings, and what is measured on them.
+//! The device's part and the CPU's part are two functions, so that a driver can run the second beside other work.
 
 use std::ops::ControlFlow;
 
@@ -60,8 +60,8 @@ pub struct Means<'a> {
     pub rows: Option<usize>,
 }
 
-/// The device's part: answers, embeddings and what needs a forward pass. `model` lies on the evaluation device. The base checkpoint
-/// (generation 0) also answers for the noise floor.
+/// The device's part: answers, embeddings and what needs a forward pass. `model` lies on the evaluation device. The
+/// base checkpoint (generation 0) also answers for the noise floor.
 pub fn answer(means: Means<'_>, model: &LanguageModel, draft: &mut Draft, generation: u32) -> Result<Answered> {
     let Means { experiment, arithmetic, .. } = means;
     let writer = model.for_inference(arithmetic.evaluation_precision)?;

@@ -1,6 +1,6 @@
-//! Which runs are one experiment. Three hashes stand for the completed config, the content of the files that it names, and the
-//! arithmetic: one for a run (the experiment), one for all its seeds (the condition), one for all its real fractions and settings
-//! (the family). This is the only list of keys that change no number.
+//! Which runs are one experiment. Three hashes stand for the completed config, the content of the files that it names,
+//! and the arithmetic: one for a run (the experiment), one for all its seeds (the condition), one for all its real
+//! fractions and settings (the family). This is the only list of keys that change no number.
 
 use anyhow::Result;
 use serde_yaml::Value;
@@ -53,7 +53,8 @@ pub struct ExperimentKey {
 }
 
 impl ExperimentKey {
-    /// Of a run that has computed with each of `arithmetic`, in order: more than one where a change of device was accepted.
+    /// Of a run that has computed with each of `arithmetic`, in order: more than one where a change of device was
+    /// accepted.
     pub fn of(experiment: &Experiment, sources: &SourcesEntry, arithmetic: &[&Resolved]) -> Result<Self> {
         let mut leaves = leaves(&serde_yaml::from_str(&experiment.to_yaml()?)?);
         leaves.retain(|(key, _)| !is_harmless(key) && key != "seed");
@@ -104,8 +105,8 @@ pub fn arithmetic_of(resolved: &Resolved) -> String {
     )
 }
 
-/// The completed config as far as it can make a difference, whatever its values are: two configs of which this is the same are one
-/// experiment. What the sources hold is not looked at.
+/// The completed config as far as it can make a difference, whatever its values are: two configs of which this is the
+/// same are one experiment. What the sources hold is not looked at.
 pub fn what_counts(experiment: &Experiment) -> Result<String> {
     let mut leaves = leaves(&serde_yaml::from_str(&experiment.to_yaml()?)?);
     leaves.retain(|(key, _)| !NEVER.contains(&key.as_str()));
@@ -147,8 +148,8 @@ pub fn differences(old: &Value, new: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Keys that change no number, but that a run does not change either: its folder is called by its name, and what `precision: auto` stood
-/// for is stored.
+/// Keys that change no number, but that a run does not change either: its folder is called by its name, and what
+/// `precision: auto` stood for is stored.
 const NAMED: [&str; 2] = ["name", "training.precision"];
 
 #[cfg(test)]

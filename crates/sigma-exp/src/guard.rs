@@ -25,7 +25,8 @@ pub fn check(folder: &RunFolder, manifest: &Manifest, experiment: &Experiment, s
     refuse(folder, &differences)
 }
 
-/// Refuses batch sizes of a GPU that the config states and that are not those which the run began with: there texts follow from them.
+/// Refuses batch sizes of a GPU that the config states and that are not those which the run began with: there texts
+/// follow from them.
 pub fn check_rows(folder: &RunFolder, experiment: &Experiment, begun: &Resolved) -> Result<()> {
     let mut differences = Vec::new();
     for (key, asked, before) in [

@@ -1,6 +1,6 @@
-//! Whether a run folder still holds what its records say: every file of every complete generation by its hash, the weights
-//! included where they are kept. And what to do where it does not: generations that cannot be trusted are set aside, never deleted,
-//! so that the run makes them again from the last good one.
+//! Whether a run folder still holds what its records say: every file of every complete generation by its hash, the
+//! weights included where they are kept. And what to do where it does not: generations that cannot be trusted are set
+//! aside, never deleted, so that the run makes them again from the last good one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -162,7 +162,8 @@ fn whole(path: &Path, generation: u32) -> Result<HashedRecord, String> {
     }
 }
 
-/// What is wrong with the first of `files` in `folder` that is not as it was. Weights may be gone as a whole: they are not kept for ever.
+/// What is wrong with the first of `files` in `folder` that is not as it was. Weights may be gone as a whole: they are
+/// not kept for ever.
 pub fn damaged_file(folder: &Path, files: &BTreeMap<String, FileEntry>) -> Option<String> {
     let has_weights = folder.join(MODEL).exists();
     let of_weights = |name: &str| name.starts_with(MODEL) && name.contains('/');
@@ -175,8 +176,8 @@ pub fn damaged_file(folder: &Path, files: &BTreeMap<String, FileEntry>) -> Optio
     })
 }
 
-/// Leaves only generations that can be trusted, and from the last of which a run to generation `last` can go on; their records. What else
-/// is there is moved into a folder of its own.
+/// Leaves only generations that can be trusted, and from the last of which a run to generation `last` can go on; their
+/// records. What else is there is moved into a folder of its own.
 pub fn repair(folder: &RunFolder, last: u32) -> Result<Vec<HashedRecord>> {
     let path = folder.path();
     let manifest = folder.manifest()?;
@@ -213,7 +214,8 @@ pub fn repair(folder: &RunFolder, last: u32) -> Result<Vec<HashedRecord>> {
     keep(folder, good)
 }
 
-/// Makes the manifest say that these records are there, and no others. A report of which nobody knows which files it wrote is set aside.
+/// Makes the manifest say that these records are there, and no others. A report of which nobody knows which files it
+/// wrote is set aside.
 fn keep(folder: &RunFolder, good: BTreeMap<u32, HashedRecord>) -> Result<Vec<HashedRecord>> {
     let report = folder.path().join(REPORT);
     if let Err(error) = check_report(&report)

@@ -1,6 +1,6 @@
-//! Ctrl-C and the signals that batch systems send before they stop a job. Where there is something to save, the first asks for a clean
-//! stop after the current step, and a second one ends the program at once; where there is nothing, the first does, even while the
-//! program waits for a file that does not answer.
+//! Ctrl-C and the signals that batch systems send before they stop a job. Where there is something to save, the first
+//! asks for a clean stop after the current step, and a second one ends the program at once; where there is nothing, the
+//! first does, even while the program waits for a file that does not answer.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};

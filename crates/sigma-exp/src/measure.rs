@@ -58,7 +58,8 @@ impl Base<'_> {
 }
 
 impl Rows<'_> {
-    /// The rows of the answers that `chosen` names, and which of them are observed; none if no observed row is among them.
+    /// The rows of the answers that `chosen` names, and which of them are observed; none if no observed row is among
+    /// them.
     fn of(self, chosen: impl Fn(usize) -> bool) -> Result<Option<(Embeddings, Vec<usize>)>, MetricsError> {
         let Self { blocks, values, dim, .. } = self;
         let members: Vec<usize> = (0..blocks.len()).filter(|i| chosen(blocks[*i].answer)).collect();
@@ -91,8 +92,8 @@ pub fn noise_point(
     Ok(NoisePoint { replicate, sigma: whole, surface })
 }
 
-/// Sigma-UB, diversity and the surface proxies, for the whole bank and (tracks and the paper's proxies) for each bucket.
-/// Drifts are against `base`; t = 0 has none.
+/// Sigma-UB, diversity and the surface proxies, for the whole bank and (tracks and the paper's proxies) for each
+/// bucket. Drifts are against `base`; t = 0 has none.
 pub fn measure(
     rows: Rows<'_>,
     base: Option<Base<'_>>,

@@ -89,8 +89,8 @@ pub struct Mixture {
 pub struct RealText<'a> {
     /// The N contexts.
     pub contexts: &'a [Block],
-    /// Further contexts, for `real: fresh`, which takes them in a random order that is drawn once per run: in the order of the file a
-    /// change of topic would look like a change of the model.
+    /// Further contexts, for `real: fresh`, which takes them in a random order that is drawn once per run: in the order
+    /// of the file a change of topic would look like a change of the model.
     pub spare: &'a [Block],
 }
 

@@ -176,7 +176,8 @@ pub fn decode_rows(experiment: &Experiment, assets: &Assets, arithmetic: &Arithm
     })
 }
 
-/// Share of a longest answer that the encoder reads, by texts of that length from the corpus; `None` where answers are not embedded whole.
+/// Share of a longest answer that the encoder reads, by texts of that length from the corpus; `None` where answers are
+/// not embedded whole.
 fn share_read(experiment: &Experiment, assets: &Assets) -> Result<Option<f64>> {
     /// Texts that are looked at.
     const SAMPLE: usize = 20;

@@ -1,5 +1,5 @@
-//! The numbers of a record once more, from the files beside it: answers, embeddings and loss curve. It needs no model, so what only
-//! weights can give is not here.
+//! The numbers of a record once more, from the files beside it: answers, embeddings and loss curve. It needs no model,
+//! so what only weights can give is not here.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,7 +17,8 @@ use crate::row_index::{self, RowOrigin};
 use crate::spec::Experiment;
 use crate::stage::{self, EmbeddedBlock};
 
-/// What a record says that the files beside it do not: it follows from weights, from texts that are not kept, or from a clock.
+/// What a record says that the files beside it do not: it follows from weights, from texts that are not kept, or from a
+/// clock.
 pub const NOT_RECOMPUTED: &str = "weights, weight_distance, perplexity, the noise replicates, truncated_answers, read_share, mixture, regeneration, times";
 
 /// How far a number may be from the recorded one, relatively: another CPU has other last digits.

@@ -1,5 +1,5 @@
-//! Whether a GPU computes what the CPU computes: logits, loss, every gradient, steps of training, greedy and sampled texts of a
-//! small model, in every precision. What it knows of kernels is that their results must be near.
+//! Whether a GPU computes what the CPU computes: logits, loss, every gradient, steps of training, greedy and sampled
+//! texts of a small model, in every precision. What it knows of kernels is that their results must be near.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -28,8 +28,9 @@ impl Finding {
     }
 }
 
-/// A precision, its name, and how far results may be from those of f32 on the CPU: logits (of the largest), gradients (L2, of the
-/// gradient's norm), losses (relative), and the share of texts that may differ. Products in half precision round to 11 and 8 bits.
+/// A precision, its name, and how far results may be from those of f32 on the CPU: logits (of the largest), gradients
+/// (L2, of the gradient's norm), losses (relative), and the share of texts that may differ. Products in half precision
+/// round to 11 and 8 bits.
 struct Case {
     compute: DType,
     precision: Precision,

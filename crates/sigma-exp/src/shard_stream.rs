@@ -1,5 +1,5 @@
-//! Shards of embeddings as one stream of blocks: a thread reads the next block while the last one is computed with. What is computed
-//! is not known here.
+//! Shards of embeddings as one stream of blocks: a thread reads the next block while the last one is computed with.
+//! What is computed is not known here.
 
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
@@ -78,7 +78,8 @@ impl<'a> ShardStream<'a> {
         }
     }
 
-    /// Calls `take` with one block after another, in order. Stops at the first error, or when an interrupt is asked for.
+    /// Calls `take` with one block after another, in order. Stops at the first error, or when an interrupt is asked
+    /// for.
     pub fn for_each(&self, mut take: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
         let rows = ROWS_PER_THREAD.saturating_mul(rayon::current_num_threads());
         let rows = rows.min(BLOCK_BYTES / (size_of::<f32>() * self.width)).max(1);

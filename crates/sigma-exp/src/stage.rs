@@ -1,5 +1,6 @@
-//! The stages of one generation, in the order in which data flows: synthetic pool, training, answers, embeddings.
-//! What is measured on them is in `measure`. Each is a plain function from what it needs to what it makes, with the numbers for the record.
+//! The stages of one generation, in the order in which data flows: synthetic pool, training, answers, embeddings. What
+//! is measured on them is in `measure`. Each is a plain function from what it needs to what it makes, with the numbers
+//! for the record.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -24,8 +25,8 @@ use crate::savepoint::Savepoint;
 /// What a savepoint calls the texts of the pool.
 pub const POOL_TEXTS: &str = "regenerate";
 
-/// The synthetic pool: `model` continues every context by as many tokens as the context has, eos suppressed. `rows` is how many
-/// texts a GPU decodes together.
+/// The synthetic pool: `model` continues every context by as many tokens as the context has, eos suppressed. `rows` is
+/// how many texts a GPU decodes together.
 pub fn regenerate(
     model: &LanguageModel,
     contexts: &[Block],
@@ -323,7 +324,8 @@ pub fn embed_answers(answers: &[Answer], how: Embedding<'_>) -> Result<EmbeddedA
     Ok(EmbeddedAnswers { blocks, rows, record, truncated, read_share })
 }
 
-/// Answer and window of every row of the observed set, whether it has become a row or not: n is never made up by refilling.
+/// Answer and window of every row of the observed set, whether it has become a row or not: n is never made up by
+/// refilling.
 pub fn observed_set(
     answers: &[Answer],
     config: &EvaluationConfig,

@@ -1,5 +1,5 @@
-//! A folder that is there as a whole or not at all: it is built under another name, flushed, and appears by one rename, which is
-//! flushed too. It knows nothing of what is in it.
+//! A folder that is there as a whole or not at all: it is built under another name, flushed, and appears by one rename,
+//! which is flushed too. It knows nothing of what is in it.
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -12,8 +12,9 @@ pub struct RegenerationConfig {
     pub temperature: f64,
     /// The smallest set of most probable tokens whose mass reaches this is kept, the token that crosses it included.
     pub top_p: f64,
-    /// Rows that are decoded together; by default 64 on the CPU, and on a GPU all texts in rounds of equal size, of up to 1,024. Does
-    /// not change the text on the CPU; on a GPU another number may change last bits, and with them a text.
+    /// Rows that are decoded together; by default 64 on the CPU, and on a GPU all texts in rounds of equal size, of up
+    /// to 1,024. Does not change the text on the CPU; on a GPU another number may change last bits, and with them a
+    /// text.
     pub batch_size: Option<usize>,
 }
 
@@ -43,10 +44,11 @@ pub struct EvaluationConfig {
     pub empty: Empty,
     /// As in [`RegenerationConfig::batch_size`].
     pub batch_size: Option<usize>,
-    /// Further evaluations of the base checkpoint, each under another evaluation seed: their spread is the noise floor of
-    /// every drift. 0 makes none.
+    /// Further evaluations of the base checkpoint, each under another evaluation seed: their spread is the noise floor
+    /// of every drift. 0 makes none.
     pub noise_replicates: u32,
-    /// Also measure the perplexity of each model on real text that it is not trained on, and that of its answers under the base.
+    /// Also measure the perplexity of each model on real text that it is not trained on, and that of its answers under
+    /// the base.
     pub perplexity: bool,
 }
 

@@ -1,6 +1,6 @@
 //! Batched decoding: prompts of a batch are run at once, then one token of every row per step; rows that are finished
-//! leave the batch. Every request draws from its own stream, so its tokens depend on nothing else. This is the CPU's way; `on_gpu.rs`
-//! is the other.
+//! leave the batch. Every request draws from its own stream, so its tokens depend on nothing else. This is the CPU's
+//! way; `on_gpu.rs` is the other.
 
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
@@ -42,8 +42,8 @@ pub struct Options {
     pub whole: Option<Whole>,
 }
 
-/// All requests of a task, of which some may be finished. Shapes on a GPU follow from it, and with them last bits, which must not
-/// depend on how many are left.
+/// All requests of a task, of which some may be finished. Shapes on a GPU follow from it, and with them last bits,
+/// which must not depend on how many are left.
 #[derive(Debug, Clone, Copy)]
 pub struct Whole {
     pub requests: usize,

@@ -1,5 +1,6 @@
-//! Completion of requests on a GPU: a row that is finished is given the next request, until none is left. Steps run in groups, after
-//! which the host looks at the rows; sampling itself stays on the device (`sigma-kernels/cuda/nucleus.cu`).
+//! Completion of requests on a GPU: a row that is finished is given the next request, until none is left. Steps run in
+//! groups, after which the host looks at the rows; sampling itself stays on the device
+//! (`sigma-kernels/cuda/nucleus.cu`).
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -22,8 +23,8 @@ fn rows(texts: usize) -> usize {
     texts.div_ceil(rounds).next_multiple_of(8)
 }
 
-/// Rows that the GPU of `model` decodes together where nobody chooses: as many as its whole memory holds, whatever is free today.
-/// `None` on the CPU.
+/// Rows that the GPU of `model` decodes together where nobody chooses: as many as its whole memory holds, whatever is
+/// free today. `None` on the CPU.
 pub fn decode_rows(model: &LanguageModel, whole: Whole, max_new_tokens: usize) -> Result<Option<usize>, GenerateError> {
     match model {
         LanguageModel::Opt(model) => rows_on_gpu(model, whole, max_new_tokens),

@@ -1,5 +1,6 @@
-//! Time of each kernel at the sizes of OPT-125M (`125m`) and of the bundled model (`tiny`): a batch of 16 blocks of 64 tokens in training,
-//! 32 rows in decoding. Throughput is in floating-point operations for products and in elements for the rest.
+//! Time of each kernel at the sizes of OPT-125M (`125m`) and of the bundled model (`tiny`): a batch of 16 blocks of 64
+//! tokens in training, 32 rows in decoding. Throughput is in floating-point operations for products and in elements for
+//! the rest.
 //!
 //!     cargo bench -p sigma-kernels -- linear
 #![allow(missing_docs)]

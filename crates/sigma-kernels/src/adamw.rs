@@ -47,8 +47,8 @@ pub struct Factors {
 }
 
 impl Settings {
-    /// Update number `number`, with gradients whose L2 norm is `norm` when the loss scale is taken out of them. They are clipped by
-    /// min(1, clip_norm / (norm + 1e-6)), as torch's clip_grad_norm_ does it.
+    /// Update number `number`, with gradients whose L2 norm is `norm` when the loss scale is taken out of them. They
+    /// are clipped by min(1, clip_norm / (norm + 1e-6)), as torch's clip_grad_norm_ does it.
     pub fn step(self, number: usize, norm: f64, loss_scale: f64) -> Step {
         let clip = if self.clip_norm == 0.0 { 1.0 } else { (self.clip_norm / (norm + 1e-6)).min(1.0) };
         Step { settings: self, number, gradient_scale: clip / loss_scale }

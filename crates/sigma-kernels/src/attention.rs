@@ -62,8 +62,8 @@ struct Space {
     panels: [Vec<f32>; 2],
 }
 
-/// The probabilities of the queries `rows` of one (row, head) pair, for the keys up to the last of these rows. Rows of `p` are
-/// `wide` apart, whole vectors; `queries` begins at the first of the rows.
+/// The probabilities of the queries `rows` of one (row, head) pair, for the keys up to the last of these rows. Rows of
+/// `p` are `wide` apart, whole vectors; `queries` begins at the first of the rows.
 fn probabilities(p: &mut [f32], wide: usize, queries: &[f32], keys: &Panels<'_>, rows: Range<usize>, sizes: Sizes) {
     let (left, seen) = ((queries, Left::Rows(3 * sizes.width)), rows.end.next_multiple_of(VECTOR));
     assert!(seen <= wide && p.len() >= rows.len() * wide);
@@ -169,7 +169,8 @@ fn score_gradients(ds: &mut [f32], p: &[f32], wide: usize, rows: Range<usize>, s
     );
 }
 
-/// The additive mask of whole sequences, `[1, 1, T, T]`: nothing for what a query sees, the lowest f32 for what comes later.
+/// The additive mask of whole sequences, `[1, 1, T, T]`: nothing for what a query sees, the lowest f32 for what comes
+/// later.
 pub fn causal_mask(time: usize, device: &Device) -> Result<Tensor> {
     let mask: Vec<f32> = (0..time * time).map(|i| if i % time > i / time { f32::MIN } else { 0.0 }).collect();
     Tensor::from_vec(mask, (1, 1, time, time), device)

@@ -1,5 +1,5 @@
-//! Numbers rounded to bf16, kept as f32: 8 bits of the 24 remain, the nearest, ties to even. For products whose factors are
-//! rounded, on CPUs without a unit that rounds them itself.
+//! Numbers rounded to bf16, kept as f32: 8 bits of the 24 remain, the nearest, ties to even. For products whose factors
+//! are rounded, on CPUs without a unit that rounds them itself.
 
 use rayon::prelude::*;
 

@@ -1,6 +1,6 @@
-//! Multi-head attention in which all tokens of a row see each other, for rows that each have their own length and lie one after
-//! another without padding, so there is no mask. Forward only, on the calling thread: who has many rows gives each thread some.
-//! A row's result depends on nothing but that row.
+//! Multi-head attention in which all tokens of a row see each other, for rows that each have their own length and lie
+//! one after another without padding, so there is no mask. Forward only, on the calling thread: who has many rows gives
+//! each thread some. A row's result depends on nothing but that row.
 
 use candle_core::{D, Result, Tensor};
 
@@ -17,8 +17,8 @@ pub struct Space {
     panels: [Vec<f32>; 2],
 }
 
-/// out = softmax(q k^T / sqrt(h)) v per row and head of width h = D / heads. Queries, keys and values of a token lie side by
-/// side in `qkv` `[sum of lens, 3 D]`, to which `bias` `[3 D]` is added first; `out` is `[sum of lens, D]`.
+/// out = softmax(q k^T / sqrt(h)) v per row and head of width h = D / heads. Queries, keys and values of a token lie
+/// side by side in `qkv` `[sum of lens, 3 D]`, to which `bias` `[3 D]` is added first; `out` is `[sum of lens, D]`.
 pub fn forward(out: &mut [f32], qkv: &mut [f32], bias: &[f32], lens: &[usize], heads: usize, space: &mut Space) {
     let d = bias.len() / 3;
     let tokens = lens.iter().sum::<usize>();

@@ -1,5 +1,5 @@
-//! Products of small blocks that lie inside larger matrices, on the calling thread: attention's products of one head, and the products
-//! of the emulated GPU. Sums are those of `crate::tile`.
+//! Products of small blocks that lie inside larger matrices, on the calling thread: attention's products of one head,
+//! and the products of the emulated GPU. Sums are those of `crate::tile`.
 
 use std::ops::Range;
 

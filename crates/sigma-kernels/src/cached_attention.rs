@@ -1,5 +1,5 @@
-//! Attention of new tokens over the keys and values of their own row's earlier tokens, for rows that each have their own
-//! length. Forward only. A row's result depends on nothing but that row.
+//! Attention of new tokens over the keys and values of their own row's earlier tokens, for rows that each have their
+//! own length. Forward only. A row's result depends on nothing but that row.
 //!
 //! On the CPU a row keeps its tokens without gaps, head by head, so that a head's keys and values are each read from
 //! front to back. Keys are stored in groups of 16 tokens, one vector of 16 for each dimension, so that the scores of 16
@@ -55,8 +55,8 @@ impl Cache {
         self.lens = rows.iter().map(|r| self.lens[*r]).collect();
     }
 
-    /// Appends the keys and values of new tokens to their rows, and writes to `out` what the new queries find: softmax of
-    /// q k^T / sqrt(h) over the row's tokens up to the query's own, times v, per head of width h = D / H. Row r has
+    /// Appends the keys and values of new tokens to their rows, and writes to `out` what the new queries find: softmax
+    /// of q k^T / sqrt(h) over the row's tokens up to the query's own, times v, per head of width h = D / H. Row r has
     /// `new[r]` new tokens; `qkv` `[sum of new, 3 D]` and `out` `[sum of new, D]` hold the rows one after another.
     pub fn attend(&mut self, out: &mut [f32], qkv: &[f32], new: &[usize]) {
         let (d, capacity, h) = (self.width, self.capacity, self.width / self.heads);
@@ -184,7 +184,8 @@ impl Query<'_> {
     }
 }
 
-/// `N` vectors of columns, from `column` on, of the sum of values weighted by scores: even and odd tokens apart, in order.
+/// `N` vectors of columns, from `column` on, of the sum of values weighted by scores: even and odd tokens apart, in
+/// order.
 #[inline(always)]
 fn weighted_sum<S: Simd, const N: usize>(
     simd: S,
@@ -221,8 +222,8 @@ fn weighted_sum<S: Simd, const N: usize>(
 }
 
 /// Where the columns of a padded cache come from: prompts of a batch are padded on the right to `prompt_columns`;
-/// generated tokens follow, in the same column for every row. A query at column c of a row with prompt length n sees the
-/// columns j <= c with j < n or j >= `prompt_columns`, so padding is never seen.
+/// generated tokens follow, in the same column for every row. A query at column c of a row with prompt length n sees
+/// the columns j <= c with j < n or j >= `prompt_columns`, so padding is never seen.
 #[derive(Debug, Clone, Copy)]
 pub struct Columns<'a> {
     /// Prompt length of each row (at least 1).
@@ -238,8 +239,8 @@ impl Columns<'_> {
         key <= query && (key < self.prompt_lens[row] || key >= self.prompt_columns)
     }
 
-    /// The additive mask `[B, 1, queries, first + queries]` for the slow twin, [`crate::attention::reference`], which is
-    /// also what runs on other devices.
+    /// The additive mask `[B, 1, queries, first + queries]` for the slow twin, [`crate::attention::reference`], which
+    /// is also what runs on other devices.
     pub fn mask(&self, queries: usize, device: &Device) -> Result<Tensor> {
         let (rows, keys) = (self.prompt_lens.len(), self.first + queries);
         let mut mask = Vec::with_capacity(rows * queries * keys);

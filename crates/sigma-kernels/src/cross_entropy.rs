@@ -1,5 +1,6 @@
-//! Language-model head and mean cross-entropy in one operation: logits = hidden W^T are made a few rows at a time, turned
-//! into their gradient in place, and multiplied back at once, so the full `[tokens, vocabulary]` matrix never exists.
+//! Language-model head and mean cross-entropy in one operation: logits = hidden W^T are made a few rows at a time,
+//! turned into their gradient in place, and multiplied back at once, so the full `[tokens, vocabulary]` matrix never
+//! exists.
 
 use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
@@ -21,8 +22,8 @@ pub struct Scratch {
     logits: Vec<f32>,
 }
 
-/// Mean over the rows of `-log softmax(hidden W^T)[label]`: hidden `[rows, d]`, W `[vocabulary, d]`, every label below the
-/// vocabulary. Writes d loss / d hidden to `dhidden` and d loss / d W to `dweight` (or adds it where `accumulate`).
+/// Mean over the rows of `-log softmax(hidden W^T)[label]`: hidden `[rows, d]`, W `[vocabulary, d]`, every label below
+/// the vocabulary. Writes d loss / d hidden to `dhidden` and d loss / d W to `dweight` (or adds it where `accumulate`).
 pub fn loss_and_gradients(
     dhidden: &mut [f32],
     (dweight, accumulate): (&mut [f32], bool),

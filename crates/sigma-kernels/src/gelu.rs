@@ -1,5 +1,5 @@
-//! Bias and GELU in one pass: x Phi(x) with the normal distribution function itself, which Hugging Face calls `gelu` (its
-//! `gelu_new` is another function). Forward only, on the calling thread.
+//! Bias and GELU in one pass: x Phi(x) with the normal distribution function itself, which Hugging Face calls `gelu`
+//! (its `gelu_new` is another function). Forward only, on the calling thread.
 
 use candle_core::{DType, Result, Tensor};
 
@@ -19,9 +19,10 @@ pub fn forward(y: &mut [f32], bias: &[f32]) {
     );
 }
 
-/// max(x, 0) - |x| Phi(-|x|): nothing cancels, so the error is below 2e-7 of 1 + |x|, and below 1e-6 of the result wherever that is
-/// above 1e-6. Phi(-a) is exp(-a^2 / 2) times a smooth function of a, here a polynomial in 1 / (1 + 0.3 a) fitted for a relative
-/// error of 2e-7 up to a = 14; there Phi is below 1e-44, and nothing is lost by going no further.
+/// max(x, 0) - |x| Phi(-|x|): nothing cancels, so the error is below 2e-7 of 1 + |x|, and below 1e-6 of the result
+/// wherever that is above 1e-6. Phi(-a) is exp(-a^2 / 2) times a smooth function of a, here a polynomial in 1 / (1 +
+/// 0.3 a) fitted for a relative error of 2e-7 up to a = 14; there Phi is below 1e-44, and nothing is lost by going no
+/// further.
 #[inline(always)]
 fn gelu(x: f32) -> f32 {
     const LARGEST: f32 = 14.0;

@@ -1,11 +1,11 @@
 //! Vector loops over `f32` slices, compiled for the best instruction set that the CPU has (chosen at run time). The
-//! order of every sum is fixed by the source, sixteen lanes wide, and where a multiply-add is fused the source says so, so
-//! the results are the same on every CPU (slowly, where it has no such instruction). It knows nothing of tensors.
+//! order of every sum is fixed by the source, sixteen lanes wide, and where a multiply-add is fused the source says so,
+//! so the results are the same on every CPU (slowly, where it has no such instruction). It knows nothing of tensors.
 
 const LANES: usize = 16;
 
-/// Runs `f` compiled for the CPU's widest vectors. The closure must be written `#[inline(always)] || ...` and call only inlined
-/// functions: what is not inlined here is compiled for the oldest CPU instead.
+/// Runs `f` compiled for the CPU's widest vectors. The closure must be written `#[inline(always)] || ...` and call only
+/// inlined functions: what is not inlined here is compiled for the oldest CPU instead.
 #[inline]
 pub fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)
@@ -117,8 +117,8 @@ pub fn softmax(a: &mut [f32]) {
     scale(a, norm);
 }
 
-/// e^x with a relative error below 1e-7 for x in [-87.3, 88]; 0 below, e^88 above. (Cephes' reduction by ln 2 in two parts
-/// and a polynomial of degree 6; branch-free, so that loops over it become vector code.)
+/// e^x with a relative error below 1e-7 for x in [-87.3, 88]; 0 below, e^88 above. (Cephes' reduction by ln 2 in two
+/// parts and a polynomial of degree 6; branch-free, so that loops over it become vector code.)
 #[inline(always)]
 #[allow(clippy::excessive_precision)] // ln 2 is split so that n * LN2_HI is exact
 pub fn exp(x: f32) -> f32 {

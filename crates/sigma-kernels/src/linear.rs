@@ -1,8 +1,9 @@
 //! Matrix products of a linear map y = x W^T with PyTorch's weight layout (`[outputs, inputs]`), forward and backward.
 //! The forward product can add a bias, or a bias and ReLU, in the same pass.
 //!
-//! Every sum runs over its inner dimension in order, in pieces of one length that are added one after another. So a row of y has the
-//! same bits whatever the number of rows and threads. Another CPU may have a matrix unit or none, which changes last bits.
+//! Every sum runs over its inner dimension in order, in pieces of one length that are added one after another. So a row
+//! of y has the same bits whatever the number of rows and threads. Another CPU may have a matrix unit or none, which
+//! changes last bits.
 
 use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
@@ -125,7 +126,8 @@ pub fn add_column_sums(total: &mut [f32], matrix: &[f32]) {
     }
 }
 
-/// y = x W^T + b by candle's matmul and broadcast addition, for x `[..., inputs]`; weight and bias are cast to x's dtype.
+/// y = x W^T + b by candle's matmul and broadcast addition, for x `[..., inputs]`; weight and bias are cast to x's
+/// dtype.
 pub fn reference(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let dtype = x.dtype();
     let Some((inputs, rows)) = x.dims().split_last() else { candle_core::bail!("linear: the input is a scalar") };

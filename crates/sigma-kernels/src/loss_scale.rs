@@ -1,5 +1,6 @@
-//! The factor on the loss that keeps gradients in FP16 above underflow, by the rule of torch.amp.GradScaler: halved when gradients
-//! overflow, and that step is skipped; doubled after 2,000 good steps. On a GPU `cuda/plan_update.cu` keeps it.
+//! The factor on the loss that keeps gradients in FP16 above underflow, by the rule of torch.amp.GradScaler: halved
+//! when gradients overflow, and that step is skipped; doubled after 2,000 good steps. On a GPU `cuda/plan_update.cu`
+//! keeps it.
 
 /// The factor on the loss before the backward pass, and when it moves.
 #[derive(Debug, Clone, Copy, PartialEq)]

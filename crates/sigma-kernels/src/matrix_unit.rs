@@ -1,7 +1,7 @@
-//! Products of whole matrices on the CPU's matrix unit, or by its vectors of bf16 (`sigma_amx`), cut into tasks for threads. The smaller
-//! matrix is packed for all tasks together, a window of the inner dimension at a time; each task packs a strip of the other one and
-//! keeps it in the second-level cache. Sums run over the inner dimension in pieces, whatever the tasks, so how they are cut changes no
-//! bit.
+//! Products of whole matrices on the CPU's matrix unit, or by its vectors of bf16 (`sigma_amx`), cut into tasks for
+//! threads. The smaller matrix is packed for all tasks together, a window of the inner dimension at a time; each task
+//! packs a strip of the other one and keeps it in the second-level cache. Sums run over the inner dimension in pieces,
+//! whatever the tasks, so how they are cut changes no bit.
 
 mod block;
 mod packed;
@@ -36,8 +36,8 @@ thread_local! {
     static OWN: Cell<Vec<Tile>> = const { Cell::new(Vec::new()) };
 }
 
-/// What multiplies where a right matrix is large enough for it. The number of rows does not count, so that a row has the same bits in
-/// every batch.
+/// What multiplies where a right matrix is large enough for it. The number of rows does not count, so that a row has
+/// the same bits in every batch.
 pub(crate) fn for_right(columns: usize, inner: usize, factors: Factors) -> Option<Unit> {
     if columns < PANEL || inner < CHUNK { None } else { Unit::for_parts(parts(factors)) }
 }
@@ -99,7 +99,8 @@ pub(crate) fn multiply(
         let packed = plan.pack_common(&mut packed, window.clone(), threads);
         for_each((0..cut_up.vectors).step_by(strip).collect(), threads, |first| {
             let strip = first..cut_up.vectors.min(first + strip);
-            // SAFETY: the target has all rows and columns by the assertion above, and those of a strip belong to one task alone
+            // SAFETY: the target has all rows and columns by the assertion above, and those of a strip belong to one
+            // task alone
             unsafe { plan.multiply_strip(strip, window.clone(), packed, out, stride) };
         });
     }
@@ -136,10 +137,12 @@ impl Plan<'_> {
         packed
     }
 
-    /// All that a window contributes to the results of a strip: rows or columns `strip` of the target, with all that cross them.
+    /// All that a window contributes to the results of a strip: rows or columns `strip` of the target, with all that
+    /// cross them.
     ///
     /// # Safety
-    /// The target must have the product's rows and columns, `stride` apart, and nobody else may use those of the strip meanwhile.
+    /// The target must have the product's rows and columns, `stride` apart, and nobody else may use those of the strip
+    /// meanwhile.
     unsafe fn multiply_strip(
         &self,
         strip: Range<usize>,

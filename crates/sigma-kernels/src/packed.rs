@@ -1,7 +1,7 @@
-//! The product y = x W^T of [`mod@crate::linear`] for a weight that is used many times on few rows, as at every step of decoding.
-//! There the time goes into reading the weight, which a product would otherwise rearrange each time; here it is rearranged
-//! once. It multiplies f32 with vectors alone, because for the matrix unit a number of f32 would be 6 bytes; one of bf16 is 2. It gives
-//! the same bits for any number of rows and threads, packed or not.
+//! The product y = x W^T of [`mod@crate::linear`] for a weight that is used many times on few rows, as at every step of
+//! decoding. There the time goes into reading the weight, which a product would otherwise rearrange each time; here it
+//! is rearranged once. It multiplies f32 with vectors alone, because for the matrix unit a number of f32 would be 6
+//! bytes; one of bf16 is 2. It gives the same bits for any number of rows and threads, packed or not.
 
 use std::borrow::Cow;
 
@@ -18,8 +18,8 @@ use crate::tile::{GROUP, INNER, Left, PANEL, Piece, Then};
 /// Panels of one task for a thread.
 const PANELS_PER_TASK: usize = 4;
 
-/// y = x W^T in f32 for a weight as it is, to the bits of [`Packed::forward_then`]: x `[rows, inputs]`, W `[outputs, inputs]`,
-/// y `[rows, outputs]`. (In bf16 [`crate::linear::forward_then`] has these bits.)
+/// y = x W^T in f32 for a weight as it is, to the bits of [`Packed::forward_then`]: x `[rows, inputs]`, W `[outputs,
+/// inputs]`, y `[rows, outputs]`. (In bf16 [`crate::linear::forward_then`] has these bits.)
 pub fn forward_once(y: &mut [f32], x: &[f32], weight: &[f32], inputs: usize, then: Then<'_>, threads: Threads) {
     let (rows, outputs) = (x.len() / inputs, weight.len() / inputs);
     assert!(x.len() == rows * inputs && weight.len() == outputs * inputs && y.len() == rows * outputs);

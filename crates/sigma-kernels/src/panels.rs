@@ -1,4 +1,5 @@
-//! Matrices rearranged for the products of `crate::tile`: right ones in panels of 32 columns, left ones in blocks of 8 rows.
+//! Matrices rearranged for the products of `crate::tile`: right ones in panels of 32 columns, left ones in blocks of 8
+//! rows.
 
 use sigma_amx::Source;
 
@@ -41,8 +42,8 @@ impl<'a> Right<'a> {
         }
     }
 
-    /// The inner elements `from..from + inner` of the columns `first..first + columns`, panel after panel: each inner element's numbers
-    /// side by side, and the last panel filled up with zeros to 32.
+    /// The inner elements `from..from + inner` of the columns `first..first + columns`, panel after panel: each inner
+    /// element's numbers side by side, and the last panel filled up with zeros to 32.
     pub(crate) fn pack(self, panels: &mut [f32], (from, inner): (usize, usize), (first, columns): (usize, usize)) {
         match self {
             Right::AsIs(values, stride) => lanes::vectorized(
@@ -98,8 +99,8 @@ fn pack_as_is(
     }
 }
 
-/// Rows `first..first + rows` of the transpose of a matrix `[inner, stride]`, its rows from `from` on, in blocks of 8 rows: element
-/// after element the numbers of 8 rows side by side, filled up with zeros.
+/// Rows `first..first + rows` of the transpose of a matrix `[inner, stride]`, its rows from `from` on, in blocks of 8
+/// rows: element after element the numbers of 8 rows side by side, filled up with zeros.
 pub(crate) fn pack_blocks(
     blocks: &mut [f32],
     (transposed, stride): (&[f32], usize),

@@ -1,5 +1,5 @@
-//! Products of whole matrices, cut into tasks for threads. A task rearranges the part of a matrix that it alone needs, and keeps it
-//! in the second-level cache; how the tasks are cut changes no bit (see `crate::tile`).
+//! Products of whole matrices, cut into tasks for threads. A task rearranges the part of a matrix that it alone needs,
+//! and keeps it in the second-level cache; how the tasks are cut changes no bit (see `crate::tile`).
 
 use std::cell::Cell;
 
@@ -21,7 +21,8 @@ const TASKS_PER_THREAD: usize = 4;
 /// Rows or columns of one task of rearranging a whole matrix.
 const SHARED_TASK: usize = 2 * PANEL;
 
-/// Up to this stride a matrix is read column by column as it lies; with longer ones every element is on a page of its own.
+/// Up to this stride a matrix is read column by column as it lies; with longer ones every element is on a page of its
+/// own.
 const NARROW: usize = 512;
 
 /// Where a result goes.
@@ -82,8 +83,9 @@ thread_local! {
     static REARRANGED: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
-/// target (+)= left^T right, for left `[inner, rows]` with rows `left_stride` apart and right `[inner, columns]`. Unless the left matrix
-/// is narrow, the smaller matrix is rearranged first, for all tasks together. Sums are cut into pieces of `cut`, at most `INNER`.
+/// target (+)= left^T right, for left `[inner, rows]` with rows `left_stride` apart and right `[inner, columns]`.
+/// Unless the left matrix is narrow, the smaller matrix is rearranged first, for all tasks together. Sums are cut into
+/// pieces of `cut`, at most `INNER`.
 pub(crate) fn multiply_transposed(
     target: Target<'_>,
     (left, left_stride): (&[f32], usize),
@@ -165,8 +167,8 @@ fn by_columns(
         for from in (0..inner).step_by(cut) {
             let piece = cut.min(inner - from);
             right.pack(scratch, (from, piece), (first, columns));
-            // SAFETY: the callers have checked the sizes of left and this function those of the target, of which this block
-            // belongs to this task alone
+            // SAFETY: the callers have checked the sizes of left and this function those of the target, of which this
+            // block belongs to this task alone
             unsafe {
                 Piece {
                     left: left[layout.offset(row, from)..].as_ptr(),

@@ -1,5 +1,5 @@
-//! The end of a sub-block whose norm comes after it: bias, addition to the residual stream and layer normalisation, while
-//! the row is in cache. Forward only, on the calling thread; a row's result depends on nothing but that row.
+//! The end of a sub-block whose norm comes after it: bias, addition to the residual stream and layer normalisation,
+//! while the row is in cache. Forward only, on the calling thread; a row's result depends on nothing but that row.
 
 use candle_core::{Result, Tensor};
 

@@ -55,7 +55,8 @@ pub fn forward(y: &mut [f32], x: &[f32], weight: &[f32], gain: Gain, eps: f64) {
 }
 
 /// The gradients for an input `x` of the forward pass and the gradient `dy` of its result: dx (or dx += where
-/// `accumulate`), and dweight +=. With n = x r and u = dy gain: dx = r (u - n mean(u n)), dweight = sum of dy n over rows.
+/// `accumulate`), and dweight +=. With n = x r and u = dy gain: dx = r (u - n mean(u n)), dweight = sum of dy n over
+/// rows.
 pub fn backward(
     (dx, accumulate): (&mut [f32], bool),
     dweight: &mut [f32],

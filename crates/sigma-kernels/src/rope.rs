@@ -1,6 +1,6 @@
 //! Rotary position embeddings in place, forward and backward: in each head, element j of the first `2 half` is turned
-//! with element j + half by the angle position * frequency j; elements beyond stay as they are. Which frequencies a model
-//! has (base, stretching) the caller knows.
+//! with element j + half by the angle position * frequency j; elements beyond stay as they are. Which frequencies a
+//! model has (base, stretching) the caller knows.
 
 use candle_core::{D, Result, Tensor};
 use rayon::prelude::*;

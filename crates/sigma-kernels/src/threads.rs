@@ -12,8 +12,8 @@ pub fn leave_parallelism_to_rayon() {
     }
 }
 
-/// Runs `f` on one of rayon's threads. Each of the many short operations of a step would otherwise wake them from outside, and wait
-/// asleep for the result.
+/// Runs `f` on one of rayon's threads. Each of the many short operations of a step would otherwise wake them from
+/// outside, and wait asleep for the result.
 pub fn on_a_worker<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| f())
 }

@@ -1,6 +1,7 @@
-//! The inner part of the products of [`mod@crate::linear`] and [`crate::packed`]: blocks of rows times panels of 32 columns, whose
-//! sums stay in vector registers. Every sum runs over the inner dimension in its order, in pieces of `INNER` that are added
-//! one after another, so it depends neither on the other rows and columns nor on how the work is cut. It knows nothing of threads.
+//! The inner part of the products of [`mod@crate::linear`] and [`crate::packed`]: blocks of rows times panels of 32
+//! columns, whose sums stay in vector registers. Every sum runs over the inner dimension in its order, in pieces of
+//! `INNER` that are added one after another, so it depends neither on the other rows and columns nor on how the work is
+//! cut. It knows nothing of threads.
 
 use pulp::{Simd, WithSimd};
 
@@ -8,12 +9,13 @@ use pulp::{Simd, WithSimd};
 pub(crate) const INNER: usize = 512;
 /// Columns that lie side by side in a panel: two vectors of the widest kind.
 pub(crate) const PANEL: usize = 32;
-/// Rows of an interleaved block of a left matrix. With AVX-512 the sums of 8 rows over a panel fill half the vector registers.
+/// Rows of an interleaved block of a left matrix. With AVX-512 the sums of 8 rows over a panel fill half the vector
+/// registers.
 pub(crate) const ROWS: usize = 8;
 /// Rows that meet a slice of a panel one block after another.
 pub(crate) const GROUP: usize = 64;
-/// Inner elements of a panel that all rows of a group meet before the next ones: 8 KB, so that they and those that follow lie in the
-/// first-level cache. The sums wait meanwhile.
+/// Inner elements of a panel that all rows of a group meet before the next ones: 8 KB, so that they and those that
+/// follow lie in the first-level cache. The sums wait meanwhile.
 const SLICE: usize = 64;
 /// Numbers of a line of the cache.
 const LINE: usize = 16;
@@ -51,8 +53,8 @@ impl<'a> Then<'a> {
 pub(crate) enum Left {
     /// One row after another, this many elements apart.
     Rows(usize),
-    /// In blocks of eight, this many elements apart: element after element the numbers of the eight rows side by side. The last
-    /// block is filled up.
+    /// In blocks of eight, this many elements apart: element after element the numbers of the eight rows side by side.
+    /// The last block is filled up.
     Blocks(usize),
     /// Element after element the numbers of all rows side by side, elements this far apart.
     Columns(usize),
@@ -88,14 +90,15 @@ pub(crate) struct Piece<'a> {
     /// Whether to add to what is in `out`.
     pub(crate) add: bool,
     pub(crate) then: Then<'a>,
-    /// Whether the panels come from memory one after another, so that what lies behind a part of them should be on its way meanwhile.
+    /// Whether the panels come from memory one after another, so that what lies behind a part of them should be on its
+    /// way meanwhile.
     pub(crate) streamed: bool,
 }
 
 impl Piece<'_> {
     /// # Safety
-    /// The rows of the left matrix must be readable and those of `out` writable, for `columns` columns, and nobody else may
-    /// use these elements of `out` meanwhile.
+    /// The rows of the left matrix must be readable and those of `out` writable, for `columns` columns, and nobody else
+    /// may use these elements of `out` meanwhile.
     pub(crate) unsafe fn run(self) {
         assert!(self.inner > 0 && self.inner <= INNER && self.rows > 0 && self.columns > 0);
         let last = (self.columns - 1) / PANEL * self.panel_stride;
@@ -148,8 +151,8 @@ impl Piece<'_> {
         }
     }
 
-    /// Rows from `row` to at most `end`, columns from `first` on, over the slice of the panel that begins at `from`. `begun` holds the
-    /// rows' sums between slices.
+    /// Rows from `row` to at most `end`, columns from `first` on, over the slice of the panel that begins at `from`.
+    /// `begun` holds the rows' sums between slices.
     #[inline(always)]
     fn tile<S: Simd, const N: usize, const R: usize>(
         &self,

@@ -33,7 +33,8 @@ mod avx {
         let done = rows.len() / 8 * 8;
         for i in (0..done).step_by(8) {
             let from = source.map(|row| row[i..].as_ptr());
-            // SAFETY: the CPU has AVX; eight numbers follow in each row, and eight columns from `lane` on in each of eight rows
+            // SAFETY: the CPU has AVX; eight numbers follow in each row, and eight columns from `lane` on in each of
+            // eight rows
             unsafe { eight_by_eight(rows[i..].as_mut_ptr().cast::<f32>().add(lane), from) };
         }
         done

@@ -1,9 +1,10 @@
-//! The Gram matrix of embeddings that do not fit into memory: rows are pushed block by block and forgotten, and the sums of shards
-//! computed anywhere are merged. What it keeps is d x d; where rows come from and how many are still to come it does not know.
+//! The Gram matrix of embeddings that do not fit into memory: rows are pushed block by block and forgotten, and the
+//! sums of shards computed anywhere are merged. What it keeps is d x d; where rows come from and how many are still to
+//! come it does not know.
 //!
-//! Rows are taken in groups of `GROUP`. A group is multiplied in pieces of `product::PIECE` rows, each piece in float32 and the
-//! pieces added in float64 (`product`); groups are added in their order. The cut depends on the row's number alone, so the result has
-//! the same bytes for every number of threads and however the rows are split into blocks.
+//! Rows are taken in groups of `GROUP`. A group is multiplied in pieces of `product::PIECE` rows, each piece in float32
+//! and the pieces added in float64 (`product`); groups are added in their order. The cut depends on the row's number
+//! alone, so the result has the same bytes for every number of threads and however the rows are split into blocks.
 
 mod file;
 mod microkernel;
@@ -20,7 +21,8 @@ use crate::gram::Gram;
 use product::{Part, Tile};
 use row_sums::RowSums;
 
-/// Rows of one unit of parallel work: enough that adding its d x d sum to the total costs little, few enough for many units per block.
+/// Rows of one unit of parallel work: enough that adding its d x d sum to the total costs little, few enough for many
+/// units per block.
 const GROUP: usize = 4096;
 
 /// The widest embeddings that are taken: their matrix has 2 GiB.
@@ -29,9 +31,9 @@ pub const MAX_WIDTH: usize = 16_384;
 /// Memory for the sums of groups that are multiplied side by side.
 const WAVE_BYTES: usize = 128 << 20;
 
-/// Spectral norm of the rounding of products in float32, over the trace: what no test has exceeded. Random rows stay below 1e-6, rows that
-/// are all equal, whose errors add up instead of averaging out, come near 2e-6. What holds for any rows is the bound of sums of 256
-/// terms, 256 * 2^-24 = 1.5e-5.
+/// Spectral norm of the rounding of products in float32, over the trace: what no test has exceeded. Random rows stay
+/// below 1e-6, rows that are all equal, whose errors add up instead of averaging out, come near 2e-6. What holds for
+/// any rows is the bound of sums of 256 terms, 256 * 2^-24 = 1.5e-5.
 const SINGLE_ERROR: f64 = 4e-6;
 
 /// Refuses widths of which no d x d matrix is made.
@@ -56,7 +58,8 @@ pub enum Precision {
     Double,
 }
 
-/// G = sum_i v_i v_i^T over rows of width d that were pushed, with what else must be known of them: how many there are, the largest
+/// G = sum_i v_i v_i^T over rows of width d that were pushed, with what else must be known of them: how many there are,
+/// the largest
 /// ||v||^2 and the sum of v / ||v||. Memory is O(d^2) and does not grow with the number of rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GramAccumulator {
@@ -105,9 +108,9 @@ impl GramAccumulator {
     /// Adds rows: `rows[i * d + j]` is coordinate j of the i-th. Blocks of many thousand rows use all threads.
     ///
     /// # Errors
-    /// [`MetricsError::Shape`] if the values do not fill rows, [`MetricsError::NonFinite`], or [`MetricsError::Overflow`] for a row too
-    /// long for float32. Rows are counted from the first one pushed. After the last two the accumulator holds a part of the rows only
-    /// and is to be dropped.
+    /// [`MetricsError::Shape`] if the values do not fill rows, [`MetricsError::NonFinite`], or
+    /// [`MetricsError::Overflow`] for a row too long for float32. Rows are counted from the first one pushed. After the
+    /// last two the accumulator holds a part of the rows only and is to be dropped.
     pub fn push(&mut self, rows: &[f32]) -> Result<(), MetricsError> {
         if !rows.len().is_multiple_of(self.d) {
             return Err(MetricsError::Shape { n: rows.len() / self.d, d: self.d, values: rows.len() });
@@ -133,8 +136,8 @@ impl GramAccumulator {
         self.hold(tail)
     }
 
-    /// Adds the rows of another accumulator, such as that of another shard. float64 addition does not associate: another order of
-    /// merging may differ in the last bits.
+    /// Adds the rows of another accumulator, such as that of another shard. float64 addition does not associate:
+    /// another order of merging may differ in the last bits.
     ///
     /// # Errors
     /// [`MetricsError::Width`] if the widths differ.
@@ -153,9 +156,9 @@ impl GramAccumulator {
         Ok(())
     }
 
-    /// By how much rounding may have moved an eigenvalue of G: zero if all products were made in float64, else 4e-6 of the energy
-    /// multiplied in float32 (for rows of unit norm 4e-6 n). Measured on random, equal and rank-deficient rows, not proved; what is
-    /// proved is 1.5e-5.
+    /// By how much rounding may have moved an eigenvalue of G: zero if all products were made in float64, else 4e-6 of
+    /// the energy multiplied in float32 (for rows of unit norm 4e-6 n). Measured on random, equal and rank-deficient
+    /// rows, not proved; what is proved is 1.5e-5.
     pub fn eigenvalue_error(&self) -> f64 {
         let pending = match self.precision {
             Precision::Single => self.pending.iter().map(|&x| f64::from(x) * f64::from(x)).sum(),

@@ -1,5 +1,5 @@
-//! Cholesky factors of shifted Gram matrices: the log-determinant (B.13) and the quadratic forms v^T (G + shift I)^-1 v of Theorem 3.
-//! Which shift means what (delta, or beta + delta) is the caller's business.
+//! Cholesky factors of shifted Gram matrices: the log-determinant (B.13) and the quadratic forms v^T (G + shift I)^-1 v
+//! of Theorem 3. Which shift means what (delta, or beta + delta) is the caller's business.
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{LltError, cholesky_in_place, cholesky_in_place_scratch};

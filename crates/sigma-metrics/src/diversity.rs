@@ -1,7 +1,9 @@
-//! Diversity of the observed embeddings beside the two tracks: how many directions they fill, by four published counts of the spectrum
-//! of G_A, and how alike two of them are on average. Like the tracks it sees vectors only; the texts behind them are not known here.
+//! Diversity of the observed embeddings beside the two tracks: how many directions they fill, by four published counts
+//! of the spectrum of G_A, and how alike two of them are on average. Like the tracks it sees vectors only; the texts
+//! behind them are not known here.
 //!
-//! Counts are effective numbers: k directions of equal weight count k, one direction counts 1. All fall when a model collapses.
+//! Counts are effective numbers: k directions of equal weight count k, one direction counts 1. All fall when a model
+//! collapses.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,16 +14,18 @@ use crate::{Embeddings, MetricsError};
 /// Added to every share in RankMe, as in its paper (equation 1 there).
 const RANK_ME_EPSILON: f64 = 1e-7;
 
-/// Diversity of one set of embeddings: A is its n_A x d matrix, lambda_i the eigenvalues of G_A = A^T A, sigma_i = sqrt(lambda_i) the
-/// singular values of A. Logarithms are natural. Without energy (every row zero) the counts are 0.
+/// Diversity of one set of embeddings: A is its n_A x d matrix, lambda_i the eigenvalues of G_A = A^T A, sigma_i =
+/// sqrt(lambda_i) the singular values of A. Logarithms are natural. Without energy (every row zero) the counts are 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Diversity {
-    /// Effective rank, exp(-sum p_i log p_i) with p_i = sigma_i / sum sigma, in \[1, rank\]: Roy and Vetterli, "The effective rank: a
-    /// measure of effective dimensionality", EUSIPCO 2007.
+    /// Effective rank, exp(-sum p_i log p_i) with p_i = sigma_i / sum sigma, in \[1, rank\]: Roy and Vetterli, "The
+    /// effective rank: a measure of effective dimensionality", EUSIPCO 2007.
     pub effective_rank: f64,
-    /// RankMe, the same with p_i = sigma_i / sum sigma + 1e-7 over min(n_A, d) values, zeros included: Garrido et al., ICML 2023.
+    /// RankMe, the same with p_i = sigma_i / sum sigma + 1e-7 over min(n_A, d) values, zeros included: Garrido et al.,
+    /// ICML 2023.
     pub rank_me: f64,
-    /// Vendi score of order 1, exp(-sum p_i log p_i) with p_i = lambda_i / sum lambda, in \[1, rank\]: Friedman and Dieng, TMLR 2023.
+    /// Vendi score of order 1, exp(-sum p_i log p_i) with p_i = lambda_i / sum lambda, in \[1, rank\]: Friedman and
+    /// Dieng, TMLR 2023.
     pub vendi_1: f64,
     /// Order 2, 1 / sum p_i^2: Pasarkar and Dieng, "Cousins of the Vendi score", AISTATS 2024.
     pub vendi_2: f64,
@@ -31,16 +35,17 @@ pub struct Diversity {
     pub mean_cosine: Option<f64>,
 }
 
-/// Measures the observed rows. `observed` ascends, as in [`crate::sigma_ub()`]; `spectrum` is [`crate::SigmaUb`]'s for the same rows: the
-/// d eigenvalues of G_A.
+/// Measures the observed rows. `observed` ascends, as in [`crate::sigma_ub()`]; `spectrum` is [`crate::SigmaUb`]'s for
+/// the same rows: the d eigenvalues of G_A.
 ///
-/// The kernel of the Vendi scores is the cosine, K = A A^T for rows of unit norm. Its eigenvalues other than zero are those of G_A, so
-/// no n_A x n_A matrix is made. K / n_A has trace 1 for such rows; rows that were rounded have not quite, so shares are taken of the
-/// trace that is found. Eigenvalues within the rounding of the largest (the tolerance of [`crate::SigmaUb::rank`]) count as zero.
+/// The kernel of the Vendi scores is the cosine, K = A A^T for rows of unit norm. Its eigenvalues other than zero are
+/// those of G_A, so no n_A x n_A matrix is made. K / n_A has trace 1 for such rows; rows that were rounded have not
+/// quite, so shares are taken of the trace that is found. Eigenvalues within the rounding of the largest (the tolerance
+/// of [`crate::SigmaUb::rank`]) count as zero.
 ///
 /// # Errors
-/// An observed set that is empty or malformed, a spectrum that is not d numbers ([`MetricsError::SpectrumLength`]), or one that is no
-/// spectrum of a Gram matrix ([`MetricsError::Eigenvalue`]).
+/// An observed set that is empty or malformed, a spectrum that is not d numbers ([`MetricsError::SpectrumLength`]), or
+/// one that is no spectrum of a Gram matrix ([`MetricsError::Eigenvalue`]).
 pub fn diversity(rows: &Embeddings, observed: &[usize], spectrum: &[f64]) -> Result<Diversity, MetricsError> {
     check_observed(rows, observed)?;
     let (n_a, d) = (observed.len(), rows.d());
@@ -96,8 +101,8 @@ fn inverse(concentration: f64) -> f64 {
     if concentration > 0.0 { concentration.recip() } else { 0.0 }
 }
 
-/// (|sum u|^2 - sum |u|^2) / (m (m - 1)) over the m rows that are not zero, brought to unit norm: linear in m, where the mean over all
-/// pairs is quadratic.
+/// (|sum u|^2 - sum |u|^2) / (m (m - 1)) over the m rows that are not zero, brought to unit norm: linear in m, where
+/// the mean over all pairs is quadratic.
 fn mean_cosine(rows: &Embeddings, observed: &[usize]) -> Option<f64> {
     let mut sum = vec![0.0; rows.d()];
     let (mut count, mut energy) = (0usize, 0.0);
@@ -161,7 +166,8 @@ mod tests {
         assert_eq!(measured(4, &basis).mean_cosine, Some(0.0));
     }
 
-    /// Three rows along one axis and one along another: lambda = (3, 1), sigma = (sqrt 3, 1), and of 12 ordered pairs 6 are alike.
+    /// Three rows along one axis and one along another: lambda = (3, 1), sigma = (sqrt 3, 1), and of 12 ordered pairs 6
+    /// are alike.
     #[test]
     fn two_clusters_are_counted_by_hand() {
         let found = measured(2, &[&[1.0, 0.0], &[1.0, 0.0], &[1.0, 0.0], &[0.0, 1.0]]);

@@ -1,5 +1,6 @@
-//! A run as a series: the drifts of both tracks against the baseline checkpoint (3.18), the scalars of the paper's Table 1, and the
-//! correlation of Track II with a surface proxy. Checkpoints are t = 0, 1, ..., T without gaps; how each was measured is not known here.
+//! A run as a series: the drifts of both tracks against the baseline checkpoint (3.18), the scalars of the paper's
+//! Table 1, and the correlation of Track II with a surface proxy. Checkpoints are t = 0, 1, ..., T without gaps; how
+//! each was measured is not known here.
 
 use serde::{Deserialize, Serialize};
 
@@ -50,8 +51,8 @@ impl Trend {
         Some(Self { final_drift: *drift.last()?, slope: ols_slope(drift)? })
     }
 
-    /// Whether the track signals collapse: a sustained negative drift, that is, one that ends below zero and falls over the run.
-    /// A drift that is negative at the end but rises on the whole is not sustained.
+    /// Whether the track signals collapse: a sustained negative drift, that is, one that ends below zero and falls over
+    /// the run. A drift that is negative at the end but rises on the whole is not sustained.
     pub fn contracts(self) -> bool {
         self.final_drift < 0.0 && self.slope < 0.0
     }
@@ -59,8 +60,8 @@ impl Trend {
 
 /// Whether both tracks give the same verdict: both contract, or neither does.
 ///
-/// So the published S1 run agrees ("both negative") and S2 does not ("Track II collapses; Track I does not"): there dG ends at -2.4,
-/// but its slope is +2.35.
+/// So the published S1 run agrees ("both negative") and S2 does not ("Track II collapses; Track I does not"): there dG
+/// ends at -2.4, but its slope is +2.35.
 pub fn tracks_agree(track_two: Trend, track_one: Trend) -> bool {
     track_two.contracts() == track_one.contracts()
 }
@@ -104,8 +105,8 @@ pub struct Correlation {
     pub points: usize,
 }
 
-/// Correlates dU with a proxy over all checkpoints, the baseline (dU = 0) included. A checkpoint without a value of the proxy is left
-/// out.
+/// Correlates dU with a proxy over all checkpoints, the baseline (dU = 0) included. A checkpoint without a value of the
+/// proxy is left out.
 ///
 /// # Errors
 /// [`MetricsError::SeriesLength`] if the two do not run over the same checkpoints.

@@ -1,5 +1,5 @@
-//! Everything that can be wrong with an input of this crate, with the values that explain it. Messages say what is wrong with the
-//! numbers; which file or which generation they came from is for the caller to add.
+//! Everything that can be wrong with an input of this crate, with the values that explain it. Messages say what is
+//! wrong with the numbers; which file or which generation they came from is for the caller to add.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,6 @@
-//! Gram matrices: G = sum_i v_i v_i^T (2.1), d x d, in float64. Rows are added block by block in the order given and on one thread,
-//! because float addition does not associate: a fixed order is what makes the result independent of the thread count.
+//! Gram matrices: G = sum_i v_i v_i^T (2.1), d x d, in float64. Rows are added block by block in the order given and on
+//! one thread, because float addition does not associate: a fixed order is what makes the result independent of the
+//! thread count.
 
 use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::{Accum, Mat, Par};
@@ -8,7 +9,8 @@ use crate::Embeddings;
 use crate::cholesky::Cholesky;
 use crate::spectrum::rank_tolerance;
 
-/// Rows per matrix product: enough for the product to run at full speed, few enough that the float64 copy stays in cache.
+/// Rows per matrix product: enough for the product to run at full speed, few enough that the float64 copy stays in
+/// cache.
 const BLOCK: usize = 256;
 
 /// A symmetric positive semidefinite d x d matrix of which only the lower triangle is stored; the upper one is zero.
@@ -67,8 +69,8 @@ impl Gram {
         &self.lower
     }
 
-    /// Whether a matrix of `rows` rows that was found by subtraction is regular by more than its rounding. Looks at the pivots of a
-    /// Cholesky factor: a dimension without rows leaves one at the rounding of the trace.
+    /// Whether a matrix of `rows` rows that was found by subtraction is regular by more than its rounding. Looks at the
+    /// pivots of a Cholesky factor: a dimension without rows leaves one at the rounding of the trace.
     pub(crate) fn is_regular(&self, rows: usize) -> bool {
         let trace: f64 = (0..self.d()).map(|i| self.lower[(i, i)]).sum();
         let rounding = 16.0 * rank_tolerance(rows, self.d(), trace);

@@ -1,5 +1,6 @@
-//! The Sigma-UB measurement of rows of which only the accumulated Gram matrix is left. All of them are observed; blocks that were
-//! written but not pushed are counted by a stated total. It cannot know single rows, so Theorem 3 takes a second pass ([`crate::quadratic`]).
+//! The Sigma-UB measurement of rows of which only the accumulated Gram matrix is left. All of them are observed; blocks
+//! that were written but not pushed are counted by a stated total. It cannot know single rows, so Theorem 3 takes a
+//! second pass ([`crate::quadratic`]).
 
 use serde::Serialize;
 
@@ -21,21 +22,22 @@ pub struct GramMeasurement {
     pub sigma: SigmaUb,
     /// Counts of the spectrum, and the mean cosine.
     pub diversity: Diversity,
-    /// By how much rounding may have moved an eigenvalue: [`GramAccumulator::eigenvalue_error`]. Eigenvalues up to this are not told from
-    /// zero: they count neither for the rank nor for the diversity.
+    /// By how much rounding may have moved an eigenvalue: [`GramAccumulator::eigenvalue_error`]. Eigenvalues up to this
+    /// are not told from zero: they count neither for the rank nor for the diversity.
     pub eigenvalue_error: f64,
-    /// By how much S and U_cov may be off if every eigenvalue is, in nats. Large where the ridge or the smallest eigenvalues drown in
-    /// the rounding of float32.
+    /// By how much S and U_cov may be off if every eigenvalue is, in nats. Large where the ridge or the smallest
+    /// eigenvalues drown in the rounding of float32.
     pub s_error: f64,
 }
 
-/// Measures accumulated rows: they are A, n_A of them, and `config.observed` must be `all`. `total` is the number of blocks n where more
-/// were written than were pushed: then beta = (n - n_A) rho, and lambda_max(G_B) of Theorem 1 is capped by it. `moments` of a second pass
-/// over the same rows gives Theorem 3.
+/// Measures accumulated rows: they are A, n_A of them, and `config.observed` must be `all`. `total` is the number of
+/// blocks n where more were written than were pushed: then beta = (n - n_A) rho, and lambda_max(G_B) of Theorem 1 is
+/// capped by it. `moments` of a second pass over the same rows gives Theorem 3.
 ///
 /// # Errors
-/// A setting out of range, a count in `config.observed` ([`MetricsError::ObservedOfGram`]), no rows, a total below n_A, a row above the
-/// energy cap, moments of other rows ([`MetricsError::SecondPass`]), or a ridge so small that G_A + delta I is singular.
+/// A setting out of range, a count in `config.observed` ([`MetricsError::ObservedOfGram`]), no rows, a total below n_A,
+/// a row above the energy cap, moments of other rows ([`MetricsError::SecondPass`]), or a ridge so small that G_A +
+/// delta I is singular.
 pub fn sigma_ub_of_gram(
     accumulator: &GramAccumulator,
     total: Option<usize>,
@@ -70,7 +72,8 @@ pub fn sigma_ub_of_gram(
 
     let g_a = accumulator.gram();
     let spectrum = Spectrum::of(&g_a)?;
-    // Rounded in float32, the zeros of a singular matrix may be negative by more than the ridge; the spectrum has them cut off.
+    // Rounded in float32, the zeros of a singular matrix may be negative by more than the ridge; the spectrum has them
+    // cut off.
     let s = match Cholesky::of(&g_a, delta) {
         Ok(cholesky) => cholesky.log_det(),
         Err(MetricsError::NotPositiveDefinite { .. }) if error > 0.0 => spectrum.log_det(delta),
@@ -120,7 +123,8 @@ pub fn sigma_ub_of_gram(
     })
 }
 
-/// The most by which log(lambda + delta) differs from that of an eigenvalue within `error` of lambda that is not negative.
+/// The most by which log(lambda + delta) differs from that of an eigenvalue within `error` of lambda that is not
+/// negative.
 fn log_error(lambda: f64, delta: f64, error: f64) -> f64 {
     let found = lambda + delta;
     let up = (error / found).ln_1p();

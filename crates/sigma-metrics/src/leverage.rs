@@ -38,9 +38,9 @@ pub(crate) fn variation_error(n_a: usize, d: usize) -> f64 {
 
 /// By how much E[log det G_n - log det G_A] exceeds that of Gaussian rows, in nats.
 ///
-/// Weights that vary less than for Gaussian rows (`variation` < 0) give the second-order term, half of
-/// d^2 cv^2 (1/n_A - 1/n). Weights that vary more are read from the leverages and put into the deterministic equivalent
-/// of log det over m rows, m E log(1 + w tau) - d log tau with m E[w tau / (1 + w tau)] = d, once for n and once for n_A.
+/// Weights that vary less than for Gaussian rows (`variation` < 0) give the second-order term, d^2 cv^2 (1/n_A - 1/n) / 2.
+/// Weights that vary more are read from the leverages and put into the deterministic equivalent of log det over
+/// m rows, m E log(1 + w tau) - d log tau with m E[w tau / (1 + w tau)] = d, once for n and once for n_A.
 pub(crate) fn growth_beyond_gaussian(leverages: &[f64], d: usize, n: usize, variation: f64) -> f64 {
     let (d, n_a, n) = (d as f64, leverages.len() as f64, n as f64);
     if variation <= 0.0 {

@@ -1,6 +1,7 @@
-//! What a generation is measured by: the two Sigma-UB tracks of its embedding Gram matrix with their bounds, the surface proxies of
-//! its texts, and the scalars that summarise a series of generations. Everything is float64 and in a fixed order, so a result does not
-//! depend on the number of threads. The crate knows no model, no device and no file but its own sums: rows and texts in, numbers out.
+//! What a generation is measured by: the two Sigma-UB tracks of its embedding Gram matrix with their bounds, the
+//! surface proxies of its texts, and the scalars that summarise a series of generations. Everything is float64 and in a
+//! fixed order, so a result does not depend on the number of threads. The crate knows no model, no device and no file
+//! but its own sums: rows and texts in, numbers out.
 //!
 //! Modules, in reading order:
 //! - [`config`]: the `sigma` and `surface` sections of a config, with their checks;
@@ -31,9 +32,9 @@
 //! println!("U_cov {} G_KF {}", sigma.u_cov, sigma.g_kf);
 //! ```
 //!
-//! Symbols are the paper's: `n` blocks of which `n_a` are observed, width `d`, ridge `delta`, energy cap `rho`, tail budget `beta`.
-//! Equation numbers refer to "Sigma: Scalable Spectral Insights for LLM Collapse" (arXiv 2601.03385), as they are in
-//! its first version; `docs/metrics.md` has those of the third beside them.
+//! Symbols are the paper's: `n` blocks of which `n_a` are observed, width `d`, ridge `delta`, energy cap `rho`, tail
+//! budget `beta`. Equation numbers refer to "Sigma: Scalable Spectral Insights for LLM Collapse" (arXiv 2601.03385), as
+//! they are in its first version; `docs/metrics.md` has those of the third beside them.
 
 pub mod config;
 pub mod matrix;

@@ -1,5 +1,6 @@
-//! The embeddings of one generation: an n x d matrix whose row i is the vector v of text block i. The paper writes blocks as columns
-//! of V (2.1); rows are how they are stored, and the Gram matrix is the same d x d. Which blocks are observed is not known here.
+//! The embeddings of one generation: an n x d matrix whose row i is the vector v of text block i. The paper writes
+//! blocks as columns of V (2.1); rows are how they are stored, and the Gram matrix is the same d x d. Which blocks are
+//! observed is not known here.
 
 use faer::Mat;
 
@@ -17,7 +18,8 @@ impl Embeddings {
     /// `values[i * d + j]` is coordinate j of block i. n may be zero, d may not.
     ///
     /// # Errors
-    /// [`MetricsError::ZeroWidth`], [`MetricsError::Shape`], or [`MetricsError::NonFinite`] with the first bad row and column.
+    /// [`MetricsError::ZeroWidth`], [`MetricsError::Shape`], or [`MetricsError::NonFinite`] with the first bad row and
+    /// column.
     pub fn new(n: usize, d: usize, values: Vec<f32>) -> Result<Self, MetricsError> {
         if d == 0 {
             return Err(MetricsError::ZeroWidth);

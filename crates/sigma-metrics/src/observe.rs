@@ -1,13 +1,14 @@
-//! The observed index set (3.2): which n_A of a generation's blocks form A. It is one set for the whole run, held fixed by giving
-//! every block a random priority that never changes; where the priorities come from is not known here.
+//! The observed index set (3.2): which n_A of a generation's blocks form A. It is one set for the whole run, held fixed
+//! by giving every block a random priority that never changes; where the priorities come from is not known here.
 
 use crate::Observed;
 
-/// The rows to observe, ascending: those with the smallest `(keys[i], i)`, n_A of them, or all where there are no more than that.
+/// The rows to observe, ascending: those with the smallest `(keys[i], i)`, n_A of them, or all where there are no more
+/// than that.
 ///
-/// `keys[i]` is a fixed random priority of block i: the same block has the same key in every generation. So the same blocks are
-/// observed throughout, and one that is missing from a generation (its answer ended early) is replaced by the next in the fixed
-/// order without disturbing the others.
+/// `keys[i]` is a fixed random priority of block i: the same block has the same key in every generation. So the same
+/// blocks are observed throughout, and one that is missing from a generation (its answer ended early) is replaced by
+/// the next in the fixed order without disturbing the others.
 pub fn observed_rows(keys: &[u64], observed: Observed) -> Vec<usize> {
     let mut rows: Vec<usize> = (0..keys.len()).collect();
     if let Observed::Count(count) = observed

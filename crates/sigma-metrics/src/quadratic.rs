@@ -1,5 +1,6 @@
-//! The second pass over rows that do not fit into memory: the variance of v^T (G + delta I)^-1 v, which Theorem 3 rests on. It needs the
-//! finished Gram matrix and every row once more, in float64; it takes several times as long as the first pass.
+//! The second pass over rows that do not fit into memory: the variance of v^T (G + delta I)^-1 v, which Theorem 3 rests
+//! on. It needs the finished Gram matrix and every row once more, in float64; it takes several times as long as the
+//! first pass.
 
 use rayon::prelude::*;
 
@@ -29,7 +30,8 @@ impl QuadraticMoments {
     /// For the rows of `gram`, with the ridge `delta` of the measurement.
     ///
     /// # Errors
-    /// [`MetricsError::Config`] for a ridge that is not positive, [`MetricsError::NotPositiveDefinite`] where it drowns in rounding.
+    /// [`MetricsError::Config`] for a ridge that is not positive, [`MetricsError::NotPositiveDefinite`] where it drowns
+    /// in rounding.
     pub fn new(gram: &GramAccumulator, delta: f64) -> Result<Self, MetricsError> {
         positive("delta", delta)?;
         let gram = gram.complete()?;
@@ -41,8 +43,8 @@ impl QuadraticMoments {
         self.moments.n
     }
 
-    /// Takes in a block of rows, row-major. The result does not depend on the number of threads, and on the cut into blocks only by
-    /// rounding.
+    /// Takes in a block of rows, row-major. The result does not depend on the number of threads, and on the cut into
+    /// blocks only by rounding.
     ///
     /// # Errors
     /// [`MetricsError::Shape`], or [`MetricsError::NonFinite`] with the row counted within its piece of the block.

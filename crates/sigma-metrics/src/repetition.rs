@@ -1,10 +1,11 @@
-//! Repetition within one text: how much of what it says it has said before. What happens between texts is not looked at.
+//! Repetition within one text: how much of what it says it has said before. What happens between texts is not looked
+//! at.
 
 use std::collections::HashSet;
 
-/// Share of the n-grams of a text that occurred earlier in the same text, 1 - different / all, averaged over the texts that have an
-/// n-gram: seq-rep-n of Welleck et al., "Neural text generation with unlikelihood training" (ICLR 2020). In [0, 1); higher is more
-/// repetitive. None if no text is long enough, and for n = 0.
+/// Share of the n-grams of a text that occurred earlier in the same text, 1 - different / all, averaged over the texts
+/// that have an n-gram: seq-rep-n of Welleck et al., "Neural text generation with unlikelihood training" (ICLR 2020).
+/// In [0, 1); higher is more repetitive. None if no text is long enough, and for n = 0.
 pub(crate) fn repeated_ngrams(texts: &[Vec<String>], n: usize) -> Option<f64> {
     if n == 0 {
         return None;

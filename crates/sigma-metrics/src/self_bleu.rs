@@ -1,16 +1,18 @@
-//! Self-BLEU (Zhu et al., "Texygen", SIGIR 2018): how well each text of a set is foretold by the others. BLEU-4 (Papineni et al., ACL
+//! Self-BLEU (Zhu et al., "Texygen", SIGIR 2018): how well each text of a set is foretold by the others. BLEU-4
+//! (Papineni et al., ACL
 //! 2002) of word lists against word lists; which texts are taken is decided in [`mod@crate::surface`].
 
 use std::collections::HashMap;
 
 /// Longest n-grams of BLEU-4, which weighs lengths 1 to 4 alike.
 const ORDER: usize = 4;
-/// What stands for no match among the n-grams of one length: smoothing method 1 of Chen and Cherry (2014), as Texygen uses it. Without
-/// it a single length without a match makes the whole score 0, and most texts of a diverse set would score the same.
+/// What stands for no match among the n-grams of one length: smoothing method 1 of Chen and Cherry (2014), as Texygen
+/// uses it. Without it a single length without a match makes the whole score 0, and most texts of a diverse set would
+/// score the same.
 const EPSILON: f64 = 0.1;
 
-/// Mean over the texts of their BLEU-4 with all others as references, in [0, 1]. A text without a word is neither scored nor a
-/// reference: it would score 0, as if it were diverse. None for fewer than two texts with words.
+/// Mean over the texts of their BLEU-4 with all others as references, in [0, 1]. A text without a word is neither
+/// scored nor a reference: it would score 0, as if it were diverse. None for fewer than two texts with words.
 pub(crate) fn self_bleu(texts: &[&[String]]) -> Option<f64> {
     let texts: Vec<&[String]> = texts.iter().copied().filter(|text| !text.is_empty()).collect();
     if texts.len() < 2 {
@@ -77,7 +79,8 @@ fn bleu(words: &[String], at: usize, lengths: &[usize], most: &[HashMap<&[String
     brevity * log_precision.exp()
 }
 
-/// The length among the other texts that is closest to `length`, the shorter of two. `lengths` ascend and hold `length` itself.
+/// The length among the other texts that is closest to `length`, the shorter of two. `lengths` ascend and hold `length`
+/// itself.
 fn closest_other(length: usize, lengths: &[usize]) -> usize {
     let (start, end) = (lengths.partition_point(|&x| x < length), lengths.partition_point(|&x| x <= length));
     if end - start > 1 {

@@ -1,5 +1,6 @@
-//! The Sigma-UB measurement of one checkpoint (Algorithm 1): both tracks, (3.16) and (3.17), with every quantity they rest on and
-//! the bounds of Theorems 1 and 3. Drifts against a baseline (3.18) need a second checkpoint and live in [`crate::drift`].
+//! The Sigma-UB measurement of one checkpoint (Algorithm 1): both tracks, (3.16) and (3.17), with every quantity they
+//! rest on and the bounds of Theorems 1 and 3. Drifts against a baseline (3.18) need a second checkpoint and live in
+//! [`crate::drift`].
 
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +13,8 @@ use crate::statistics::sample_std;
 use crate::theorem3::Sizes;
 use crate::{Embeddings, MetricsError, NoInterval, SigmaConfig, Theorem1, Theorem3, overestimation};
 
-/// How far ||v||^2 may exceed rho, as a fraction of rho, before a row is refused: float32 normalisation (or float16 storage) leaves
-/// norms that are not exactly 1.
+/// How far ||v||^2 may exceed rho, as a fraction of rho, before a row is refused: float32 normalisation (or float16
+/// storage) leaves norms that are not exactly 1.
 pub const ENERGY_TOLERANCE: f64 = 1e-3;
 
 /// Everything measured on one checkpoint. Log-volumes are in nats. G_A = A^T A is d x d, over the observed rows A.
@@ -57,7 +58,8 @@ pub struct SigmaUb {
     pub theorem1: Theorem1,
     /// The paper's asymptotic interval for the full log-determinant, which is about n_A >> d. None if n_A = 1.
     pub theorem3: Option<Theorem3>,
-    /// U_n = log det G_n - d log n over all n rows, without ridge, with an interval that covers. None where `full_missing` says why.
+    /// U_n = log det G_n - d log n over all n rows, without ridge, with an interval that covers. None where
+    /// `full_missing` says why.
     pub full: Option<FullVolume>,
     /// Why `full` is None.
     pub full_missing: Option<String>,
@@ -70,13 +72,14 @@ pub struct SigmaUb {
 
 /// Measures one checkpoint.
 ///
-/// `rows` are its embeddings. `observed` names the rows of A, ascending ([`crate::observed_rows`]); `config.observed` is not read.
-/// `total` replaces the number of blocks n where more were written than are given here; then lambda_max(G_B) of Theorem 1 is unknown
-/// and capped by beta, unless the total is just the number of rows.
+/// `rows` are its embeddings. `observed` names the rows of A, ascending ([`crate::observed_rows`]); `config.observed`
+/// is not read. `total` replaces the number of blocks n where more were written than are given here; then
+/// lambda_max(G_B) of Theorem 1 is unknown and capped by beta, unless the total is just the number of rows.
 ///
 /// # Errors
-/// A setting out of range ([`MetricsError::Config`]), an observed set that is empty or malformed, a total below n_A, a row above the
-/// energy cap, embeddings too wide for a d x d matrix, or a ridge so small that G_A + delta I is singular in float64 ([`MetricsError::NotPositiveDefinite`]).
+/// A setting out of range ([`MetricsError::Config`]), an observed set that is empty or malformed, a total below n_A, a
+/// row above the energy cap, embeddings too wide for a d x d matrix, or a ridge so small that G_A + delta I is singular
+/// in float64 ([`MetricsError::NotPositiveDefinite`]).
 pub fn sigma_ub(
     rows: &Embeddings,
     observed: &[usize],
@@ -163,7 +166,8 @@ pub(crate) fn track_two(s: f64, d: usize, n: usize) -> f64 {
     s - d as f64 * (n as f64).ln()
 }
 
-/// log det G_A without ridge. A matrix that passes the rank test by a hair may still fail to factor: then it is as good as singular.
+/// log det G_A without ridge. A matrix that passes the rank test by a hair may still fail to factor: then it is as good
+/// as singular.
 pub(crate) fn bare_log_det(g_a: &Gram) -> Result<Option<f64>, MetricsError> {
     match Cholesky::of(g_a, 0.0) {
         Ok(cholesky) => Ok(Some(cholesky.log_det())),

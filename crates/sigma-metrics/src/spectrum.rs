@@ -1,5 +1,6 @@
-//! The eigenvalues lambda_1 >= ... >= lambda_d of a Gram matrix, and what is a function of them alone: rank, condition, the Ky Fan
-//! envelope (3.16). Eigenvalues carry an absolute error near eps * lambda_1, so S_k itself is taken from the Cholesky factor instead.
+//! The eigenvalues lambda_1 >= ... >= lambda_d of a Gram matrix, and what is a function of them alone: rank, condition,
+//! the Ky Fan envelope (3.16). Eigenvalues carry an absolute error near eps * lambda_1, so S_k itself is taken from the
+//! Cholesky factor instead.
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
@@ -72,20 +73,22 @@ impl Spectrum {
         self.lambda.iter().map(|lambda| (delta / lambda).ln_1p()).sum()
     }
 
-    /// log det(G + shift I) - d log(shift) = sum_i log(1 + lambda_i / shift) >= 0: the Ky Fan envelope G_KF for shift = beta + delta.
-    /// The sum has no cancellation, unlike the difference, where the budget is large against the spectrum.
+    /// log det(G + shift I) - d log(shift) = sum_i log(1 + lambda_i / shift) >= 0: the Ky Fan envelope G_KF for shift =
+    /// beta + delta. The sum has no cancellation, unlike the difference, where the budget is large against the
+    /// spectrum.
     pub(crate) fn log_volume_over(&self, shift: f64) -> f64 {
         envelope(&self.lambda, shift, 0.0)
     }
 }
 
-/// Track I (3.16) from the eigenvalues of G_A: sum_i log(1 + lambda_i / (beta + delta)), in nats. With the tail budget of t = 0 in
-/// place of a checkpoint's own it does not follow the number of rows.
+/// Track I (3.16) from the eigenvalues of G_A: sum_i log(1 + lambda_i / (beta + delta)), in nats. With the tail budget
+/// of t = 0 in place of a checkpoint's own it does not follow the number of rows.
 pub fn envelope(spectrum: &[f64], beta: f64, delta: f64) -> f64 {
     spectrum.iter().map(|lambda| (lambda / (beta + delta)).ln_1p()).sum()
 }
 
-/// The rounding of the largest eigenvalue, below which another is as good as zero: NumPy's max(n_A, d) * eps * lambda_1.
+/// The rounding of the largest eigenvalue, below which another is as good as zero: NumPy's max(n_A, d) * eps *
+/// lambda_1.
 pub(crate) fn rank_tolerance(n_a: usize, d: usize, largest: f64) -> f64 {
     n_a.max(d) as f64 * f64::EPSILON * largest
 }

@@ -1,5 +1,6 @@
-//! Surface proxies of a set of texts: distinct-2 and the hashed n-gram HHI (appendix C.4), and others in common use, over lower-cased
-//! words. They give context to the geometric tracks and are no definition of collapse. N-grams never cross from one text into the next.
+//! Surface proxies of a set of texts: distinct-2 and the hashed n-gram HHI (appendix C.4), and others in common use,
+//! over lower-cased words. They give context to the geometric tracks and are no definition of collapse. N-grams never
+//! cross from one text into the next.
 //!
 //! A word is a maximal run of letters and digits (Unicode), with the apostrophes inside it.
 
@@ -24,15 +25,15 @@ pub struct Surface {
     pub distinct_3: Option<f64>,
     /// The same of four-grams.
     pub distinct_4: Option<f64>,
-    /// Share of a text's four-grams that it has used before, averaged over the texts that have one, in [0, 1); higher is more
-    /// repetitive: seq-rep-4 (Welleck et al., ICLR 2020). None without a four-gram.
+    /// Share of a text's four-grams that it has used before, averaged over the texts that have one, in [0, 1); higher
+    /// is more repetitive: seq-rep-4 (Welleck et al., ICLR 2020). None without a four-gram.
     pub repeated_4grams: Option<f64>,
-    /// UTF-8 bytes of all texts, joined by line feeds / bytes after raw DEFLATE at level 9; higher is more repetitive. None without a
-    /// character.
+    /// UTF-8 bytes of all texts, joined by line feeds / bytes after raw DEFLATE at level 9; higher is more repetitive.
+    /// None without a character.
     pub compression_ratio: Option<f64>,
-    /// Self-BLEU (Zhu et al., SIGIR 2018), in [0, 1]: the mean BLEU-4, with smoothing 0.1 for no match, of each text against all others
-    /// of `self_bleu_texts` texts, evenly spaced over those given; higher is more alike. Texts without a word are left out. None if it
-    /// is turned off, and for fewer than two texts with words.
+    /// Self-BLEU (Zhu et al., SIGIR 2018), in [0, 1]: the mean BLEU-4, with smoothing 0.1 for no match, of each text
+    /// against all others of `self_bleu_texts` texts, evenly spaced over those given; higher is more alike. Texts
+    /// without a word are left out. None if it is turned off, and for fewer than two texts with words.
     pub self_bleu: Option<f64>,
     /// Hashed n-gram HHI, in \[1 / buckets, 1\]; higher is more repetitive. None without an n-gram.
     pub hhi: Option<f64>,
@@ -71,16 +72,17 @@ pub fn surface<'a>(texts: impl IntoIterator<Item = &'a str>, config: &SurfaceCon
     })
 }
 
-/// Different n-grams / n-grams over the whole set of texts. None if they hold no n-gram of this length (n = 0 included).
+/// Different n-grams / n-grams over the whole set of texts. None if they hold no n-gram of this length (n = 0
+/// included).
 pub fn distinct_n<'a>(texts: impl IntoIterator<Item = &'a str>, n: usize) -> Option<f64> {
     distinct(&split(texts), n)
 }
 
-/// Herfindahl-Hirschman index of the n-grams: sum over hash buckets b of p_b^2, where p_b is the share of n-grams whose hash falls into
-/// b. None if there is no n-gram of this length, or no bucket.
+/// Herfindahl-Hirschman index of the n-grams: sum over hash buckets b of p_b^2, where p_b is the share of n-grams whose
+/// hash falls into b. None if there is no n-gram of this length, or no bucket.
 ///
-/// The bucket of an n-gram is a hash modulo `buckets`: FNV-1a (64 bits) over the UTF-8 of its words joined by byte 0x1F, followed by the
-/// MurmurHash3 finalizer.
+/// The bucket of an n-gram is a hash modulo `buckets`: FNV-1a (64 bits) over the UTF-8 of its words joined by byte
+/// 0x1F, followed by the MurmurHash3 finalizer.
 pub fn hashed_hhi<'a>(texts: impl IntoIterator<Item = &'a str>, ngram: usize, buckets: usize) -> Option<f64> {
     hhi(&split(texts), ngram, buckets)
 }
@@ -89,8 +91,8 @@ fn split<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<Vec<String>> {
     texts.into_iter().map(words).collect()
 }
 
-/// `count` of the texts, evenly spaced: number i is text floor(i len / count). A function of the places alone, so where texts stand in the
-/// order of their prompts the same prompts are taken in every generation.
+/// `count` of the texts, evenly spaced: number i is text floor(i len / count). A function of the places alone, so where
+/// texts stand in the order of their prompts the same prompts are taken in every generation.
 fn evenly_spaced(texts: &[Vec<String>], count: usize) -> Vec<&[String]> {
     let count = count.min(texts.len());
     // In 128 bits, so that no product overflows.
@@ -157,8 +159,8 @@ mod tests {
 
     #[test]
     fn hashing_spreads_distinct_ngrams_evenly() {
-        // 2^16 distinct unigrams in 2^8 buckets: the sum of squares is 1/256 * (1 + 255 / 65536) on average. A chi-square with 255
-        // degrees of freedom stays below 390 but for a chance of 1e-7.
+        // 2^16 distinct unigrams in 2^8 buckets: the sum of squares is 1/256 * (1 + 255 / 65536) on average. A
+        // chi-square with 255 degrees of freedom stays below 390 but for a chance of 1e-7.
         let text: String = (0..1 << 16).map(|i| format!("w{i} ")).collect();
         let found = hashed_hhi([text.as_str()], 1, 256).unwrap();
         let chi_square = (found * 256.0 - 1.0) * 65536.0;

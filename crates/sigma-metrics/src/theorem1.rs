@@ -1,11 +1,13 @@
 //! Theorem 1: deterministic bounds det G_A <= det G <= prod_i (lambda_i(G_A) + lambda_max(G_B)) of the full Gram matrix
-//! G = G_A + G_B (3.4), in logarithms and with the ridge; and how far Weyl's upper bound overshoots in the long run (3.8).
+//! G = G_A + G_B (3.4), in logarithms and with the ridge; and how far Weyl's upper bound overshoots in the long run
+//! (3.8).
 
 use serde::{Deserialize, Serialize};
 
 use crate::spectrum::Spectrum;
 
-/// Bounds on log det(G + delta I). With the ridge they exist for every G_A; as delta goes to 0 they become those of (3.4).
+/// Bounds on log det(G + delta I). With the ridge they exist for every G_A; as delta goes to 0 they become those of
+/// (3.4).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Theorem1 {
     /// log det(G_A + delta I). The same quantity as S_k, but summed over eigenvalues like the upper bound, so that
@@ -15,7 +17,8 @@ pub struct Theorem1 {
     pub log_upper: f64,
     /// lambda_max(G_B), or its cap beta.
     pub lambda_b: f64,
-    /// Whether `lambda_b` was computed from the unobserved rows; if not, they are absent and it is the budget beta of (3.15).
+    /// Whether `lambda_b` was computed from the unobserved rows; if not, they are absent and it is the budget beta of
+    /// (3.15).
     pub lambda_b_exact: bool,
 }
 
@@ -27,8 +30,9 @@ impl Theorem1 {
     }
 }
 
-/// The asymptotic log ratio of Weyl's bound to the stochastic value (3.8): sum_i log(gamma + (1 - gamma) lambda_1 / lambda_i) >= 0,
-/// for gamma = n_A / n in \[0, 1\] and positive eigenvalues in descending order. Zero if all are equal or all rows are observed.
+/// The asymptotic log ratio of Weyl's bound to the stochastic value (3.8): sum_i log(gamma + (1 - gamma) lambda_1 /
+/// lambda_i) >= 0, for gamma = n_A / n in \[0, 1\] and positive eigenvalues in descending order. Zero if all are equal
+/// or all rows are observed.
 pub fn overestimation(gamma: f64, lambda: impl IntoIterator<Item = f64>) -> f64 {
     let mut lambda = lambda.into_iter().peekable();
     let largest = lambda.peek().copied().unwrap_or(1.0);

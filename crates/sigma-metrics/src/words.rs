@@ -1,9 +1,9 @@
-//! Texts to words, and words to hashes, for the surface proxies. The rule is plain and language-neutral, the hash is portable; what is
-//! counted with them is decided in [`mod@crate::surface`].
+//! Texts to words, and words to hashes, for the surface proxies. The rule is plain and language-neutral, the hash is
+//! portable; what is counted with them is decided in [`mod@crate::surface`].
 
-/// The words of a text, lower-cased: maximal runs of letters, digits and combining accents, in which single apostrophes between two
-/// such characters are kept (`don't`, `l'avenir`; the typographic one becomes `'`). Everything else separates: `state-of-the-art` is
-/// four words, `3.5` two, and a passage without spaces (Chinese, Japanese) one.
+/// The words of a text, lower-cased: maximal runs of letters, digits and combining accents, in which single apostrophes
+/// between two such characters are kept (`don't`, `l'avenir`; the typographic one becomes `'`). Everything else
+/// separates: `state-of-the-art` is four words, `3.5` two, and a passage without spaces (Chinese, Japanese) one.
 pub(crate) fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
@@ -24,8 +24,8 @@ pub(crate) fn words(text: &str) -> Vec<String> {
     words
 }
 
-/// Letters and digits of any script. Accents written as separate characters stay with their letter: otherwise the same word would be
-/// one or two, depending on how its text was composed.
+/// Letters and digits of any script. Accents written as separate characters stay with their letter: otherwise the same
+/// word would be one or two, depending on how its text was composed.
 fn in_word(c: char) -> bool {
     c.is_alphanumeric() || ('\u{300}'..='\u{36f}').contains(&c)
 }
@@ -34,8 +34,9 @@ fn is_apostrophe(c: char) -> bool {
     matches!(c, '\'' | '\u{2019}')
 }
 
-/// A 64-bit hash of an n-gram: FNV-1a over the UTF-8 of its words joined by byte 0x1F, then the finalizer of MurmurHash3, without which
-/// the low bits that choose a bucket would follow the last byte. No seed: the same on every machine and in every release.
+/// A 64-bit hash of an n-gram: FNV-1a over the UTF-8 of its words joined by byte 0x1F, then the finalizer of
+/// MurmurHash3, without which the low bits that choose a bucket would follow the last byte. No seed: the same on every
+/// machine and in every release.
 pub(crate) fn hash_ngram(ngram: &[String]) -> u64 {
     let mut hash = FNV_OFFSET;
     for (i, word) in ngram.iter().enumerate() {

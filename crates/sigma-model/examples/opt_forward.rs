@@ -3,9 +3,9 @@
 //!
 //!     opt_forward FOLDER IDS.json OUT.safetensors
 //!
-//! IDS.json is `{"rows": [[id, ...], ...], "greedy": n}`, the rows of equal length. OUT holds `logits` `[rows * T, V]`, `loss` and
-//! `grad.<name>` of predicting each row's tokens 1.. from its tokens ..T-1, and `greedy`, the n most probable tokens after
-//! the first row (as f32, like everything else).
+//! IDS.json is `{"rows": [[id, ...], ...], "greedy": n}`, the rows of equal length. OUT holds `logits` `[rows * T, V]`,
+//! `loss` and `grad.<name>` of predicting each row's tokens 1.. from its tokens ..T-1, and `greedy`, the n most
+//! probable tokens after the first row (as f32, like everything else).
 
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;

@@ -56,7 +56,8 @@ pub(crate) struct Kernels<'a> {
     pub(crate) dtype: Dtype,
 }
 
-/// Sizes come from buffers that exist; kernels count the elements of activations in 32 bits, and those of all parameters in 64.
+/// Sizes come from buffers that exist; kernels count the elements of activations in 32 bits, and those of all
+/// parameters in 64.
 fn count(n: usize) -> Arg<'static> {
     Arg::U32(u32::try_from(n).unwrap_or(u32::MAX))
 }
@@ -114,7 +115,8 @@ impl Kernels<'_> {
         self.gpu.launch(&self.typed("cast"), (grid, 1), BLOCK, 0, &args)
     }
 
-    /// Token and position embeddings, positions looked up `offset` rows further down; where `tokens` is missing, `stream` holds the token embeddings already.
+    /// Token and position embeddings, positions looked up `offset` rows further down; where `tokens` is missing,
+    /// `stream` holds the token embeddings already.
     pub(crate) fn embed(
         &self,
         stream: View<'_>,
@@ -162,8 +164,8 @@ impl Kernels<'_> {
         self.each_row(&self.typed("layer_norm"), rows, 0, &args)
     }
 
-    /// The end of a sub-block and the norm after it: [`Self::residual`], and [`Self::layer_norm`] of what it leaves, which `out` gets
-    /// where somebody asks for it.
+    /// The end of a sub-block and the norm after it: [`Self::residual`], and [`Self::layer_norm`] of what it leaves,
+    /// which `out` gets where somebody asks for it.
     pub(crate) fn residual_norm(
         &self,
         (out, to): (Option<View<'_>>, Normed<'_>),
@@ -179,8 +181,8 @@ impl Kernels<'_> {
         self.gpu.launch(&self.typed("residual_norm"), (grid, 1), row_block(d), shared, &args)
     }
 
-    /// `dx` = (or +=) the gradient of a norm's input `x`, and to `dropped` what of dx goes into the sub-block before, as in
-    /// [`Self::residual_backward`]; `gradient` is that of weight and bias, which lie side by side.
+    /// `dx` = (or +=) the gradient of a norm's input `x`, and to `dropped` what of dx goes into the sub-block before,
+    /// as in [`Self::residual_backward`]; `gradient` is that of weight and bias, which lie side by side.
     pub(crate) fn layer_norm_backward(
         &self,
         (dx, accumulate): (View<'_>, bool),
@@ -259,8 +261,8 @@ impl Kernels<'_> {
         self.each("accumulate", y.len(), &[y.into(), x.into(), count(y.len())])
     }
 
-    /// One draw for each row of logits: see nucleus.cu, whose buffers these are, in its order. `tokens` are the sizes of the vocabulary and of
-    /// a row's new tokens, and the ids of eos and of a token that is never drawn.
+    /// One draw for each row of logits: see nucleus.cu, whose buffers these are, in its order. `tokens` are the sizes
+    /// of the vocabulary and of a row's new tokens, and the ids of eos and of a token that is never drawn.
     pub(crate) fn nucleus(&self, buffers: [&Buffer; 8], tokens: [u32; 4], (temperature, top_p): (f64, f64)) -> Done {
         // beside the row there is what the kernel declares itself: less than 4 KB
         let row = tokens[0].saturating_mul(4);

@@ -1,5 +1,6 @@
-//! Conditions over the real fraction alpha: curves of conditions that differ in alpha and their seeds alone, one for each setting, all
-//! read at the same generation. It takes numbers from conditions and knows neither tables nor figures.
+//! Conditions over the real fraction alpha: curves of conditions that differ in alpha and their seeds alone, one for
+//! each setting, all read at the same generation. It takes numbers from conditions and knows neither tables nor
+//! figures.
 
 use crate::condition::{Condition, Member};
 use crate::config_keys;

@@ -19,8 +19,8 @@ const PROXIES: [Column; 2] = [
     column("hhi_final", "HHI (final)", r"\shortstack[r]{HHI\\final}", Digits::Decimals(6)),
 ];
 
-/// One line for each point of the figure over alpha: means over seeds with the intervals of their points, the limits of the noise of the
-/// base, and from when on a track is beyond it.
+/// One line for each point of the figure over alpha: means over seeds with the intervals of their points, the limits of
+/// the noise of the base, and from when on a track is beyond it.
 pub(crate) fn points(sweep: &AlphaSweep) -> Table {
     let mut columns = head(sweep);
     columns.extend([

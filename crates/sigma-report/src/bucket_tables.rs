@@ -44,9 +44,9 @@ pub(crate) fn points(condition: &Condition) -> Table {
     Table { columns, rows: (0..condition.mean.points.len()).flat_map(checkpoint).collect() }
 }
 
-/// Where both tracks of every bucket ended and how they moved, the whole bank first. `excess` is how much further than the bank a
-/// bucket's Track II fell, in nats; a bucket is measured on fewer blocks than the bank, so its level is another one and only
-/// drifts compare.
+/// Where both tracks of every bucket ended and how they moved, the whole bank first. `excess` is how much further than
+/// the bank a bucket's Track II fell, in nats; a bucket is measured on fewer blocks than the bank, so its level is
+/// another one and only drifts compare.
 pub(crate) fn summary(conditions: &[Condition]) -> Table {
     let nats = |name, heading, latex| column(name, heading, latex, Digits::Decimals(3));
     let count = |name, heading, latex| column(name, heading, latex, Digits::Decimals(0));
@@ -90,8 +90,8 @@ pub(crate) fn summary(conditions: &[Condition]) -> Table {
     Table { rows: rows.collect(), columns }
 }
 
-/// What a reader of the drifts must know: a bucket observed on fewer blocks than there are dimensions has directions that nothing
-/// reached, and those do not drift.
+/// What a reader of the drifts must know: a bucket observed on fewer blocks than there are dimensions has directions
+/// that nothing reached, and those do not drift.
 pub(crate) fn notes(conditions: &[Condition]) -> Vec<String> {
     let sigmas = conditions.iter().flat_map(|condition| &condition.members).flat_map(|member| &member.run.records);
     let mut of_buckets = sigmas.flat_map(|record| &record.buckets).filter_map(|bucket| bucket.sigma.as_ref());

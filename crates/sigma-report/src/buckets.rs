@@ -1,5 +1,6 @@
-//! Prompt buckets as series: what a run measured over the prompts of one bucket, with drifts against the same bucket at t = 0.
-//! A bucket series is a run series without a loss, so that all that is known about runs applies to it. Layout is not known here.
+//! Prompt buckets as series: what a run measured over the prompts of one bucket, with drifts against the same bucket at
+//! t = 0. A bucket series is a run series without a loss, so that all that is known about runs applies to it. Layout is
+//! not known here.
 
 use crate::record::{BucketNumbers, Record};
 use crate::run::Run;
@@ -8,8 +9,8 @@ use crate::series::{RunSeries, SeriesPoint, with_breaks};
 /// How the whole prompt bank is called where it stands beside its buckets.
 pub(crate) const BANK: &str = "(all prompts)";
 
-/// The buckets of `run` in the order in which they first appear; `name` is the bucket's. A checkpoint that lacks a bucket leaves a
-/// gap.
+/// The buckets of `run` in the order in which they first appear; `name` is the bucket's. A checkpoint that lacks a
+/// bucket leaves a gap.
 pub(crate) fn bucket_series(run: &Run) -> Vec<RunSeries> {
     let series = |bucket: String| RunSeries {
         points: with_breaks(run.records.iter().map(|record| point(record, &bucket, run.records.first())).collect()),

@@ -1,5 +1,5 @@
-//! A config as flat lines, `training.learning_rate` and its value: to compare two configs, and to print one as a table. What a key means
-//! is not known here.
+//! A config as flat lines, `training.learning_rate` and its value: to compare two configs, and to print one as a table.
+//! What a key means is not known here.
 
 use serde_yaml::Value;
 

@@ -1,5 +1,5 @@
-//! The diagnostics beside the two tracks, one list of them: the name of each, its value in a record, and where it goes when a model
-//! collapses. What is made of them is decided in tables.
+//! The diagnostics beside the two tracks, one list of them: the name of each, its value in a record, and where it goes
+//! when a model collapses. What is made of them is decided in tables.
 
 use crate::record::{DiversityNumbers, PerplexityNumbers, Record};
 

@@ -1,5 +1,5 @@
-//! Everything that can go wrong between a run folder and a report. A variant names the file, what was expected and what was found,
-//! and says what to do; the underlying cause stays reachable through `source()`.
+//! Everything that can go wrong between a run folder and a report. A variant names the file, what was expected and what
+//! was found, and says what to do; the underlying cause stays reachable through `source()`.
 
 use std::error::Error;
 use std::io;

@@ -1,6 +1,6 @@
-//! Floats in JSON without loss. JSON has no infinity and no NaN, yet a singular Gram matrix has an infinite condition number and a
-//! diverged training a NaN loss, and a record must hold both; they are written as the strings `inf`, `-inf` and `nan`.
-//! For `#[serde(with = "exact_float")]`, and `exact_float::option` for what may be missing.
+//! Floats in JSON without loss. JSON has no infinity and no NaN, yet a singular Gram matrix has an infinite condition
+//! number and a diverged training a NaN loss, and a record must hold both; they are written as the strings `inf`,
+//! `-inf` and `nan`. For `#[serde(with = "exact_float")]`, and `exact_float::option` for what may be missing.
 
 use std::fmt;
 

@@ -1,5 +1,6 @@
-//! The figures of a report, each as SVG, PDF and PNG. The SVG keeps its text as text in the generic `sans-serif`; PDF and PNG are made
-//! from it with a font that the program brings along. A figure shows series and computes nothing beyond its axes.
+//! The figures of a report, each as SVG, PDF and PNG. The SVG keeps its text as text in the generic `sans-serif`; PDF
+//! and PNG are made from it with a font that the program brings along. A figure shows series and computes nothing
+//! beyond its axes.
 
 mod alpha;
 mod axis;
@@ -61,7 +62,8 @@ impl Figure {
         Figure::lines(two_tracks::panels(&rows))
     }
 
-    /// The same for the means of conditions, with their intervals and the noise of the base, and the range of `control`.
+    /// The same for the means of conditions, with their intervals and the noise of the base, and the range of
+    /// `control`.
     pub(crate) fn two_tracks_of(conditions: &[Condition], control: Option<&RunSeries>) -> Figure {
         let mut rows = Vec::new();
         for condition in conditions {
@@ -92,8 +94,8 @@ impl Figure {
         Figure::lines(conditions.iter().zip(titles(conditions)).map(panel).collect())
     }
 
-    /// Drift of both tracks in every prompt bucket (appendix C.5), a row of two panels for each condition. The buckets of the first
-    /// condition give the legend, so conditions with other buckets belong into another figure.
+    /// Drift of both tracks in every prompt bucket (appendix C.5), a row of two panels for each condition. The buckets
+    /// of the first condition give the legend, so conditions with other buckets belong into another figure.
     pub(crate) fn buckets(conditions: &[&Condition]) -> Figure {
         let titled = |condition: &Condition, track: &str| match conditions.len() {
             1 => track.to_owned(),

@@ -1,5 +1,5 @@
-//! Noise floors of a run and of a mean of runs: how far each signal moves when the base checkpoint is evaluated again. It takes the values
-//! from the record of t = 0; the band around them is that of sigma-metrics.
+//! Noise floors of a run and of a mean of runs: how far each signal moves when the base checkpoint is evaluated again.
+//! It takes the values from the record of t = 0; the band around them is that of sigma-metrics.
 
 use sigma_metrics::{NoiseFloor, PERSISTENCE, Side, onset};
 
@@ -70,12 +70,14 @@ impl Signal {
     }
 }
 
-/// A band for each signal in the order of [`Signal::ALL`], in the unit of the signal; `None` where there are not two measured replicates.
+/// A band for each signal in the order of [`Signal::ALL`], in the unit of the signal; `None` where there are not two
+/// measured replicates.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Floors([Option<NoiseFloor>; 4]);
 
 impl Floors {
-    /// From the replicates in the first record of a run. A signal that one replicate lacks has no floor: what is left would be a choice.
+    /// From the replicates in the first record of a run. A signal that one replicate lacks has no floor: what is left
+    /// would be a choice.
     pub(crate) fn of(records: &[Record]) -> Floors {
         let Some(base) = records.first() else { return Floors::default() };
         Floors(Signal::ALL.map(|signal| {
@@ -84,8 +86,8 @@ impl Floors {
         }))
     }
 
-    /// For the mean of runs: their replicates pooled, and a band as narrow as a mean of so many evaluations deserves. None for a signal
-    /// that a run has no floor of.
+    /// For the mean of runs: their replicates pooled, and a band as narrow as a mean of so many evaluations deserves.
+    /// None for a signal that a run has no floor of.
     pub(crate) fn of_mean(members: &[Floors]) -> Floors {
         if let [only] = members {
             return *only;

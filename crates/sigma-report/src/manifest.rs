@@ -1,5 +1,5 @@
-//! `manifest.json`: what a run is, once per run folder: the experiment, the program and machine that made it, and the sources it read.
-//! It holds no numbers of the paper; those are in the records.
+//! `manifest.json`: what a run is, once per run folder: the experiment, the program and machine that made it, and the
+//! sources it read. It holds no numbers of the paper; those are in the records.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -41,11 +41,13 @@ pub struct Manifest {
     pub family_hash: String,
     /// Every start of the run, the first one first.
     pub starts: Vec<StartEntry>,
-    /// The hash of each complete generation's record. That of the newest may be missing after a kill; see [`crate::chain`].
+    /// The hash of each complete generation's record. That of the newest may be missing after a kill; see
+    /// [`crate::chain`].
     pub records: BTreeMap<u32, String>,
 }
 
-/// Devices and precisions of a run. They are part of what makes its numbers, so they are chosen once, at its first start.
+/// Devices and precisions of a run. They are part of what makes its numbers, so they are chosen once, at its first
+/// start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resolved {
@@ -74,7 +76,8 @@ pub struct StartEntry {
     pub machine: MachineEntry,
     /// The run's `experiment_hash` from here on: another one after an accepted change of device.
     pub experiment_hash: String,
-    /// What `auto` stands for. It is what the start before had, unless the user allowed another device (`--accept-device-change`).
+    /// What `auto` stands for. It is what the start before had, unless the user allowed another device
+    /// (`--accept-device-change`).
     pub resolved: Resolved,
 }
 

@@ -1,7 +1,8 @@
-//! `metrics.csv`, `buckets.csv`, `timings.csv` and `noise_floor.csv` of a run folder. All are written whole from the records, so they
-//! cannot disagree with them; a generation that could not be made has a last row in metrics.csv, which holds nothing but its flag.
-//! Durations have a file of their own: metrics.csv and buckets.csv are byte-identical for interrupted and uninterrupted runs, and
-//! anyone can check that with `cmp`; one clock reading among their columns would end it.
+//! `metrics.csv`, `buckets.csv`, `timings.csv` and `noise_floor.csv` of a run folder. All are written whole from the
+//! records, so they cannot disagree with them; a generation that could not be made has a last row in metrics.csv, which
+//! holds nothing but its flag. Durations have a file of their own: metrics.csv and buckets.csv are byte-identical for
+//! interrupted and uninterrupted runs, and anyone can check that with `cmp`; one clock reading among their columns
+//! would end it.
 
 use std::path::Path;
 

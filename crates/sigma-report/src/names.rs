@@ -1,5 +1,5 @@
-//! How conditions are called in tables and file names: the setting, and of the rest only what tells the conditions of this report
-//! apart. It also judges which names may become part of a file name.
+//! How conditions are called in tables and file names: the setting, and of the rest only what tells the conditions of
+//! this report apart. It also judges which names may become part of a file name.
 
 use crate::error::{ReportError, Result};
 use crate::record::Setting;
@@ -13,9 +13,9 @@ pub(crate) struct Parts<'a> {
     pub(crate) name: &'a str,
 }
 
-/// A label and a part of file names for each, all labels different and all file names different. A label says all that differs in
-/// the report; a file name only what differs between conditions of its setting, so that a setting of one condition keeps the
-/// paper's names.
+/// A label and a part of file names for each, all labels different and all file names different. A label says all that
+/// differs in the report; a file name only what differs between conditions of its setting, so that a setting of one
+/// condition keeps the paper's names.
 pub(crate) fn of_conditions(conditions: &[Parts]) -> Vec<(String, String)> {
     let mut names: Vec<(String, String)> = conditions
         .iter()

@@ -1,5 +1,5 @@
-//! The numbers of a record: Sigma-UB, the interval of a drift, buckets, surface proxies, diversity, the noise floor, perplexities. Their
-//! names are the columns of `metrics.csv`, or nearly so. This file computes nothing.
+//! The numbers of a record: Sigma-UB, the interval of a drift, buckets, surface proxies, diversity, the noise floor,
+//! perplexities. Their names are the columns of `metrics.csv`, or nearly so. This file computes nothing.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,8 @@ pub struct SigmaNumbers {
     /// Track I (3.16).
     #[serde(with = "exact_float")]
     pub g_kf: f64,
-    /// Track I with the tail budget of t = 0 in place of `beta`, so that it does not follow n; `None` if t = 0 has no numbers.
+    /// Track I with the tail budget of t = 0 in place of `beta`, so that it does not follow n; `None` if t = 0 has no
+    /// numbers.
     #[serde(with = "exact_float::option")]
     pub g_kf_fixed_beta: Option<f64>,
     /// Track II with every block observed.
@@ -142,7 +143,8 @@ impl From<sigma_metrics::Diversity> for DiversityNumbers {
     }
 }
 
-/// One more evaluation of the base checkpoint, under another evaluation seed: what a number does although nothing was trained.
+/// One more evaluation of the base checkpoint, under another evaluation seed: what a number does although nothing was
+/// trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoisePoint {

@@ -1,6 +1,6 @@
-//! `index.html`: a report in one file that needs no network, to look at in a browser. Text and tables are written here; charts and
-//! sample answers travel as JSON and are drawn by `page/*.js`. All text from runs is escaped, and the page forbids itself to load
-//! anything.
+//! `index.html`: a report in one file that needs no network, to look at in a browser. Text and tables are written here;
+//! charts and sample answers travel as JSON and are drawn by `page/*.js`. All text from runs is escaped, and the page
+//! forbids itself to load anything.
 
 mod answers;
 mod chart;

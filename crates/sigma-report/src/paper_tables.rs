@@ -1,5 +1,6 @@
-//! The tables of the paper: the points of every figure, and the scalars made from them. Columns that the paper's published files have
-//! keep those names (`delta_u_cov`, `slope_g_kf`, ...). What a table looks like on paper is left to `table`.
+//! The tables of the paper: the points of every figure, and the scalars made from them. Columns that the paper's
+//! published files have keep those names (`delta_u_cov`, `slope_g_kf`, ...). What a table looks like on paper is left
+//! to `table`.
 
 use std::borrow::Cow;
 
@@ -47,8 +48,8 @@ pub(crate) fn differs_note<'a>(series: impl IntoIterator<Item = &'a RunSeries>) 
     })
 }
 
-/// The points of the two-track figure (appendix C.3) with the ends of their intervals, Track I with the tail budget of t = 0, and what
-/// the values are measured on.
+/// The points of the two-track figure (appendix C.3) with the ends of their intervals, Track I with the tail budget of
+/// t = 0, and what the values are measured on.
 pub(crate) fn two_tracks_points(series: &RunSeries) -> Table {
     let nats = |name, heading, latex| column(name, heading, latex, Digits::Decimals(6));
     let mut columns = vec![
@@ -124,8 +125,8 @@ pub(crate) fn surface_points(series: &RunSeries) -> Table {
     Table { columns, rows: series.points.iter().zip(series.normalised()).map(row).collect() }
 }
 
-/// Endpoints of the surface proxies, and how they moved with Track II (appendix C.4). For several seeds everything is taken of the
-/// mean series.
+/// Endpoints of the surface proxies, and how they moved with Track II (appendix C.4). For several seeds everything is
+/// taken of the mean series.
 pub(crate) fn surface_summary(conditions: &[Condition]) -> Table {
     let share = |name, heading, latex| column(name, heading, latex, Digits::Decimals(3));
     let hhi = |name, heading, latex| column(name, heading, latex, Digits::Decimals(6));

@@ -1,5 +1,5 @@
-//! The report of one or several runs under the paper's artefact names (appendix C.2), with a page to look at. It decides which files
-//! there are and what they are called; what is in them is decided elsewhere.
+//! The report of one or several runs under the paper's artefact names (appendix C.2), with a page to look at. It
+//! decides which files there are and what they are called; what is in them is decided elsewhere.
 
 mod files;
 
@@ -65,9 +65,10 @@ pub fn write_report(runs: &[Run], out: &Path, prefix: &str) -> Result<Vec<PathBu
 
 /// Writes the report of `runs` below `out` and gives the paths written.
 ///
-/// Runs whose configs and sources differ in the seed alone are one condition, of which tables and figures show the mean, with an interval from
-/// three seeds on. `<c>` is the name of a condition: `s1`, `s2`, and where the setting does not tell conditions apart the real fraction or
-/// the name of the run behind it, as in `s2_a0.1`. Lines in brackets depend on the runs.
+/// Runs whose configs and sources differ in the seed alone are one condition, of which tables and figures show the
+/// mean, with an interval from three seeds on. `<c>` is the name of a condition: `s1`, `s2`, and where the setting does
+/// not tell conditions apart the real fraction or the name of the run behind it, as in `s2_a0.1`. Lines in brackets
+/// depend on the runs.
 ///
 /// ```text
 /// index.html                                              everything to look at, self-contained
@@ -92,9 +93,9 @@ pub fn write_report(runs: &[Run], out: &Path, prefix: &str) -> Result<Vec<PathBu
 /// Where one folder would hold the metrics of several runs, `_<c>_seed<seed>` is added to their names.
 ///
 /// # Errors
-/// Nothing is written if there is no run, a run has no checkpoint, a name cannot be part of a file name, a config or a file of
-/// answers cannot be read, one experiment is given twice with the same seed among `runs`, a control is none, or a file
-/// that no report wrote would be replaced.
+/// Nothing is written if there is no run, a run has no checkpoint, a name cannot be part of a file name, a config or a
+/// file of answers cannot be read, one experiment is given twice with the same seed among `runs`, a control is none, or
+/// a file that no report wrote would be replaced.
 pub fn write_report_with(runs: &[Run], out: &Path, options: &ReportOptions) -> Result<Vec<PathBuf>> {
     let conditions = checked(runs, options)?;
     let spectra = spectra(&conditions)?;

@@ -1,5 +1,6 @@
-//! The experiment card (appendix C.2): what the conditions of a report were made with, in six tables, a line for each key and a column
-//! for each condition. Values are those of the resolved configs, the manifests and the first records; nothing is said that these do not.
+//! The experiment card (appendix C.2): what the conditions of a report were made with, in six tables, a line for each
+//! key and a column for each condition. Values are those of the resolved configs, the manifests and the first records;
+//! nothing is said that these do not.
 
 use serde_yaml::Value;
 

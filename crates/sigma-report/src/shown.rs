@@ -1,10 +1,10 @@
-//! Text from files as people are shown it: what a terminal, a page or a figure would obey or cannot hold is spelled out. It knows
-//! nothing of markup; each format escapes its own.
+//! Text from files as people are shown it: what a terminal, a page or a figure would obey or cannot hold is spelled
+//! out. It knows nothing of markup; each format escapes its own.
 
 use std::borrow::Cow;
 
-/// `text` with control characters, characters that turn the direction of writing, and code points that are no characters as `\u{1b}`.
-/// Line feeds and tabs stay.
+/// `text` with control characters, characters that turn the direction of writing, and code points that are no
+/// characters as `\u{1b}`. Line feeds and tabs stay.
 pub fn shown(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);

@@ -1,5 +1,5 @@
-//! `gen-NNN/spectrum.csv`: the eigenvalues of G_A, and a run's spectra over generations, thinned to what a picture can show. Where an
-//! eigenvalue comes from is not known here.
+//! `gen-NNN/spectrum.csv`: the eigenvalues of G_A, and a run's spectra over generations, thinned to what a picture can
+//! show. Where an eigenvalue comes from is not known here.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -37,7 +37,8 @@ pub(crate) struct Spectrum {
 pub(crate) struct Curve {
     pub(crate) generation: u32,
     pub(crate) eigenvalues: Vec<f64>,
-    /// log10(lambda_i(t) / lambda_i(0)); `None` where either is zero up to rounding, everywhere if t = 0 has no spectrum.
+    /// log10(lambda_i(t) / lambda_i(0)); `None` where either is zero up to rounding, everywhere if t = 0 has no
+    /// spectrum.
     pub(crate) log_ratios: Vec<Option<f64>>,
 }
 
@@ -178,7 +179,8 @@ fn evenly(all: usize, count: usize) -> Vec<usize> {
     chosen
 }
 
-/// At most `count` of the numbers 1..=`all`, spaced as the zeros of a Chebyshev polynomial: a spectrum bends at its ends.
+/// At most `count` of the numbers 1..=`all`, spaced as the zeros of a Chebyshev polynomial: a spectrum bends at its
+/// ends.
 fn dense_at_both_ends(all: usize, count: usize) -> Vec<usize> {
     if all <= count {
         return (1..=all).collect();

@@ -4,7 +4,8 @@ use crate::paper_tables::{GENERATION, column};
 use crate::spectrum::{Curve, Spectrum};
 use crate::table::{Cell, Digits, Table};
 
-/// Every point of the figure: generation, place in the descending order, eigenvalue, and its power of ten against t = 0.
+/// Every point of the figure: generation, place in the descending order, eigenvalue, and its power of ten against t =
+/// 0.
 pub(crate) fn points(spectrum: &Spectrum) -> Table {
     let columns = vec![
         GENERATION,

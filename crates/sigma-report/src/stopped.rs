@@ -1,5 +1,5 @@
-//! `stopped.json`: why the generation after the last complete one could not be made, where its numbers were the reason. It lies in the
-//! run's folder until the run is started again. It holds no numbers of its own.
+//! `stopped.json`: why the generation after the last complete one could not be made, where its numbers were the reason.
+//! It lies in the run's folder until the run is started again. It holds no numbers of its own.
 
 use std::path::Path;
 

@@ -1,12 +1,14 @@
-//! A run in a few scalars: where both tracks ended, how they moved over the run, whether they agree, and how Track II moves with the
-//! surface proxies. The statistics are those of sigma-metrics; here it is decided what becomes of points that are missing.
+//! A run in a few scalars: where both tracks ended, how they moved over the run, whether they agree, and how Track II
+//! moves with the surface proxies. The statistics are those of sigma-metrics; here it is decided what becomes of points
+//! that are missing.
 
 use sigma_metrics::{Drift, Trend, correlate, tracks_agree};
 
 use crate::record::Setting;
 use crate::series::{RunSeries, SeriesPoint};
 
-/// One line of the paper's Table 1. A scalar is `None` where it is undefined: a slope of a single checkpoint, or over a gap.
+/// One line of the paper's Table 1. A scalar is `None` where it is undefined: a slope of a single checkpoint, or over a
+/// gap.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunSummary {
     pub setting: Setting,
@@ -115,7 +117,8 @@ impl ProxySummary {
     }
 }
 
-/// Slope over all checkpoints. A slope over only some of them would silently be that of another run, so a gap leaves none.
+/// Slope over all checkpoints. A slope over only some of them would silently be that of another run, so a gap leaves
+/// none.
 pub(crate) fn slope(series: &RunSeries, drift: impl Fn(&SeriesPoint) -> Option<f64>) -> Option<f64> {
     let drifts: Vec<f64> = series.points.iter().map(drift).collect::<Option<_>>()?;
     sigma_metrics::statistics::ols_slope(&drifts)

@@ -1,5 +1,5 @@
-//! A table as data: named columns, typed cells. One value is written three ways: exactly for programs (CSV), rounded for people
-//! (Markdown, LaTeX, HTML). It does not know what the columns mean.
+//! A table as data: named columns, typed cells. One value is written three ways: exactly for programs (CSV), rounded
+//! for people (Markdown, LaTeX, HTML). It does not know what the columns mean.
 
 mod csv_file;
 mod html;
@@ -65,8 +65,8 @@ impl Column {
         }
     }
 
-    /// A column that a report's own conditions give its name, in place of one that is always there. In LaTeX the parts of `label` stand
-    /// beneath each other.
+    /// A column that a report's own conditions give its name, in place of one that is always there. In LaTeX the parts
+    /// of `label` stand beneath each other.
     pub(crate) fn of_condition(slug: &str, label: &str, digits: Digits) -> Column {
         let stacked: Vec<String> = label.split(", ").map(latex::escape).collect();
         let source = match &stacked[..] {

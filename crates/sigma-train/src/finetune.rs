@@ -15,8 +15,8 @@ use crate::state::{Snapshot, TrainingState};
 use crate::trainee::{Outcome, Trainee};
 use crate::{TrainError, TrainingConfig};
 
-/// A GPU is given this many steps, or the steps of this many tokens, before the host waits for what came of them: it is never idle
-/// for long, and a user who stops the run does not wait for long.
+/// A GPU is given this many steps, or the steps of this many tokens, before the host waits for what came of them: it is
+/// never idle for long, and a user who stops the run does not wait for long.
 pub const STEPS_TOGETHER: usize = 16;
 const TOKENS_TOGETHER: usize = 1 << 14;
 
@@ -47,7 +47,8 @@ pub struct Progress<'a> {
     pub total_steps: usize,
     /// Tokens that this step predicted.
     pub tokens: usize,
-    /// The run as it is after this step. Missing on a GPU that has already made the next step; what came of that follows without delay.
+    /// The run as it is after this step. Missing on a GPU that has already made the next step; what came of that
+    /// follows without delay.
     pub settled: Option<Settled<'a>>,
 }
 
@@ -83,9 +84,10 @@ pub fn total_steps(config: &TrainingConfig, blocks: usize) -> usize {
     config.epochs * blocks.div_ceil(config.batch_size.max(1))
 }
 
-/// Trains a copy of `model` on `blocks` (equal lengths; BOS is put before each). After each step `observe` may save the run, and may
-/// break it off, which is [`TrainError::Interrupted`]. On any error the trained copy is dropped: there is no half-trained result.
-/// `begun` is a run with the same arguments that was saved: it goes on there, and ends with the same bits as one that never stopped.
+/// Trains a copy of `model` on `blocks` (equal lengths; BOS is put before each). After each step `observe` may save the
+/// run, and may break it off, which is [`TrainError::Interrupted`]. On any error the trained copy is dropped: there is
+/// no half-trained result. `begun` is a run with the same arguments that was saved: it goes on there, and ends with the
+/// same bits as one that never stopped.
 pub fn finetune(
     model: &LanguageModel,
     blocks: &[Block],

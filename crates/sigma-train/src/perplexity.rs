@@ -17,8 +17,8 @@ pub struct Scored {
     pub scored: usize,
 }
 
-/// exp of the mean negative log-likelihood (nats) over the scored tokens of all texts; `None` if there are none. After every batch of
-/// texts `observe` is told how many are done and may break off, which is [`TrainError::Interrupted`].
+/// exp of the mean negative log-likelihood (nats) over the scored tokens of all texts; `None` if there are none. After
+/// every batch of texts `observe` is told how many are done and may break off, which is [`TrainError::Interrupted`].
 ///
 /// # Errors
 /// A text that the model cannot take, or logits that are not finite.

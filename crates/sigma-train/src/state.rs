@@ -1,5 +1,6 @@
-//! A training run in the middle, as one file: parameters, AdamW's moments, loss scale and loss curve, every number to the
-//! last bit. What is drawn at a step depends on the step alone, so there is no generator whose position had to be kept.
+//! A training run in the middle, as one file: parameters, AdamW's moments, loss scale and loss curve, every number to
+//! the last bit. What is drawn at a step depends on the step alone, so there is no generator whose position had to be
+//! kept.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -1,5 +1,5 @@
-//! A model in training and its optimizer state, on any implementation: explicit passes in f32 and bf16 on the CPU and in any
-//! precision on a GPU, candle's autograd for f16 and for families other than OPT on the CPU. It knows nothing of
+//! A model in training and its optimizer state, on any implementation: explicit passes in f32 and bf16 on the CPU and
+//! in any precision on a GPU, candle's autograd for f16 and for families other than OPT on the CPU. It knows nothing of
 //! epochs, schedules or saved runs.
 
 use std::borrow::Cow;
@@ -57,7 +57,8 @@ impl FromStr for Arithmetic {
 pub struct Outcome {
     /// Mean next-token cross-entropy before the update.
     pub loss: f32,
-    /// L2 norm over all gradients, without the loss scale and before clipping. If it is not finite, nothing was updated.
+    /// L2 norm over all gradients, without the loss scale and before clipping. If it is not finite, nothing was
+    /// updated.
     pub gradient_norm: f64,
     /// After the step.
     pub scale: LossScale,
@@ -126,8 +127,8 @@ impl Trainee {
         Ok(Self { arithmetic, engine, scale, updates: 0, outcomes: Vec::new() })
     }
 
-    /// One step with `batch` rows (see [`HostTraining::loss_and_gradients`]): loss, gradients, and an update of every parameter if
-    /// both are finite. A GPU is only given the work: [`Self::outcomes`] tells what came of it.
+    /// One step with `batch` rows (see [`HostTraining::loss_and_gradients`]): loss, gradients, and an update of every
+    /// parameter if both are finite. A GPU is only given the work: [`Self::outcomes`] tells what came of it.
     pub fn step(
         &mut self,
         inputs: &[u32],
@@ -186,7 +187,8 @@ impl Trainee {
         Ok(std::mem::take(&mut self.outcomes))
     }
 
-    /// Follows the loss scale and counts the updates. A GPU does the same by itself (`sigma-kernels/cuda/plan_update.cu`).
+    /// Follows the loss scale and counts the updates. A GPU does the same by itself
+    /// (`sigma-kernels/cuda/plan_update.cu`).
     fn outcome(&mut self, loss: f32, scaled_norm: f64) -> Outcome {
         let gradient_norm = scaled_norm / self.scale.value();
         if loss.is_finite() && scaled_norm.is_finite() {
@@ -239,7 +241,8 @@ impl Trainee {
     ///
     /// # Errors
     /// [`TrainError::StateArithmetic`] if it was computed on another kind of device or in another precision, and
-    /// [`TrainError::StateShape`] if an array is missing or of another size; then nothing was changed that a caller could still use.
+    /// [`TrainError::StateShape`] if an array is missing or of another size; then nothing was changed that a caller
+    /// could still use.
     pub(crate) fn restore(&mut self, state: TrainingState) -> Result<(), TrainError> {
         if state.arithmetic != self.arithmetic {
             return Err(TrainError::StateArithmetic { saved: state.arithmetic, now: self.arithmetic });

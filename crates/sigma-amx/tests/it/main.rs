@@ -1,4 +1,5 @@
-//! Products of the unit and of its emulation: their accuracy, and that they are the same to the bit where this CPU has the unit.
+//! Products of the unit and of its emulation: their accuracy, and that they are the same to the bit where this CPU has
+//! the unit.
 
 use sigma_amx::{PANEL, Pair, Parts, Side, Source, Start, Tile, Unit, tiles};
 

@@ -1,5 +1,5 @@
-//! Documents and prompts from CSV and TSV: a line of column names, then records, with quotes as RFC 4180 has them. What the
-//! columns mean is the caller's.
+//! Documents and prompts from CSV and TSV: a line of column names, then records, with quotes as RFC 4180 has them. What
+//! the columns mean is the caller's.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! One repository's part of the Hugging Face cache, in the layout that all its programs share: `refs/<revision>` holds
-//! a commit, `snapshots/<commit>/` its files, `.no_exist/<commit>/` a mark for each file known not to exist. Reading and
-//! writing the files themselves is hf-hub's.
+//! a commit, `snapshots/<commit>/` its files, `.no_exist/<commit>/` a mark for each file known not to exist. Reading
+//! and writing the files themselves is hf-hub's.
 
 use std::fs::{self, File, TryLockError};
 use std::io;

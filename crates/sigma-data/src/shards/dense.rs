@@ -39,8 +39,8 @@ pub(super) struct Dense {
 }
 
 impl Dense {
-    /// The matrix whose first value is at `offset`. Fails if the file is too short for it, so that nothing is allocated for rows that a
-    /// header only claims.
+    /// The matrix whose first value is at `offset`. Fails if the file is too short for it, so that nothing is allocated
+    /// for rows that a header only claims.
     pub(super) fn new(path: &Path, file: File, offset: u64, shape: &[u64], layout: Layout) -> Result<Self, DataError> {
         let &[rows, width] = shape else {
             return Err(wrong(

@@ -1,4 +1,5 @@
-//! NumPy's .npy: a short header in Python's notation, then the values. Header format: numpy.lib.format, versions 1 to 3.
+//! NumPy's .npy: a short header in Python's notation, then the values. Header format: numpy.lib.format, versions 1 to
+//! 3.
 
 use std::fs::File;
 use std::io::Read;

@@ -210,7 +210,8 @@ impl ListColumn {
         wrong(&self.path, format!("`{}` is damaged", self.name))
     }
 
-    /// Appends the values of up to `count` rows of one row group and keeps their levels; the number of rows, at least one.
+    /// Appends the values of up to `count` rows of one row group and keeps their levels; the number of rows, at least
+    /// one.
     fn decode(&mut self, count: usize, values: &mut Vec<f32>) -> Result<usize, DataError> {
         let path = Arc::clone(&self.path);
         let damaged = |source: ParquetError| DataError::Parquet { path: path.to_path_buf(), source };

@@ -1,4 +1,5 @@
-//! .safetensors: a JSON header that says where each tensor's bytes are. Only the header is parsed; the rows are streamed.
+//! .safetensors: a JSON header that says where each tensor's bytes are. Only the header is parsed; the rows are
+//! streamed.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,5 +1,5 @@
-//! Panics of the tokenizers library as errors: version 0.23 answers some texts with one, where a normalizer puts characters in and a
-//! later one composes them. What is encoded is not known here.
+//! Panics of the tokenizers library as errors: version 0.23 answers some texts with one, where a normalizer puts
+//! characters in and a later one composes them. What is encoded is not known here.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -67,8 +67,8 @@ impl Vocabulary {
     }
 }
 
-/// Bytes of control characters but tab and line ends, of characters from U+40000 to U+BFFFF (none is assigned), and those
-/// that no UTF-8 has. SmolLM2 lacks 21 of them, Pythia 13.
+/// Bytes of control characters but tab and line ends, of characters from U+40000 to U+BFFFF (none is assigned), and
+/// those that no UTF-8 has. SmolLM2 lacks 21 of them, Pythia 13.
 fn is_rare(byte: u8) -> bool {
     let control = byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r');
     control || matches!(byte, 0xc0 | 0xc1 | 0xf1 | 0xf2 | 0xf5..)

@@ -1,5 +1,5 @@
-//! Downloads against a fake hub on this machine: what arrives, what is refused, and what is said when it fails. The real
-//! hub is never asked.
+//! Downloads against a fake hub on this machine: what arrives, what is refused, and what is said when it fails. The
+//! real hub is never asked.
 
 mod cache;
 mod choice;

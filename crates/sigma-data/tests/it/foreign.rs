@@ -1,5 +1,5 @@
-//! Files under a wrong name: a compressed download, an archive, another encoding, a table that calls itself text. Each is named as
-//! what it is, whichever reader meets it.
+//! Files under a wrong name: a compressed download, an archive, another encoding, a table that calls itself text. Each
+//! is named as what it is, whichever reader meets it.
 
 use std::fs;
 

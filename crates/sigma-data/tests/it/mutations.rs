@@ -1,5 +1,5 @@
-//! Damaged copies of a valid file, always the same ones: bytes changed, cut out, doubled or cut off. Every reader of the project must
-//! answer each with a value or an error, and soon.
+//! Damaged copies of a valid file, always the same ones: bytes changed, cut out, doubled or cut off. Every reader of
+//! the project must answer each with a value or an error, and soon.
 
 use std::fs;
 use std::path::Path;

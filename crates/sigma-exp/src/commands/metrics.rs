@@ -104,8 +104,8 @@ fn measure_gram(first: &Path, arguments: &cli::Metrics, config: &SigmaConfig) ->
     show(first, &measured.sigma, baseline.as_ref(), extra, arguments.json)
 }
 
-/// Refuses more observed rows than there are, or too few to span the space, where a number was `asked` for; says where there are too
-/// few of them otherwise.
+/// Refuses more observed rows than there are, or too few to span the space, where a number was `asked` for; says where
+/// there are too few of them otherwise.
 fn check_observed(path: &Path, rows: &Embeddings, observed: Observed, asked: bool) -> Result<()> {
     let (rows, width) = (rows.n(), rows.d());
     let seen = match observed {

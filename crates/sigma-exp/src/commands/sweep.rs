@@ -1,4 +1,5 @@
-//! `sigma-exp sweep`: every run of a grid, on this machine or on Slurm; and the single run of a sweep that either of them starts.
+//! `sigma-exp sweep`: every run of a grid, on this machine or on Slurm; and the single run of a sweep that either of
+//! them starts.
 
 use std::path::{Path, PathBuf};
 

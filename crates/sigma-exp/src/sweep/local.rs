@@ -104,8 +104,8 @@ pub fn run(folder: &SweepFolder, queue: &[String], slots: &[Slot], offline: bool
     Ok(())
 }
 
-/// This very program, also where its file was replaced meanwhile by a newer build: then a sweep would end with another program than it
-/// began with, or with none.
+/// This very program, also where its file was replaced meanwhile by a newer build: then a sweep would end with another
+/// program than it began with, or with none.
 fn this_program() -> Result<PathBuf> {
     let running = Path::new("/proc/self/exe");
     if running.exists() {

@@ -1,4 +1,5 @@
-//! From a sweep file to its runs: every combination of the varied keys, a name for each, and its complete, checked config.
+//! From a sweep file to its runs: every combination of the varied keys, a name for each, and its complete, checked
+//! config.
 
 use std::collections::HashMap;
 

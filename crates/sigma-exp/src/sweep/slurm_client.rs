@@ -1,5 +1,6 @@
-//! Slurm's own commands as child processes: sbatch, squeue, scontrol. Their output is taken in fixed columns, which change
-//! less between releases than JSON; each has a time limit, because all of them wait for a controller that is down.
+//! Slurm's own commands as child processes: sbatch, squeue, scontrol. Their output is taken in fixed columns, which
+//! change less between releases than JSON; each has a time limit, because all of them wait for a controller that is
+//! down.
 
 use std::io::Read;
 use std::path::Path;

@@ -35,8 +35,8 @@ pub struct SweepSpec {
     pub base: PathBuf,
     /// Keys that are set in every run.
     pub set: Vec<Entry>,
-    /// Key to list of values; every combination is a run. `alpha` stands for `mixture.real_fraction`; a key that names several, as in
-    /// `domain, corpus.path`, takes lists of as many values, which vary together.
+    /// Key to list of values; every combination is a run. `alpha` stands for `mixture.real_fraction`; a key that names
+    /// several, as in `domain, corpus.path`, takes lists of as many values, which vary together.
     pub grid: Vec<Entry>,
     /// Explicit runs, each a mapping of keys; every one is combined with every point of `grid`.
     pub runs: Vec<Vec<Entry>>,

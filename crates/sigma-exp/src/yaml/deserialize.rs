@@ -1,5 +1,6 @@
-//! From a tree of YAML to a value of Rust: the type that is wanted decides what a scalar means, so that a spelling has one meaning
-//! whatever way it came. A key without a value is as though it were left out. Errors carry the place and the path of the key.
+//! From a tree of YAML to a value of Rust: the type that is wanted decides what a scalar means, so that a spelling has
+//! one meaning whatever way it came. A key without a value is as though it were left out. Errors carry the place and
+//! the path of the key.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! A typed value from a YAML file and `path=value` settings, with errors that name file, line, key, and the nearest
-//! valid key where one was mistyped. A setting replaces a part of the file's tree before anything is made of it, so that
-//! it means what the same words mean in the file.
+//! valid key where one was mistyped. A setting replaces a part of the file's tree before anything is made of it, so
+//! that it means what the same words mean in the file.
 
 mod deserialize;
 mod node;
@@ -100,7 +100,8 @@ pub fn typed<T: DeserializeOwned>(node: &Node) -> Result<T> {
 }
 
 fn parse_argument(text: &str, origin: &str) -> Result<Node> {
-    // behind a key nothing stands at the beginning of a line, where `---`, `...` and `%` would have a meaning of their own
+    // behind a key nothing stands at the beginning of a line, where `---`, `...` and `%` would have a meaning of their
+    // own
     let behind_key = if text.contains('\n') { text.to_string() } else { format!(" {text}") };
     node::parse(&behind_key, origin, false)
 }

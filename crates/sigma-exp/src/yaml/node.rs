@@ -1,5 +1,5 @@
-//! A YAML document as a tree in which every value keeps its place and its spelling: what a scalar means depends on the key that it
-//! stands behind, so `2026` stays text until someone asks for a number. No key of a config is known here.
+//! A YAML document as a tree in which every value keeps its place and its spelling: what a scalar means depends on the
+//! key that it stands behind, so `2026` stays text until someone asks for a number. No key of a config is known here.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -119,9 +119,9 @@ pub(super) fn shortened(text: &str) -> String {
     }
 }
 
-/// The one document of `text`. Anchors, aliases and merge keys (`<<`) are resolved; tags other than `!!str`, keys that are no text,
-/// a key given twice, and more than one document are refused. `origin` is what messages call it; with `lines`, they give line and
-/// column, too.
+/// The one document of `text`. Anchors, aliases and merge keys (`<<`) are resolved; tags other than `!!str`, keys that
+/// are no text, a key given twice, and more than one document are refused. `origin` is what messages call it; with
+/// `lines`, they give line and column, too.
 pub fn parse(text: &str, origin: &str, lines: bool) -> Result<Node> {
     let mut reader =
         Reader { origin: origin.into(), lines, anchors: HashMap::new(), count: Count::default(), last: None };

@@ -1,5 +1,5 @@
-//! What a scalar means where a number, a truth value or text is wanted: the core schema of YAML 1.2, and for the spellings that YAML 1.1
-//! read in another way a message instead of a guess.
+//! What a scalar means where a number, a truth value or text is wanted: the core schema of YAML 1.2, and for the
+//! spellings that YAML 1.1 read in another way a message instead of a guess.
 
 use std::ops::RangeInclusive;
 

@@ -1,5 +1,5 @@
-//! One experiment is one arithmetic: device and precision are resolved at the first start, recorded with every generation, and never
-//! changed without a word. The GPU here is the emulated one.
+//! One experiment is one arithmetic: device and precision are resolved at the first start, recorded with every
+//! generation, and never changed without a word. The GPU here is the emulated one.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! A disk that is full: what is said, what stays, and that a run goes on once there is room. The disk is a small tmpfs in
-//! a mount namespace of its own; where the system does not allow one, the tests say so and compare nothing.
+//! A disk that is full: what is said, what stays, and that a run goes on once there is room. The disk is a small tmpfs
+//! in a mount namespace of its own; where the system does not allow one, the tests say so and compare nothing.
 #![allow(clippy::print_stderr)]
 
 use std::fs;
@@ -9,7 +9,8 @@ use std::process::{Command, Output};
 use crate::fake::FakeHub;
 use crate::{SMALL, read, results, root, run_small};
 
-/// Runs `script` with a tmpfs of `size` mounted at `$DISK`, and the program as `$SIGMA`; none where that is not allowed.
+/// Runs `script` with a tmpfs of `size` mounted at `$DISK`, and the program as `$SIGMA`; none where that is not
+/// allowed.
 fn on_a_small_disk(disk: &Path, size: &str, script: &str, environment: &[(&str, String)]) -> Option<Output> {
     let mount = "mount -t tmpfs -o size=$SIZE tmpfs \"$DISK\" || exit 77\n";
     let output = Command::new("unshare")

@@ -1,4 +1,5 @@
-//! Whole runs on a GPU whose kernels the CPU runs: the same commands, the same files, and the CPU's numbers within rounding.
+//! Whole runs on a GPU whose kernels the CPU runs: the same commands, the same files, and the CPU's numbers within
+//! rounding.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Text from files stays text: nothing of it is obeyed by a terminal or a reader of Markdown, and what a report cannot hold is
-//! refused before anything is made.
+//! Text from files stays text: nothing of it is obeyed by a terminal or a reader of Markdown, and what a report cannot
+//! hold is refused before anything is made.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Gram matrices of shards, made one by one and merged, are those of all rows; and broken shards and sums say what is wrong.
+//! Gram matrices of shards, made one by one and merged, are those of all rows; and broken shards and sums say what is
+//! wrong.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Going on is for the same experiment only: whatever changes a number is refused by name, and what changes none may change.
+//! Going on is for the same experiment only: whatever changes a number is refused by name, and what changes none may
+//! change.
 
 use std::fs;
 use std::path::{Path, PathBuf};

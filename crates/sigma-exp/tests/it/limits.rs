@@ -1,5 +1,6 @@
-//! What the system refuses a run: the right to write, a larger file, more memory. Each is said or survived, and nothing that is finished
-//! is lost. A file system is made read-only in a mount namespace; where the system does not allow one, the tests say so.
+//! What the system refuses a run: the right to write, a larger file, more memory. Each is said or survived, and nothing
+//! that is finished is lost. A file system is made read-only in a mount namespace; where the system does not allow one,
+//! the tests say so.
 #![allow(clippy::print_stderr)]
 
 use std::fs;
@@ -80,7 +81,8 @@ fn a_folder_that_must_not_be_written_is_refused_by_every_command_that_would_and_
 fn a_file_that_must_not_grow_any_more_stops_the_run_and_it_ends_the_same_later() {
     let dir = tempdir().unwrap();
     let (out, whole) = (dir.path().join("out"), dir.path().join("whole"));
-    // 512-byte units: the weights of 4.4 MB do not fit. Ignored, the signal is an error of the write; otherwise it ends the program
+    // 512-byte units: the weights of 4.4 MB do not fit. Ignored, the signal is an error of the write; otherwise it ends
+    // the program
     for (ignored, code) in [(true, Some(2)), (false, None)] {
         let trap = if ignored { "trap '' XFSZ; " } else { "" };
         let limited = format!("{trap}ulimit -c 0; ulimit -f 4000; exec \"$0\" \"$@\"");

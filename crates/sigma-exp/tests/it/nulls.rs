@@ -1,6 +1,6 @@
-//! False alarms with a language model in place of normal numbers: chains in which nothing contracts, evaluated as the loop evaluates, must
-//! raise an alarm no more often than `docs/metrics.md` says. The model is pretrained here and has d = 32. `SIGMA_EXP_NULL_CHAINS`
-//! says how many chains of each kind; `scripts/slow.sh` makes 200.
+//! False alarms with a language model in place of normal numbers: chains in which nothing contracts, evaluated as the
+//! loop evaluates, must raise an alarm no more often than `docs/metrics.md` says. The model is pretrained here and has
+//! d = 32. `SIGMA_EXP_NULL_CHAINS` says how many chains of each kind; `scripts/slow.sh` makes 200.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -93,7 +93,8 @@ impl Lab {
         LanguageModel::load(place, &Device::Cpu).unwrap()
     }
 
-    /// U, G, distinct-2 and HHI of one evaluation with the loop's streams: those of every generation, or of a replicate of the base.
+    /// U, G, distinct-2 and HHI of one evaluation with the loop's streams: those of every generation, or of a replicate
+    /// of the base.
     fn evaluate(&self, model: &LanguageModel, seeds: &Seeds, replicate: Option<usize>) -> [f64; 4] {
         let asked = self.prompts.iter().flat_map(|prompt| (0..RESPONSES).map(move |response| (prompt, response)));
         let requests = asked.map(|((id, tokens), response)| Request {
@@ -121,7 +122,8 @@ impl Lab {
     }
 }
 
-/// Whether each signal has an onset in `series` (generations 1 to T), by the band of the base's replicates and the rule of reports.
+/// Whether each signal has an onset in `series` (generations 1 to T), by the band of the base's replicates and the rule
+/// of reports.
 fn alarms(base: [f64; 4], replicates: &[[f64; 4]], series: &[[f64; 4]]) -> [bool; 4] {
     [0, 1, 2, 3].map(|signal: usize| {
         let of = |points: &[[f64; 4]]| points.iter().map(|point| point[signal]).collect::<Vec<f64>>();

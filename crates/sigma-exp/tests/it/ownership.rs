@@ -1,5 +1,5 @@
-//! What the program did not write stays: files of a run's names that are somebody else's, links, and names in a run's own
-//! files that lead out of its folder.
+//! What the program did not write stays: files of a run's names that are somebody else's, links, and names in a run's
+//! own files that lead out of its folder.
 
 use std::fs;
 use std::os::unix::fs::symlink;

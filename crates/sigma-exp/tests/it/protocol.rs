@@ -1,5 +1,5 @@
-//! The protocol of the paper's third version: several responses per prompt, each embedded whole, an observed set that is fixed once,
-//! answers without a word counted and left out, and fresh real text in a random order.
+//! The protocol of the paper's third version: several responses per prompt, each embedded whole, an observed set that
+//! is fixed once, answers without a word counted and left out, and fresh real text in a random order.
 
 use std::collections::BTreeMap;
 use std::fs;

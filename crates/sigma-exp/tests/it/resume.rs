@@ -1,5 +1,5 @@
-//! A run that is stopped at any instant goes on in the middle of its generation and ends with the bytes of one that never
-//! stopped. `SIGMA_EXP_KILLS=60 cargo test --release` kills so many times instead of a few.
+//! A run that is stopped at any instant goes on in the middle of its generation and ends with the bytes of one that
+//! never stopped. `SIGMA_EXP_KILLS=60 cargo test --release` kills so many times instead of a few.
 #![allow(clippy::print_stderr)]
 
 use std::collections::BTreeMap;
@@ -100,7 +100,8 @@ fn a_run_killed_at_many_instants_ends_with_the_same_bytes() {
         loop {
             let mut child = start(&out, &more);
             let begun = Instant::now();
-            // every stage in turn, and an instant within it; stages that are over in a moment are caught by asking often
+            // every stage in turn, and an instant within it; stages that are over in a moment are caught by asking
+            // often
             let wanted = STAGES[attempts % STAGES.len()];
             attempts += 1;
             while stage(&out) != Some(wanted) && begun.elapsed() < PATIENCE && child.try_wait().unwrap().is_none() {

@@ -1,5 +1,5 @@
-//! Sweeps on this machine: their runs equal runs made alone, work is shared provably, and neither a failure nor a stop costs
-//! anything that was finished.
+//! Sweeps on this machine: their runs equal runs made alone, work is shared provably, and neither a failure nor a stop
+//! costs anything that was finished.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Models and settings that go wrong in numbers: each has defined behaviour, and the run says so where its numbers are read.
+//! Models and settings that go wrong in numbers: each has defined behaviour, and the run says so where its numbers are
+//! read.
 
 use std::fs;
 use std::path::Path;
@@ -36,8 +37,8 @@ pub(crate) fn changed_model(folder: &Path, mut change: impl FnMut(&str, &mut [f3
     safetensors::serialize_to_file(views, None, &folder.join("model.safetensors")).unwrap();
 }
 
-/// The bundled model with its last layer norm replaced such that every position predicts `token` with near certainty: the norm's output is
-/// a constant, the token's own embedding many times over, and the head is that embedding again.
+/// The bundled model with its last layer norm replaced such that every position predicts `token` with near certainty:
+/// the norm's output is a constant, the token's own embedding many times over, and the head is that embedding again.
 fn model_that_says(token: usize, folder: &Path) {
     const WIDTH: usize = 128;
     let bytes = fs::read(root().join("data/models/opt-tiny/model.safetensors")).unwrap();
@@ -132,7 +133,8 @@ fn a_loss_that_is_no_number_stops_the_run_with_step_and_remedy_and_is_flagged() 
 fn a_loss_scale_that_collapses_stops_the_run_and_is_flagged() {
     let dir = tempdir().unwrap();
     let (model, run) = (dir.path().join("model"), dir.path().join("run"));
-    // a feed-forward layer that gives next to nothing, but whose weights would move its output by far more than FP16 can say
+    // a feed-forward layer that gives next to nothing, but whose weights would move its output by far more than FP16
+    // can say
     changed_model(&model, |name, values| match name {
         "model.decoder.layers.3.final_layer_norm.weight" => values.fill(6e3),
         "model.decoder.layers.3.fc1.weight" => values.fill(0.0),

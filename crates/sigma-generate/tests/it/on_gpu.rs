@@ -88,8 +88,8 @@ fn logits(kind: usize, vocabulary: usize, stream: &mut Stream) -> Vec<f32> {
     row
 }
 
-/// One draw per row by the kernel: the token, or nothing where there is no distribution, and how many numbers each stream gave.
-/// `held`: the rows pass through shared memory.
+/// One draw per row by the kernel: the token, or nothing where there is no distribution, and how many numbers each
+/// stream gave. `held`: the rows pass through shared memory.
 fn draw_on_gpu(
     rows: &[Vec<f32>],
     keys: &[[u8; 32]],

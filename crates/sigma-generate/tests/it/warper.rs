@@ -6,8 +6,8 @@ use serde::Deserialize;
 use sigma_data::seeds::Stream;
 use sigma_generate::Nucleus;
 
-/// Kind of row, vocabulary, top-p, temperature, number of kept tokens, digest of the ids above the boundary, and whether
-/// the boundary is too close to p to call.
+/// Kind of row, vocabulary, top-p, temperature, number of kept tokens, digest of the ids above the boundary, and
+/// whether the boundary is too close to p to call.
 #[derive(Deserialize)]
 struct Golden(String, usize, f64, f64, usize, String, u8);
 

@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use super::{Arg, Gemm, GemmBatched, GpuError};
 
-/// Addresses and sizes in bytes. Everything but `read` and `synchronize` may return before the work is done, but not before
-/// the host's memory is free again.
+/// Addresses and sizes in bytes. Everything but `read` and `synchronize` may return before the work is done, but not
+/// before the host's memory is free again.
 pub(super) trait Device: Debug + Send + Sync {
     fn name(&self) -> String;
     fn index(&self) -> usize;
@@ -18,8 +18,8 @@ pub(super) trait Device: Debug + Send + Sync {
     fn free(&self, address: u64);
     fn write(&self, address: u64, bytes: &[u8]) -> Result<(), GpuError>;
     fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), GpuError>;
-    /// The same of memory that is written no more and whose writing is over, beside whatever other threads have the device do, a recording
-    /// included.
+    /// The same of memory that is written no more and whose writing is over, beside whatever other threads have the
+    /// device do, a recording included.
     fn read_settled(&self, address: u64, bytes: &mut [u8]) -> Result<(), GpuError>;
     fn clear(&self, address: u64, bytes: usize) -> Result<(), GpuError>;
     fn copy(&self, to: u64, from: u64, bytes: usize) -> Result<(), GpuError>;
@@ -27,7 +27,8 @@ pub(super) trait Device: Debug + Send + Sync {
     /// Sizes are checked and not 0.
     fn gemm(&self, g: &Gemm<'_>) -> Result<(), GpuError>;
     fn gemm_batched(&self, g: &GemmBatched<'_>) -> Result<(), GpuError>;
-    /// From here to `end_capture` work is recorded. Nothing else than clears, copies, launches, products and frees is asked for.
+    /// From here to `end_capture` work is recorded. Nothing else than clears, copies, launches, products and frees is
+    /// asked for.
     fn begin_capture(&self) -> Result<(), GpuError>;
     fn end_capture(&self) -> Result<Box<dyn Replay>, GpuError>;
     fn synchronize(&self) -> Result<(), GpuError>;

@@ -2,8 +2,8 @@
 
 use super::{Dtype, View};
 
-/// c `[m, n]` = scale * op(a) `[m, k]` op(b) `[k, n]`, plus c where `accumulate`. Sums are made in f32, never in TF32. a and
-/// b are of one type (f32, f16 or bf16), c is f32 or of that type.
+/// c `[m, n]` = scale * op(a) `[m, k]` op(b) `[k, n]`, plus c where `accumulate`. Sums are made in f32, never in TF32.
+/// a and b are of one type (f32, f16 or bf16), c is f32 or of that type.
 #[derive(Debug, Clone, Copy)]
 pub struct Gemm<'a> {
     pub m: usize,
@@ -28,8 +28,8 @@ pub struct Operand<'a> {
 }
 
 /// `count` such products; the matrices begin at the addresses in device arrays of u64, which must hold when the product
-/// is made. With operands of 16 bits every matrix, c too, must begin at a multiple of 16 bytes if k is a multiple of 8, and at
-/// a multiple of 4 bytes if k is even: cuBLAS does not look at the addresses before it chooses how to read.
+/// is made. With operands of 16 bits every matrix, c too, must begin at a multiple of 16 bytes if k is a multiple of 8,
+/// and at a multiple of 4 bytes if k is even: cuBLAS does not look at the addresses before it chooses how to read.
 #[derive(Debug, Clone, Copy)]
 pub struct GemmBatched<'a> {
     pub count: usize,

@@ -1,6 +1,6 @@
-//! A GPU: memory, launches of the kernels in `cuda/`, matrix products and recorded graphs, in order on one stream. The same
-//! kernels run on a CUDA device (feature `cuda`) and, block by block, on the CPU (feature `emulator`), where every test
-//! of them runs. This module knows no operation of a model.
+//! A GPU: memory, launches of the kernels in `cuda/`, matrix products and recorded graphs, in order on one stream. The
+//! same kernels run on a CUDA device (feature `cuda`) and, block by block, on the CPU (feature `emulator`), where every
+//! test of them runs. This module knows no operation of a model.
 //!
 //! Sizes and ranges that do not fit are a mistake of the calling code and panic, as everywhere in this crate; whatever
 //! can go wrong with a machine is a [`GpuError`].
@@ -54,8 +54,8 @@ pub enum Arg<'a> {
     F64(f64),
 }
 
-/// Work that was recorded once and can be started as a whole. It holds the arguments, not the memory: the buffers that it
-/// uses must outlive it, so keep them beside it.
+/// Work that was recorded once and can be started as a whole. It holds the arguments, not the memory: the buffers that
+/// it uses must outlive it, so keep them beside it.
 #[derive(Debug)]
 pub struct Graph {
     replay: Box<dyn Replay>,
@@ -131,8 +131,8 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Starts `grid` blocks of `block` threads, each block with `shared_bytes` of dynamic shared memory. An empty grid is no
-    /// work.
+    /// Starts `grid` blocks of `block` threads, each block with `shared_bytes` of dynamic shared memory. An empty grid
+    /// is no work.
     pub fn launch(
         &self,
         kernel: &str,
@@ -163,8 +163,9 @@ impl Gpu {
         if g.count == 0 || g.m == 0 || g.n == 0 { Ok(()) } else { self.shared.device.gemm_batched(g) }
     }
 
-    /// Records the launches, products, clears and copies on the device that `work` makes; nothing of it runs. Whatever needs
-    /// the host in between (allocations, uploads, reads) is an error there, and so is work by other threads meanwhile.
+    /// Records the launches, products, clears and copies on the device that `work` makes; nothing of it runs. Whatever
+    /// needs the host in between (allocations, uploads, reads) is an error there, and so is work by other threads
+    /// meanwhile.
     pub fn capture(&self, work: impl FnOnce() -> Result<(), GpuError>) -> Result<Graph, GpuError> {
         self.not_recording("another recording")?;
         *self.recorder() = Some(thread::current().id());

@@ -1,4 +1,5 @@
-//! What a kernel takes, and whether arguments fit. The emulator knows the types that pointers point to; PTX has the sizes.
+//! What a kernel takes, and whether arguments fit. The emulator knows the types that pointers point to; PTX has the
+//! sizes.
 
 use super::{Arg, Dtype, GpuError};
 
@@ -72,7 +73,8 @@ pub(super) fn from_names(names: &str) -> Vec<Parameter> {
     names.split_whitespace().map(parameter).collect()
 }
 
-/// The kernels of a PTX module: `.visible .entry name(.param .u64 .ptr .align 1 name_param_0, .param .u32 name_param_1)`.
+/// The kernels of a PTX module: `.visible .entry name(.param .u64 .ptr .align 1 name_param_0, .param .u32
+/// name_param_1)`.
 #[cfg(any(feature = "cuda", test))]
 pub(super) fn from_ptx(ptx: &str) -> std::collections::HashMap<String, Vec<Parameter>> {
     let kernels = ptx.split(".entry").skip(1).filter_map(|entry| {

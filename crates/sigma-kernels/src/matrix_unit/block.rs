@@ -1,4 +1,5 @@
-//! One block of a product's results: made by the unit, also where it is cut off by the edge of the matrix, then finished.
+//! One block of a product's results: made by the unit, also where it is cut off by the edge of the matrix, then
+//! finished.
 
 use sigma_amx::{PANEL, Pair, Session, Start};
 

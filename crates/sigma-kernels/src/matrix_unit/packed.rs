@@ -1,4 +1,5 @@
-//! A weight that is used many times on few rows, as at every step of decoding in bf16: there it is packed once, in 2 bytes a number.
+//! A weight that is used many times on few rows, as at every step of decoding in bf16: there it is packed once, in 2
+//! bytes a number.
 
 use rayon::prelude::*;
 use sigma_amx::{PANEL, Pair, Parts, Side, Source, Tile, Unit, tiles};

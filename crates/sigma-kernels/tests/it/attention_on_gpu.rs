@@ -1,5 +1,5 @@
-//! Attention in CUDA against the CPU's and against plain loops, in every precision; on the emulator, and on the CUDA device that
-//! `SIGMA_EXP_GPU` names.
+//! Attention in CUDA against the CPU's and against plain loops, in every precision; on the emulator, and on the CUDA
+//! device that `SIGMA_EXP_GPU` names.
 
 use sigma_kernels::cached_attention::Cache;
 use sigma_kernels::gpu::{Arg, Dtype};
@@ -77,7 +77,8 @@ fn attention_over_a_cache_that_grows_token_by_token() {
     }
 }
 
-/// Texts of less than a tile of 64 tokens, of a tile, and of more, and heads that are read 16 bytes at a time, and others.
+/// Texts of less than a tile of 64 tokens, of a tile, and of more, and heads that are read 16 bytes at a time, and
+/// others.
 #[test]
 fn attention_of_whole_texts_and_their_means() {
     for (gpu, width) in gpus().into_iter().flat_map(|gpu| [10, 12, 64].map(|width| (gpu.clone(), width))) {
@@ -165,7 +166,8 @@ fn causal_softmax_and_its_gradient_over_padded_rows() {
     }
 }
 
-/// Causal attention of one head over rows of `width`, and its gradients by queries, keys and values, by plain loops in f64.
+/// Causal attention of one head over rows of `width`, and its gradients by queries, keys and values, by plain loops in
+/// f64.
 fn causal(q: &[f64], k: &[f64], v: &[f64], dout: &[f64], width: usize) -> [Vec<f64>; 4] {
     let (time, scale) = (q.len() / width, 1.0 / (width as f64).sqrt());
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();

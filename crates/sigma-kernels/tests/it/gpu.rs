@@ -1,6 +1,6 @@
-//! The CUDA kernels, compiled as C++ and run by the emulator, against the functions of the CPU; and the same on the CUDA device
-//! whose number `SIGMA_EXP_GPU` holds, if it is set in a build with that feature; then one test at a time (RUST_TEST_THREADS=1), since a GPU
-//! that is closed waits for the whole device, which breaks another's recording.
+//! The CUDA kernels, compiled as C++ and run by the emulator, against the functions of the CPU; and the same on the
+//! CUDA device whose number `SIGMA_EXP_GPU` holds, if it is set in a build with that feature; then one test at a time
+//! (RUST_TEST_THREADS=1), since a GPU that is closed waits for the whole device, which breaks another's recording.
 
 use half::{bf16, f16};
 use sigma_kernels::dropout::Mask;

@@ -1,5 +1,5 @@
-//! Every fused function against its reference twin: values and gradients, odd sizes, other dtypes, and the bits that must
-//! not depend on batch or threads.
+//! Every fused function against its reference twin: values and gradients, odd sizes, other dtypes, and the bits that
+//! must not depend on batch or threads.
 #![allow(clippy::unwrap_used)]
 
 mod attention_on_gpu;

@@ -1,5 +1,5 @@
-//! Each operation of the models in CUDA against the CPU's, at sizes that fill neither warps nor blocks, in every precision; on the
-//! emulator, and on the CUDA device that `SIGMA_EXP_GPU` names.
+//! Each operation of the models in CUDA against the CPU's, at sizes that fill neither warps nor blocks, in every
+//! precision; on the emulator, and on the CUDA device that `SIGMA_EXP_GPU` names.
 
 use sigma_kernels::dropout::Mask;
 use sigma_kernels::gpu::{Arg, Buffer, Dtype, Gpu};

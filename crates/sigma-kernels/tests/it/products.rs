@@ -19,8 +19,8 @@ fn rounded(values: &[f32]) -> Vec<f32> {
 
 #[test]
 fn linear_equals_its_reference() {
-    // 1030 terms of size up to 1: a sum of that many f32 products. More than 512 outputs, and more or fewer of them than inputs, are
-    // rearranged in other ways for the gradient of the weight
+    // 1030 terms of size up to 1: a sum of that many f32 products. More than 512 outputs, and more or fewer of them
+    // than inputs, are rearranged in other ways for the gradient of the weight
     for (rows, inputs, outputs) in [
         (1, 1, 1),
         (1, 31, 33),

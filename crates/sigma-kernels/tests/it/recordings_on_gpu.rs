@@ -1,4 +1,5 @@
-//! Recorded graphs, and what happens beside a recording; on the emulator, and on the CUDA device that `SIGMA_EXP_GPU` names.
+//! Recorded graphs, and what happens beside a recording; on the emulator, and on the CUDA device that `SIGMA_EXP_GPU`
+//! names.
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
-//! Accumulators as files: safetensors with the lower triangle of G row by row, the sum of unit rows and a few scalars, all float64, so
-//! that a shard's sums can be computed on one machine and merged on another. Which rows went in is not recorded.
+//! Accumulators as files: safetensors with the lower triangle of G row by row, the sum of unit rows and a few scalars,
+//! all float64, so that a shard's sums can be computed on one machine and merged on another. Which rows went in is not
+//! recorded.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -38,7 +39,8 @@ impl GramAccumulator {
             Precision::Single => "float32",
             Precision::Double => "float64",
         };
-        // written by hand: the crate's own order of metadata is another one each time, and equal sums should be equal files
+        // written by hand: the crate's own order of metadata is another one each time, and equal sums should be equal
+        // files
         let mut header = format!(
             r#"{{"__metadata__":{{"format":"{FORMAT}","version":"{VERSION}","d":"{d}","n":"{}","unit_rows":"{}","products":"{precision}"}}"#,
             complete.n, sums.unit_rows
@@ -70,8 +72,8 @@ impl GramAccumulator {
     /// Reads what [`Self::save`] wrote.
     ///
     /// # Errors
-    /// [`MetricsError::GramFile`] names the path and what is wrong: a file that is missing, truncated, of something else or of another
-    /// version.
+    /// [`MetricsError::GramFile`] names the path and what is wrong: a file that is missing, truncated, of something
+    /// else or of another version.
     pub fn load(path: &Path) -> Result<Self, MetricsError> {
         read(path).map_err(|reason| MetricsError::GramFile { path: path.to_path_buf(), reason })
     }

@@ -1,6 +1,6 @@
-//! Products of two pieces of rows in float32, added to sums in float64: for each pair of a panel and a block of eight coordinates the
-//! sums over the rows, in their order, stay in vector registers until the last row. Every sum is a chain of fused multiply-adds, so
-//! the bits are the same for every width of vector.
+//! Products of two pieces of rows in float32, added to sums in float64: for each pair of a panel and a block of eight
+//! coordinates the sums over the rows, in their order, stay in vector registers until the last row. Every sum is a
+//! chain of fused multiply-adds, so the bits are the same for every width of vector.
 
 use pulp::{Simd, WithSimd};
 
@@ -23,7 +23,8 @@ pub(super) struct Product<'a, const PIECE: usize> {
 impl<const PIECE: usize> WithSimd for Product<'_, PIECE> {
     type Output = ();
 
-    /// Vectors of a panel, and coordinates of a block whose sums fit into registers beside them, by the width of a vector.
+    /// Vectors of a panel, and coordinates of a block whose sums fit into registers beside them, by the width of a
+    /// vector.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         match S::F32_LANES {

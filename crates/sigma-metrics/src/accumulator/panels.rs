@@ -1,4 +1,5 @@
-//! A piece of rows, rearranged for products: coordinates in panels of 48, in a panel row after row the 48 numbers side by side.
+//! A piece of rows, rearranged for products: coordinates in panels of 48, in a panel row after row the 48 numbers side
+//! by side.
 
 use std::ops::Range;
 

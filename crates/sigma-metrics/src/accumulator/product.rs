@@ -1,5 +1,6 @@
-//! The product A^T A of one group of rows, tile by tile of the lower triangle: small pieces of rows, so that a piece stays in cache and
-//! its sum in float32 is short, added in float64. It computes on one thread and always in the same order.
+//! The product A^T A of one group of rows, tile by tile of the lower triangle: small pieces of rows, so that a piece
+//! stays in cache and its sum in float32 is short, added in float64. It computes on one thread and always in the same
+//! order.
 
 use std::ops::Range;
 

@@ -1,5 +1,5 @@
-//! What is kept of rows beside their products: energies for the cap, the sum of unit vectors for the mean cosine. Reading every value
-//! once, it is also where values that are not finite are found.
+//! What is kept of rows beside their products: energies for the cap, the sum of unit vectors for the mean cosine.
+//! Reading every value once, it is also where values that are not finite are found.
 
 use super::Precision;
 use crate::MetricsError;

@@ -27,9 +27,10 @@ fn coverage(confidence: f64) -> f64 {
     held.count() as f64 / f64::from(TRIALS)
 }
 
-/// The bands are 3.9 binomial standard deviations wide on each side: with another seed a correct interval would leave one with
-/// probability 1e-4 each, and the bias of the plug-in at these sizes (a tenth of its spread) does not change that noticeably. An
-/// interval without the finite-n factor sqrt(1 - n_A / n), or of half or twice the width, leaves both.
+/// The bands are 3.9 binomial standard deviations wide on each side: with another seed a correct interval would leave
+/// one with probability 1e-4 each, and the bias of the plug-in at these sizes (a tenth of its spread) does not change
+/// that noticeably. An interval without the finite-n factor sqrt(1 - n_A / n), or of half or twice the width, leaves
+/// both.
 #[test]
 fn the_interval_holds_the_truth_as_often_as_it_says() {
     for confidence in [0.95, 0.6] {

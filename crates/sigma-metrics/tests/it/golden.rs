@@ -1,4 +1,5 @@
-//! Everything that is measured against NumPy and SciPy: `goldens/sigma_ub.json`, written by `scripts/goldens/sigma_ub.py`.
+//! Everything that is measured against NumPy and SciPy: `goldens/sigma_ub.json`, written by
+//! `scripts/goldens/sigma_ub.py`.
 //!
 //! |found - expected| <= TOLERANCE * max(1, |expected|), except log det G_A without ridge, which no algorithm that forms G_A can
 //! give better than the rounding of G_A allows: there eps * sum_i lambda_1 / lambda_i is added.

@@ -1,6 +1,6 @@
-//! The integration tests of sigma-metrics, through its public API only. Against NumPy and NLTK: `golden`, `self_bleu`. Against the
-//! paper's own figures: `published`. What must hold for any input: `properties`, `diversity`, `coverage`, `intervals`, `threads`. What users see:
-//! `settings`, `refusals`. Rows for all of them come from `synthetic`.
+//! The integration tests of sigma-metrics, through its public API only. Against NumPy and NLTK: `golden`, `self_bleu`.
+//! Against the paper's own figures: `published`. What must hold for any input: `properties`, `diversity`, `coverage`,
+//! `intervals`, `threads`. What users see: `settings`, `refusals`. Rows for all of them come from `synthetic`.
 #![allow(clippy::unwrap_used)]
 
 // The simulation whose large runs fill the tables of the documentation.

@@ -45,8 +45,8 @@ fn all(n: usize) -> Vec<usize> {
     (0..n).collect()
 }
 
-/// An orthogonal matrix applied to a row, exactly: a 4 x 4 Hadamard matrix / 2 on the even and on the odd coordinates, one sign, and the
-/// order reversed.
+/// An orthogonal matrix applied to a row, exactly: a 4 x 4 Hadamard matrix / 2 on the even and on the odd coordinates,
+/// one sign, and the order reversed.
 fn rotate(row: &Row) -> Row {
     const H: [[f32; 4]; 4] = [[1., 1., 1., 1.], [1., -1., 1., -1.], [1., 1., -1., -1.], [1., -1., -1., 1.]];
     let mut rotated = [0.0; D];

@@ -37,7 +37,8 @@ pub(crate) fn s1_points() -> Vec<Drift> {
     points.iter().map(|point| Drift { du: point.delta_u_cov, dg: point.delta_g_kf }).collect()
 }
 
-/// With beta = 0, G_KF = S - d log delta, so that dG - dU = d log(n_t / n_0): the published series betrays its block counts.
+/// With beta = 0, G_KF = S - d log delta, so that dG - dU = d log(n_t / n_0): the published series betrays its block
+/// counts.
 #[test]
 fn published_s1_observed_every_block_of_a_whole_number() {
     let (d, n_0) = (384.0, 977.0);
@@ -51,8 +52,8 @@ fn published_s1_observed_every_block_of_a_whole_number() {
     let rounded: Vec<f64> = counts[1..5].iter().map(|n| n.round()).collect();
     assert_eq!(rounded, [998.0, 1000.0, 1000.0, 1000.0]);
 
-    // 384 dimensions and 977 blocks are not just one fit among many: no other count makes every n_t whole, short of doubling
-    // them all.
+    // 384 dimensions and 977 blocks are not just one fit among many: no other count makes every n_t whole, short of
+    // doubling them all.
     let fits = |n_0: f64| counts.iter().map(|n| n / 977.0 * n_0).all(|n| (n - n.round()).abs() < 1e-3);
     assert_eq!((1..1954).filter(|&n_0| fits(f64::from(n_0))).collect::<Vec<_>>(), [977]);
 }

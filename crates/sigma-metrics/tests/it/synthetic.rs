@@ -1,5 +1,5 @@
-//! Rows drawn from Knuth's MMIX generator, in numbers that float32 holds exactly: the twin of `scripts/goldens/sigma_ub.py`, so that
-//! goldens need not store embeddings.
+//! Rows drawn from Knuth's MMIX generator, in numbers that float32 holds exactly: the twin of
+//! `scripts/goldens/sigma_ub.py`, so that goldens need not store embeddings.
 
 use serde::Deserialize;
 use sigma_metrics::{Embeddings, Observed};

@@ -10,8 +10,8 @@ fn bits(measured: &SigmaUb) -> (String, Vec<u64>) {
     (format!("{measured:?}"), measured.spectrum.iter().map(|lambda| lambda.to_bits()).collect())
 }
 
-/// faer takes a number of threads from a global setting wherever it is not told otherwise. 192 columns are enough for its products,
-/// factorisations and tridiagonalisation to split.
+/// faer takes a number of threads from a global setting wherever it is not told otherwise. 192 columns are enough for
+/// its products, factorisations and tridiagonalisation to split.
 #[test]
 fn the_number_of_threads_leaves_no_trace() {
     let rows = rows(1000, 192, 1);

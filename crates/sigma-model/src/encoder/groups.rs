@@ -1,5 +1,5 @@
-//! Rows in groups that threads embed side by side, and their means. Rows are stored without padding, so a group is bounded by its
-//! tokens, and how rows are grouped changes no bit.
+//! Rows in groups that threads embed side by side, and their means. Rows are stored without padding, so a group is
+//! bounded by its tokens, and how rows are grouped changes no bit.
 
 use rayon::prelude::*;
 
@@ -8,8 +8,8 @@ use crate::ModelError;
 /// Tokens of a group: enough for products at full speed, few enough for many groups in a batch.
 const TOKENS: usize = 384;
 
-/// The means of the rows' last hidden states, `[rows, dim]`. `hidden_states` computes those of a group, one row after another, on the
-/// thread that calls it, and is given space that the thread's earlier groups have used.
+/// The means of the rows' last hidden states, `[rows, dim]`. `hidden_states` computes those of a group, one row after
+/// another, on the thread that calls it, and is given space that the thread's earlier groups have used.
 pub(super) fn mean_pooled<S: Default + Send>(
     rows: &[&[u32]],
     dim: usize,

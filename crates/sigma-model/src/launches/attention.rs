@@ -1,4 +1,5 @@
-//! Launches of attention: over whole sequences, short ones and the softmax of longer ones; over a cache; over texts of the encoder.
+//! Launches of attention: over whole sequences, short ones and the softmax of longer ones; over a cache; over texts of
+//! the encoder.
 
 use sigma_kernels::gpu::{Arg, Buffer, Dtype, Gpu, GpuError, View};
 
@@ -6,8 +7,8 @@ use super::{BLOCK, Done, Kernels, blocks, count};
 
 /// Threads of a block that attends for one head: ATTENTION_WARPS of cached_attention.cu.
 const ATTENTION_BLOCK: u32 = 32;
-/// What short_attention.cu takes at most, tokens and numbers of a head; and the bytes of its matrices in shared memory: of f32, and of
-/// factors in half precision (short_attention_half.cu).
+/// What short_attention.cu takes at most, tokens and numbers of a head; and the bytes of its matrices in shared memory:
+/// of f32, and of factors in half precision (short_attention_half.cu).
 const SHORT: usize = 64;
 const SHORT_MATRIX: u32 = 64 * 68 * 4;
 const TILE_MATRIX: u32 = 64 * 72 * 2;
@@ -62,7 +63,8 @@ impl Kernels<'_> {
         time <= SHORT && width <= SHORT && width.is_multiple_of(16 / self.dtype.size())
     }
 
-    /// Causal attention of sequences of `time` tokens: out `[R, D]` from the queries, keys and values in qkv `[R, 3 D]`.
+    /// Causal attention of sequences of `time` tokens: out `[R, D]` from the queries, keys and values in qkv `[R, 3
+    /// D]`.
     pub(crate) fn short_attention(
         &self,
         out: View<'_>,
@@ -83,7 +85,8 @@ impl Kernels<'_> {
         self.each_pair("short_attention_backward", dout.len() / time / width, (5, 6), &args)
     }
 
-    /// A block for each of `pairs` of a sequence and a head, with so many matrices in shared memory in f32, or of factors beside one of f32.
+    /// A block for each of `pairs` of a sequence and a head, with so many matrices in shared memory in f32, or of
+    /// factors beside one of f32.
     fn each_pair(&self, kernel: &str, pairs: usize, (exact, halves): (u32, u32), args: &[Arg<'_>]) -> Done {
         let (block, shared) = match self.dtype {
             Dtype::F16 | Dtype::Bf16 => (BLOCK / 2, SHORT_MATRIX + halves * TILE_MATRIX),
@@ -115,7 +118,8 @@ impl Kernels<'_> {
         self.each_row(&self.typed("cached_attention"), rows * heads, capacity + width, &args)
     }
 
-    /// The keys and values of `qkv`, which holds prompts of `time` tokens: the first `lens[i]` of prompt i, to row `targets[i]`.
+    /// The keys and values of `qkv`, which holds prompts of `time` tokens: the first `lens[i]` of prompt i, to row
+    /// `targets[i]`.
     pub(crate) fn fill_cache(
         &self,
         (keys, values): (View<'_>, View<'_>),

@@ -48,7 +48,8 @@ impl Kernels<'_> {
         self.gpu.launch("norm_finish", (1, 1), LOGITS_BLOCK, 0, &[norm.into(), parts.into(), count(parts.len())])
     }
 
-    /// Whether the step that `found` this loss and this norm counts, and how far it goes: to `factors`. `outcome` keeps what was found.
+    /// Whether the step that `found` this loss and this norm counts, and how far it goes: to `factors`. `outcome` keeps
+    /// what was found.
     pub(crate) fn plan_update(
         &self,
         (factors, state): (View<'_>, View<'_>),

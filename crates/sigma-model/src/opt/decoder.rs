@@ -1,5 +1,5 @@
-//! A batch of texts that grow token by token: prompts go in, logits of the next token come out, rows leave when they are
-//! finished. It knows nothing of sampling.
+//! A batch of texts that grow token by token: prompts go in, logits of the next token come out, rows leave when they
+//! are finished. It knows nothing of sampling.
 
 use sigma_kernels::linear::Threads;
 

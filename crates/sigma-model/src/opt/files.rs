@@ -17,7 +17,8 @@ impl Opt {
             Some(rest) => format!("model.decoder.{rest}"),
             None => name.to_string(),
         });
-        // a layer has sixteen tensors; more layers than tensors are not even worth naming, and a config.json may claim billions
+        // a layer has sixteen tensors; more layers than tensors are not even worth naming, and a config.json may claim
+        // billions
         if config.num_hidden_layers > weights.len() {
             return Err(ModelError::Layers {
                 path: folder.join("config.json"),

@@ -6,7 +6,8 @@ use super::{Opt, Weights, gpu};
 use crate::ModelError;
 
 impl Opt {
-    /// -log p(label), in nats, of the label that belongs to each token of `rows` `[sum of lengths]`: what comes after it, as a rule.
+    /// -log p(label), in nats, of the label that belongs to each token of `rows` `[sum of lengths]`: what comes after
+    /// it, as a rule.
     ///
     /// # Errors
     /// An id that the model does not have, or a row that is longer than its positions. A loss may be NaN or infinite.

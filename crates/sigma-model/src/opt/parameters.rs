@@ -1,5 +1,5 @@
-//! All parameters of an OPT in one buffer, and where each lies in it. The order puts the query, key and value projections
-//! of a layer side by side, so that they are one product. It knows nothing of computing or of files.
+//! All parameters of an OPT in one buffer, and where each lies in it. The order puts the query, key and value
+//! projections of a layer side by side, so that they are one product. It knows nothing of computing or of files.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -84,9 +84,9 @@ impl Layout {
         Self { embed_tokens, embed_positions, projections, layers, final_layer_norm, by_name }
     }
 
-    /// The norm that makes what sub-block k reads (0: attention of layer 0, 1: its feed-forward part, 2: attention of layer 1, ...), or what
-    /// goes into the head where k is the number of sub-blocks. It reads the state k of the stream; `None` where nothing comes between.
-    /// `before`: whether norms come before their sub-blocks, or after them.
+    /// The norm that makes what sub-block k reads (0: attention of layer 0, 1: its feed-forward part, 2: attention of
+    /// layer 1, ...), or what goes into the head where k is the number of sub-blocks. It reads the state k of the
+    /// stream; `None` where nothing comes between. `before`: whether norms come before their sub-blocks, or after them.
     pub(super) fn norm(&self, k: usize, before: bool) -> Option<&Affine> {
         let of_sub_block = |j: usize| {
             let layer = self.layers.get(j / 2)?;
@@ -128,7 +128,8 @@ impl Parameters {
     }
 }
 
-/// Any buffer with the layout of parameters (their gradients, say) cut into name, shape and values, in the order of names.
+/// Any buffer with the layout of parameters (their gradients, say) cut into name, shape and values, in the order of
+/// names.
 pub(super) fn named<'a>(
     layout: &'a Layout,
     values: &'a [f32],

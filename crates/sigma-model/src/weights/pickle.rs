@@ -1,6 +1,7 @@
-//! The part of Python's pickle format that `torch.save` writes, read as data. Nothing is ever called: a name that weights
-//! do not need is an error, and so is whatever does not fit. Values lie side by side in one list and refer to each other
-//! by number, so that nesting costs no stack and sharing no copies: reading takes time and memory in proportion to the bytes.
+//! The part of Python's pickle format that `torch.save` writes, read as data. Nothing is ever called: a name that
+//! weights do not need is an error, and so is whatever does not fit. Values lie side by side in one list and refer to
+//! each other by number, so that nesting costs no stack and sharing no copies: reading takes time and memory in
+//! proportion to the bytes.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! Weights as `torch.save` writes them since PyTorch 1.6: a zip file with a pickle that says which tensors there are, and an
-//! entry for the data of each. Every size is held against the file before memory is taken for it.
+//! Weights as `torch.save` writes them since PyTorch 1.6: a zip file with a pickle that says which tensors there are,
+//! and an entry for the data of each. Every size is held against the file before memory is taken for it.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -70,7 +70,8 @@ fn index(archive: &mut Archive) -> Option<String> {
     })
 }
 
-/// An entry's bytes, of which there may be `most`. PyTorch compresses nothing; a file that does could be as small as it likes.
+/// An entry's bytes, of which there may be `most`. PyTorch compresses nothing; a file that does could be as small as it
+/// likes.
 fn entry(archive: &mut Archive, name: &str, most: u64) -> Result<Vec<u8>, String> {
     let file = archive.by_name(name).map_err(|e| format!("{name}: {e}"))?;
     if file.compression() != CompressionMethod::Stored {
@@ -85,7 +86,8 @@ fn entry(archive: &mut Archive, name: &str, most: u64) -> Result<Vec<u8>, String
     if bytes.len() as u64 == size { Ok(bytes) } else { Err(format!("{name} ends early")) }
 }
 
-/// The arguments of `_rebuild_tensor_v2(storage, offset, size, stride, ...)`, also within a parameter or a subclass of tensors.
+/// The arguments of `_rebuild_tensor_v2(storage, offset, size, stride, ...)`, also within a parameter or a subclass of
+/// tensors.
 fn place(pickle: &Pickle, id: Id) -> Result<Place, String> {
     let unknown = || "it is not described as torch.save does".to_string();
     let Value::Call { name, arguments } = pickle.value(id) else { return Err(unknown()) };

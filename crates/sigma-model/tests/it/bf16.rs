@@ -1,4 +1,5 @@
-//! The CPU's own code with factors rounded to bf16: near f32, near what candle's tensors make of bf16, and free of the batch.
+//! The CPU's own code with factors rounded to bf16: near f32, near what candle's tensors make of bf16, and free of the
+//! batch.
 
 use candle_core::DType;
 use sigma_kernels::linear::{Factors, Threads};

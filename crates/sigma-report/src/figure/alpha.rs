@@ -1,5 +1,5 @@
-//! Final drift against the real fraction: a panel for each track, a line for each curve of the sweep, the noise of the base behind it,
-//! intervals as whiskers and single seeds as faint dots beside them.
+//! Final drift against the real fraction: a panel for each track, a line for each curve of the sweep, the noise of the
+//! base behind it, intervals as whiskers and single seeds as faint dots beside them.
 
 use std::io;
 

@@ -1,5 +1,5 @@
-//! A linear axis for any data: its range, round ticks, their labels, and a power of ten taken out of large or small numbers.
-//! It knows nothing of drawing.
+//! A linear axis for any data: its range, round ticks, their labels, and a power of ten taken out of large or small
+//! numbers. It knows nothing of drawing.
 
 /// About how many ticks an axis has.
 const TICKS: f64 = 6.0;

@@ -1,4 +1,5 @@
-//! Localisation by prompt bucket (appendix C.5): the drift of one track in every bucket, beside that of the whole prompt bank.
+//! Localisation by prompt bucket (appendix C.5): the drift of one track in every bucket, beside that of the whole
+//! prompt bank.
 
 use plotters::style::RGBColor;
 

@@ -1,5 +1,5 @@
-//! Numbers as colours. Both maps are told apart by colour-blind readers; the sequential one falls steadily in lightness, so that it also
-//! reads in grey, and a drawing that uses the diverging one marks the sign besides.
+//! Numbers as colours. Both maps are told apart by colour-blind readers; the sequential one falls steadily in
+//! lightness, so that it also reads in grey, and a drawing that uses the diverging one marks the sign besides.
 
 use plotters::style::RGBColor;
 

@@ -1,6 +1,7 @@
-//! The letters of PDF and PNG figures: Noto Sans from the `notosans` crate, which carries the font files (Open Font License 1.1).
-//! It is one face and no bold one: svg2pdf writes several faces in the order of a hash table, that is, in another order every time.
-//! No font of the machine is ever looked at, so a figure is the same on a laptop and in a bare container.
+//! The letters of PDF and PNG figures: Noto Sans from the `notosans` crate, which carries the font files (Open Font
+//! License 1.1). It is one face and no bold one: svg2pdf writes several faces in the order of a hash table, that is, in
+//! another order every time. No font of the machine is ever looked at, so a figure is the same on a laptop and in a
+//! bare container.
 
 use std::sync::{Arc, LazyLock};
 

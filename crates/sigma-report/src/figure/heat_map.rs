@@ -1,5 +1,6 @@
-//! A heat map of mean ΔU: real fractions upwards, generations to the right, one panel for each curve of the sweep, one colour scale
-//! for all. A cell that contracts is cold, one that expands is warm and carries a mark, for readers without colours.
+//! A heat map of mean ΔU: real fractions upwards, generations to the right, one panel for each curve of the sweep, one
+//! colour scale for all. A cell that contracts is cold, one that expands is warm and carries a mark, for readers
+//! without colours.
 
 use std::io;
 

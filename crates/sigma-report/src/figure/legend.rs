@@ -1,5 +1,5 @@
-//! The one legend of a figure, in a strip of its own above the panels, where it can cover no data. It takes as many rows as its
-//! entries need.
+//! The one legend of a figure, in a strip of its own above the panels, where it can cover no data. It takes as many
+//! rows as its entries need.
 
 use plotters::element::{Circle, DashedPathElement, PathElement, Rectangle, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};

@@ -1,4 +1,5 @@
-//! SVG to PDF and PNG. Both come from one parsed tree, so they cannot differ in what they show. What the picture is of is not known.
+//! SVG to PDF and PNG. Both come from one parsed tree, so they cannot differ in what they show. What the picture is of
+//! is not known.
 
 use std::error::Error;
 

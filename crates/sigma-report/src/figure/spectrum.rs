@@ -1,5 +1,6 @@
-//! The spectrum of G_A over generations: one curve for each, dark to light, on a logarithmic scale, and beside it the same relative to
-//! t = 0, where contraction shows although the curves nearly cover each other. An eigenvalue that is not positive leaves a gap.
+//! The spectrum of G_A over generations: one curve for each, dark to light, on a logarithmic scale, and beside it the
+//! same relative to t = 0, where contraction shows although the curves nearly cover each other. An eigenvalue that is
+//! not positive leaves a gap.
 
 use std::io;
 

@@ -1,6 +1,7 @@
 //! How every figure looks: print sizes, colours, line widths, letter sizes. Nothing here draws.
 //!
-//! Drawing happens on a grid of 300 units per inch, because plotters places things on whole units; at that grain nothing shows.
+//! Drawing happens on a grid of 300 units per inch, because plotters places things on whole units; at that grain
+//! nothing shows.
 
 use plotters::style::RGBColor;
 
@@ -59,7 +60,8 @@ pub(super) const CONTROL_TINT: f64 = 0.16;
 /// Half the width of the caps of a whisker.
 pub(super) const WHISKER_CAP_PT: f64 = 1.6;
 
-/// How far a character of the figure font moves on, as a fraction of its size and on the generous side: room for text is reserved with it.
+/// How far a character of the figure font moves on, as a fraction of its size and on the generous side: room for text
+/// is reserved with it.
 fn advance_em(character: char) -> f64 {
     match character {
         ' ' | ',' | '.' | ':' | ';' | '\'' | '|' | '(' | ')' | 'i' | 'j' | 'l' | 'I' => 0.32,
@@ -70,8 +72,8 @@ fn advance_em(character: char) -> f64 {
     }
 }
 
-/// A colour of which `share` is left, the rest white: opaque, because svg2pdf writes several transparencies in the order of a hash table, that is, in another
-/// order every time.
+/// A colour of which `share` is left, the rest white: opaque, because svg2pdf writes several transparencies in the
+/// order of a hash table, that is, in another order every time.
 pub(super) fn tint(RGBColor(red, green, blue): RGBColor, share: f64) -> RGBColor {
     let mixed = |part: u8| (255.0 - share * (255.0 - f64::from(part))).round() as u8;
     RGBColor(mixed(red), mixed(green), mixed(blue))

@@ -1,4 +1,5 @@
-//! Figure 3 of the paper: both tracks and the surface proxies of one run on a common scale, each stretched to [0, 1] over the run.
+//! Figure 3 of the paper: both tracks and the surface proxies of one run on a common scale, each stretched to [0, 1]
+//! over the run.
 
 use super::axis::Axis;
 use super::line::{Line, Marker};

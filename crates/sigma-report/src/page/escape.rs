@@ -1,5 +1,5 @@
-//! Text from runs inside a page: as HTML, and as JSON inside a `script` element, whose end a browser looks for before it looks for
-//! strings. Nothing else of a page is known here.
+//! Text from runs inside a page: as HTML, and as JSON inside a `script` element, whose end a browser looks for before
+//! it looks for strings. Nothing else of a page is known here.
 
 /// `text` as HTML that shows it, between tags or in a quoted attribute.
 pub(crate) fn html(text: &str) -> String {
@@ -19,8 +19,8 @@ pub(crate) fn html(text: &str) -> String {
     source
 }
 
-/// JSON text as the same JSON without a character that could end or comment out a `script` element. Those characters stand in JSON
-/// only within strings, where each has an escape.
+/// JSON text as the same JSON without a character that could end or comment out a `script` element. Those characters
+/// stand in JSON only within strings, where each has an escape.
 pub(crate) fn script_json(json: &str) -> String {
     let mut source = String::with_capacity(json.len());
     for character in json.chars() {

@@ -1,5 +1,5 @@
-//! The heat map of the page as data: mean ΔU over real fraction and generation. What draws it is `heat_map.js`; numbers are those of
-//! the exported table.
+//! The heat map of the page as data: mean ΔU over real fraction and generation. What draws it is `heat_map.js`; numbers
+//! are those of the exported table.
 
 use serde::Serialize;
 

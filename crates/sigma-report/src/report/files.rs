@@ -1,6 +1,6 @@
-//! The files of a report: a table three ways, a figure three ways, the page. All are made before the first is written, and `files.json`
-//! lists them before they appear, so that a later report replaces what this program wrote and nothing else. It knows folders and
-//! extensions and nothing of what the files are about.
+//! The files of a report: a table three ways, a figure three ways, the page. All are made before the first is written,
+//! and `files.json` lists them before they appear, so that a later report replaces what this program wrote and nothing
+//! else. It knows folders and extensions and nothing of what the files are about.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -37,7 +37,8 @@ impl List {
     }
 }
 
-/// Refuses a folder whose list of a report's files cannot be read: which of its files a report wrote, nothing else says.
+/// Refuses a folder whose list of a report's files cannot be read: which of its files a report wrote, nothing else
+/// says.
 ///
 /// # Errors
 /// If there is a list and it cannot be read.

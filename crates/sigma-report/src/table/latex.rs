@@ -1,6 +1,6 @@
-//! A table as LaTeX tabulars that need `\usepackage{booktabs}` and nothing else; made for `\input`, a short one inside a `table`. One that
-//! is wider than a column of text gets smaller letters, long texts are broken into lines, and what is still too wide or too long for a
-//! page continues in a further tabular.
+//! A table as LaTeX tabulars that need `\usepackage{booktabs}` and nothing else; made for `\input`, a short one inside
+//! a `table`. One that is wider than a column of text gets smaller letters, long texts are broken into lines, and what
+//! is still too wide or too long for a page continues in a further tabular.
 
 use super::{Cell, Table, push_line};
 

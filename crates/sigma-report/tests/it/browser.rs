@@ -1,4 +1,5 @@
-//! The page in a real browser, headless: that it draws, answers to pointer, keys and switches, and says nothing on the console.
+//! The page in a real browser, headless: that it draws, answers to pointer, keys and switches, and says nothing on the
+//! console.
 
 use std::fs;
 use std::path::{Path, PathBuf};

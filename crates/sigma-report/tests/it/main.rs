@@ -1,4 +1,5 @@
-//! Claims about the crate as its users see it. Run folders are made in `fixture`; everything else is one theme per file.
+//! Claims about the crate as its users see it. Run folders are made in `fixture`; everything else is one theme per
+//! file.
 #![allow(clippy::unwrap_used)]
 
 mod broken_bytes;

@@ -1,4 +1,5 @@
-//! The page: that it is well formed whatever texts a run holds, needs nothing from outside, and shows the numbers of the tables.
+//! The page: that it is well formed whatever texts a run holds, needs nothing from outside, and shows the numbers of
+//! the tables.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -69,8 +70,8 @@ fn hostile_page() -> String {
     page(&[run], &options)
 }
 
-/// The elements of a document in order: name and attributes. Panics where tags do not match, an attribute is not quoted, or a bare
-/// `<`, `>` or `&` stands in text; the content of `script` and `style` is returned as it stands.
+/// The elements of a document in order: name and attributes. Panics where tags do not match, an attribute is not
+/// quoted, or a bare `<`, `>` or `&` stands in text; the content of `script` and `style` is returned as it stands.
 struct Document {
     elements: Vec<(String, BTreeMap<String, String>)>,
     raw: Vec<String>,

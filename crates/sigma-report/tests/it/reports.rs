@@ -135,7 +135,8 @@ fn every_scalar_of_the_summary_follows_from_the_exported_points() {
     let reported = reported(&[(Setting::S1, falling()), (Setting::S2, diverging())]);
     let tables = reported.out.join("tables");
     let summary = CsvTable::read(&tables.join("tab_fin_s1s2_summary.csv")).unwrap();
-    // The scalars of the published summary come first and keep their names, so that the two can be compared by a script.
+    // The scalars of the published summary come first and keep their names, so that the two can be compared by a
+    // script.
     let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/paper/summary.csv");
     assert_eq!(summary.header()[..6], CsvTable::read(&published).unwrap().header()[..6]);
     assert_eq!(summary.texts("setting").unwrap(), ["S1", "S2"]);
@@ -196,7 +197,8 @@ fn exported_points_are_the_drifts_of_the_records() {
     );
 }
 
-/// The y of a drawn point is an affine function of the exported value, for all points of all lines of both kinds of figure.
+/// The y of a drawn point is an affine function of the exported value, for all points of all lines of both kinds of
+/// figure.
 #[test]
 fn every_plotted_point_is_in_a_table() {
     let reported = reported(&[(Setting::S1, falling())]);

@@ -1,4 +1,5 @@
-//! Reports over the real fraction, spectra, and experiment cards: that what is drawn is exported, and exported what was measured.
+//! Reports over the real fraction, spectra, and experiment cards: that what is drawn is exported, and exported what was
+//! measured.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Every kind of broken input through the real program: one error that says what is wrong, where, and what to do; exit code 2, in
-//! little time and memory, and nothing of the user's is changed.
+//! Every kind of broken input through the real program: one error that says what is wrong, where, and what to do; exit
+//! code 2, in little time and memory, and nothing of the user's is changed.
 
 mod configs;
 mod embeddings;

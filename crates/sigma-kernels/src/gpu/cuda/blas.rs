@@ -1,5 +1,5 @@
-//! Matrix products by cuBLAS. It thinks in columns: a row-major matrix is to it the transpose, so c = op(a) op(b) is asked for as
-//! c^T = op(b)^T op(a)^T, with b as the first operand, and strides of rows as leading dimensions.
+//! Matrix products by cuBLAS. It thinks in columns: a row-major matrix is to it the transpose, so c = op(a) op(b) is
+//! asked for as c^T = op(b)^T op(a)^T, with b as the first operand, and strides of rows as leading dimensions.
 
 use std::ffi::c_int;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use cudarc::driver::{CudaStream, result};
 use super::super::{Dtype, Gemm, GemmBatched, GpuError};
 use super::failed;
 
-/// What cuBLAS itself would take on an H100. With memory of its own it allocates nothing, so that products can be recorded.
+/// What cuBLAS itself would take on an H100. With memory of its own it allocates nothing, so that products can be
+/// recorded.
 const WORKSPACE_BYTES: usize = 32 << 20;
 
 /// Accumulates in f32. TF32 would have to be asked for, by another compute type or math mode.
@@ -79,7 +80,8 @@ impl Blas {
 
     pub(super) fn gemm(&self, g: &Gemm<'_>) -> Result<(), GpuError> {
         let (alpha, beta) = (g.scale, if g.accumulate { 1f32 } else { 0.0 });
-        // SAFETY: the matrices lie inside live buffers, as `Gemm::check` has seen; alpha and beta are read before the return
+        // SAFETY: the matrices lie inside live buffers, as `Gemm::check` has seen; alpha and beta are read before the
+        // return
         unsafe {
             sys::cublasGemmEx(
                 self.handle,

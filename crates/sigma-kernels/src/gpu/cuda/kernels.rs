@@ -35,7 +35,8 @@ fn compile(ptx: &CStr) -> Result<sys::CUmodule, String> {
         [sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES, sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER];
     let mut values = [log.len() as *mut c_void, log.as_mut_ptr().cast()];
     let mut module = std::ptr::null_mut();
-    // SAFETY: a text that ends with a zero byte, and two options with a value each: the size of the log is the value itself
+    // SAFETY: a text that ends with a zero byte, and two options with a value each: the size of the log is the value
+    // itself
     let answer = unsafe {
         sys::cuModuleLoadDataEx(&mut module, ptx.as_ptr().cast(), 2, options.as_mut_ptr(), values.as_mut_ptr())
     };
@@ -56,8 +57,8 @@ impl Kernels {
         let mut kernels = Self { by_name: HashMap::new(), module, context };
         for (name, parameters) in signature::from_ptx(PTX) {
             let symbol = CString::new(name.as_str()).map_err(no_text)?;
-            // SAFETY: the module was loaded above and lives as long as `kernels`; asking for an attribute also makes the driver
-            // load the kernel now, and not in the middle of a recording
+            // SAFETY: the module was loaded above and lives as long as `kernels`; asking for an attribute also makes
+            // the driver load the kernel now, and not in the middle of a recording
             let (function, shared_bytes) = unsafe {
                 let function = result::module::get_function(module, symbol).map_err(failed(LOADING))?;
                 let attribute = Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
@@ -78,8 +79,8 @@ impl Kernels {
         let mut values: Vec<u64> = args.iter().map(Arg::bits).collect();
         let mut pointers: Vec<*mut c_void> = values.iter_mut().map(|value| std::ptr::from_mut(value).cast()).collect();
         let (grid, block) = ((grid.0, grid.1, 1), (block, 1, 1));
-        // SAFETY: one pointer for each parameter, to a value of its size, which the driver has copied at the return; what views
-        // point to is alive, and stays so until the stream has passed this launch
+        // SAFETY: one pointer for each parameter, to a value of its size, which the driver has copied at the return;
+        // what views point to is alive, and stays so until the stream has passed this launch
         unsafe { result::launch_kernel(kernel.function, grid, block, shared_bytes, stream.cu_stream(), &mut pointers) }
             .map_err(failed("a launch"))
     }

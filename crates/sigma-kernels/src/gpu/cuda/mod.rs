@@ -1,5 +1,6 @@
-//! A CUDA device: the driver's and cuBLAS's functions, found when the device is opened, so that a program with CUDA starts on a
-//! machine without. One stream of its own, memory by stream-ordered allocation, kernels from the PTX that build.rs made.
+//! A CUDA device: the driver's and cuBLAS's functions, found when the device is opened, so that a program with CUDA
+//! starts on a machine without. One stream of its own, memory by stream-ordered allocation, kernels from the PTX that
+//! build.rs made.
 
 mod blas;
 mod kernels;
@@ -18,7 +19,8 @@ use kernels::Kernels;
 
 /// Drivers for CUDA 12 and newer have every function that is called here.
 const OLDEST_DRIVER: i32 = 12_000;
-/// Up to this size the driver has copied pageable memory of the host when an asynchronous copy returns. For more it may.
+/// Up to this size the driver has copied pageable memory of the host when an asynchronous copy returns. For more it
+/// may.
 const STAGED_BYTES: usize = 64 * 1024;
 
 // Fields are dropped in this order: handles before the stream that they use.
@@ -36,8 +38,8 @@ struct CudaDevice {
     most_shared_bytes: u32,
 }
 
-// SAFETY: the driver may be called from every thread once the context is bound, which every function here does; cuBLAS's
-// handle is behind a mutex, and the pool is the device's own and outlives everything
+// SAFETY: the driver may be called from every thread once the context is bound, which every function here does;
+// cuBLAS's handle is behind a mutex, and the pool is the device's own and outlives everything
 unsafe impl Send for CudaDevice {}
 unsafe impl Sync for CudaDevice {}
 
@@ -159,7 +161,8 @@ fn check_capability(context: &CudaContext) -> Result<(), GpuError> {
     Err(GpuError::Driver { what: OPENING, text })
 }
 
-/// The device's pool of memory, told to keep what is freed instead of giving it back to the system at each synchronisation.
+/// The device's pool of memory, told to keep what is freed instead of giving it back to the system at each
+/// synchronisation.
 fn keeping_pool(context: &CudaContext) -> Result<sys::CUmemoryPool, GpuError> {
     let mut all = u64::MAX;
     // SAFETY: the device is the context's; the attribute is a 64-bit number

@@ -1,5 +1,5 @@
-//! Large reads beside other work: on a stream of their own and through page-locked memory. A copy straight into the host's pageable
-//! memory would hold up every other call into the driver until it has ended.
+//! Large reads beside other work: on a stream of their own and through page-locked memory. A copy straight into the
+//! host's pageable memory would hold up every other call into the driver until it has ended.
 
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -34,7 +34,8 @@ impl Drop for Staging<'_> {
     }
 }
 
-/// Copies device memory from `address` on, which nobody writes meanwhile. The context must be bound to the calling thread.
+/// Copies device memory from `address` on, which nobody writes meanwhile. The context must be bound to the calling
+/// thread.
 pub(super) fn read(stream: &Arc<CudaStream>, address: u64, bytes: &mut [u8]) -> Result<(), GpuError> {
     let staging = Staging::new(stream.context(), 2 * HALF.min(bytes.len()))?;
     let half = HALF.min(bytes.len());

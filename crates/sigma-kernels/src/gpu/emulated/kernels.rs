@@ -1,5 +1,5 @@
-//! The kernels that were compiled as C++ (`cuda/emulator`), and how they are run: blocks one after another on each thread,
-//! ranges of blocks in parallel.
+//! The kernels that were compiled as C++ (`cuda/emulator`), and how they are run: blocks one after another on each
+//! thread, ranges of blocks in parallel.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};

@@ -1,6 +1,7 @@
-//! A GPU that the CPU emulates: the kernels of `cuda/` compiled as C++, memory of the host between guards, matrix products by
-//! this crate's own. It is for tests: it finds writes outside of buffers, barriers that never open and arguments of wrong
-//! types, and its results do not depend on the number of threads. It says nothing about a real GPU's speed.
+//! A GPU that the CPU emulates: the kernels of `cuda/` compiled as C++, memory of the host between guards, matrix
+//! products by this crate's own. It is for tests: it finds writes outside of buffers, barriers that never open and
+//! arguments of wrong types, and its results do not depend on the number of threads. It says nothing about a real GPU's
+//! speed.
 
 mod kernels;
 mod memory;

@@ -76,8 +76,8 @@ impl Product {
         [bytes(self.a, self.m, self.k), bytes(self.b, self.k, self.n), c]
     }
 
-    /// What cuBLAS asks of matrices in a batch with operands of 16 bits: it does not look at their addresses, and reads in
-    /// pieces of up to 16 bytes where the inner dimension suggests it.
+    /// What cuBLAS asks of matrices in a batch with operands of 16 bits: it does not look at their addresses, and reads
+    /// in pieces of up to 16 bytes where the inner dimension suggests it.
     pub(super) fn is_aligned(&self) -> bool {
         let bytes = match (self.a.dtype.size(), self.k) {
             (2, k) if k % 8 == 0 => 16,

@@ -1,5 +1,5 @@
-//! BERT on a GPU in f32: the frozen encoder measures, so its products are not rounded to half precision. Tokens of all texts lie one
-//! after another without padding. `super::host` is what it is compared with.
+//! BERT on a GPU in f32: the frozen encoder measures, so its products are not rounded to half precision. Tokens of all
+//! texts lie one after another without padding. `super::host` is what it is compared with.
 //!
 //! Legend: R tokens of all texts, D hidden size, F feed-forward size.
 

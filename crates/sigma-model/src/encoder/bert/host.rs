@@ -1,6 +1,6 @@
-//! BERT on the CPU in f32: an explicit forward pass over buffers that are used again, rows one after another without padding.
-//! A row's result depends on nothing but that row. It computes on the calling thread;
-//! candle-transformers' BERT is the oracle in the tests.
+//! BERT on the CPU in f32: an explicit forward pass over buffers that are used again, rows one after another without
+//! padding. A row's result depends on nothing but that row. It computes on the calling thread; candle-transformers'
+//! BERT is the oracle in the tests.
 //!
 //! Legend: R tokens of all rows, D hidden size, F feed-forward size.
 

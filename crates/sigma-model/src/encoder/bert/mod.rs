@@ -1,5 +1,5 @@
-//! BERT sentence encoders in the layout of sentence-transformers (all-MiniLM-L6-v2): mean pooling over a text's tokens, and the
-//! tokenizer's settings overridden by what sentence-transformers uses.
+//! BERT sentence encoders in the layout of sentence-transformers (all-MiniLM-L6-v2): mean pooling over a text's tokens,
+//! and the tokenizer's settings overridden by what sentence-transformers uses.
 //!
 //! Reading order: [`config`], [`parameters`], `host` (the forward pass on the CPU), `gpu` (the same on a GPU).
 

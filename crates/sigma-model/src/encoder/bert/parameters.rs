@@ -44,7 +44,8 @@ pub struct BertParameters {
 }
 
 impl BertParameters {
-    /// Takes them out of `weights`, whose names may begin with `bert.`; what an encoder does not need (a pooler, heads) is left.
+    /// Takes them out of `weights`, whose names may begin with `bert.`; what an encoder does not need (a pooler, heads)
+    /// is left.
     pub fn take(config: &BertConfig, weights: Weights) -> Result<Self, ModelError> {
         let mut weights = weights.rename(|name| name.strip_prefix("bert.").unwrap_or(name).to_string());
         let (d, ffn) = (config.hidden_size, config.intermediate_size);

@@ -1,5 +1,6 @@
-//! Causal attention of whole sequences, forward and backward: short sequences by one kernel for all pairs of a sequence and a head, longer
-//! ones by batched products with a softmax between them. It knows nothing of what comes before and after it in a layer.
+//! Causal attention of whole sequences, forward and backward: short sequences by one kernel for all pairs of a sequence
+//! and a head, longer ones by batched products with a softmax between them. It knows nothing of what comes before and
+//! after it in a layer.
 
 use std::sync::Arc;
 
@@ -27,8 +28,8 @@ pub(super) struct Attention {
     squares: Option<Squares>,
 }
 
-/// What batched products need: scores and probabilities `[batch, heads, time, stride]`, and where the matrices of each pair begin, as
-/// addresses in device memory, one list for each role.
+/// What batched products need: scores and probabilities `[batch, heads, time, stride]`, and where the matrices of each
+/// pair begin, as addresses in device memory, one list for each role.
 #[derive(Debug)]
 struct Squares {
     stride: usize,
@@ -110,8 +111,8 @@ impl Attention {
         config.num_attention_heads * row_stride(time) * (dtype.size() + 4)
     }
 
-    /// For queries, keys and values in `qkv` and results in `attended`, one buffer of each for every layer. Where nothing is to be kept for
-    /// a backward pass, all layers share their probabilities.
+    /// For queries, keys and values in `qkv` and results in `attended`, one buffer of each for every layer. Where
+    /// nothing is to be kept for a backward pass, all layers share their probabilities.
     pub(super) fn new(
         kernels: &Kernels<'_>,
         config: &OptConfig,

@@ -1,4 +1,5 @@
-//! The backward pass that belongs to [`Sequences::forward`]: head and loss first, then the layers from the last to the first.
+//! The backward pass that belongs to [`Sequences::forward`]: head and loss first, then the layers from the last to the
+//! first.
 
 use sigma_kernels::gpu::{Buffer, Dtype, Gpu, GpuError, View};
 
@@ -90,7 +91,8 @@ impl Gradients {
         self.order.write(0, &order)
     }
 
-    /// The mean loss, to `loss`, and its gradients by the hidden states and by the table of the tied head, times the loss scale at `scale`.
+    /// The mean loss, to `loss`, and its gradients by the hidden states and by the table of the tied head, times the
+    /// loss scale at `scale`.
     pub(super) fn head(
         &self,
         weights: &Weights<'_>,

@@ -1,7 +1,8 @@
-//! Writing texts on a GPU: a fixed number of rows advance together by one token per step, and sampling and the choice of the next
-//! input stay on the device. A step is a graph of launches that never changes, the pass over new prompts before it (`prompts`) is
-//! another, and a row that is finished idles until another text takes its place. So all products have one shape, and a row's numbers
-//! do not depend on what the other rows hold. It knows nothing of why texts are written.
+//! Writing texts on a GPU: a fixed number of rows advance together by one token per step, and sampling and the choice
+//! of the next input stay on the device. A step is a graph of launches that never changes, the pass over new prompts
+//! before it (`prompts`) is another, and a row that is finished idles until another text takes its place. So all
+//! products have one shape, and a row's numbers do not depend on what the other rows hold. It knows nothing of why
+//! texts are written.
 
 use std::ops::Range;
 
@@ -16,8 +17,8 @@ use crate::launches::{Kernels, Normed};
 use crate::opt::config::POSITION_OFFSET;
 use crate::opt::{Opt, OptConfig, Weights};
 
-/// Bytes a parameter that may lie on a GPU beside a decoder: the base, the generation before and the newest one in f32, and the one
-/// that writes in its own precision.
+/// Bytes a parameter that may lie on a GPU beside a decoder: the base, the generation before and the newest one in f32,
+/// and the one that writes in its own precision.
 const RESIDENT: usize = 16;
 /// Share of the total memory that all of this may take: encoder, libraries and other programs need some.
 const MEMORY: f64 = 0.9;
@@ -109,10 +110,12 @@ struct Space {
 }
 
 impl Opt {
-    /// Room for `rows` texts at a time with prompts of up to `longest` tokens. Fewer rows would change last bits, and with them texts.
+    /// Room for `rows` texts at a time with prompts of up to `longest` tokens. Fewer rows would change last bits, and
+    /// with them texts.
     ///
     /// # Errors
-    /// Prompts and new tokens that exceed the model's positions, a GPU without free memory for so many rows, or a model on the CPU.
+    /// Prompts and new tokens that exceed the model's positions, a GPU without free memory for so many rows, or a model
+    /// on the CPU.
     pub fn gpu_decoder(&self, rows: usize, longest: usize, sampling: Sampling) -> Result<GpuDecoder<'_>, ModelError> {
         let Weights::Gpu(parameters) = &self.weights else {
             return Err(ModelError::OnCpu { what: "a decoder of the GPU" });
@@ -138,8 +141,8 @@ impl Opt {
 }
 
 impl Opt {
-    /// How many of `rows` texts a GPU of this size can decode at a time: the same on every day, because it follows from the total memory
-    /// and the sizes alone, not from what others leave free. `None` for a model on the CPU.
+    /// How many of `rows` texts a GPU of this size can decode at a time: the same on every day, because it follows from
+    /// the total memory and the sizes alone, not from what others leave free. `None` for a model on the CPU.
     ///
     /// # Errors
     /// A GPU that does not answer.

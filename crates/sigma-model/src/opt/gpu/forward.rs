@@ -1,5 +1,5 @@
-//! The forward pass over whole sequences of one length, for training, prompts and hidden states. Names are those of `host::training`:
-//! s are the states of the residual stream, n what the sub-blocks read.
+//! The forward pass over whole sequences of one length, for training, prompts and hidden states. Names are those of
+//! `host::training`: s are the states of the residual stream, n what the sub-blocks read.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::padding::pad_right;
 /// Tokens of one pass where nothing is kept for a backward pass.
 const TOKENS: usize = 16_384;
 
-/// Everything that a pass over `batch` sequences of `time` tokens computes in. Where nothing is kept for a backward pass, all
-/// layers share the same buffers.
+/// Everything that a pass over `batch` sequences of `time` tokens computes in. Where nothing is kept for a backward
+/// pass, all layers share the same buffers.
 #[derive(Debug)]
 pub(super) struct Sequences {
     pub(super) batch: usize,
@@ -30,7 +30,8 @@ pub(super) struct Sequences {
     pub(super) s: Vec<Arc<Buffer>>,
     /// What the sub-blocks read, and in the end what the final norm makes for the head, in the precision of products.
     pub(super) n: Vec<Arc<Buffer>>,
-    /// n in f32, where norms come after and n is the base of the next state; otherwise the last of them, if hidden states are wanted.
+    /// n in f32, where norms come after and n is the base of the next state; otherwise the last of them, if hidden
+    /// states are wanted.
     exact: Vec<Option<Arc<Buffer>>>,
     /// Mean and 1 / deviation of the rows of each state, for a backward pass `[2 L + 1, R, 2]`.
     moments: Buffer,
@@ -100,8 +101,8 @@ impl Sequences {
         })
     }
 
-    /// Runs the token ids through all layers. `dropped[j]` is the dropout of sub-block j; `attending` may take the queries, keys and
-    /// values of each layer away, which the next may overwrite.
+    /// Runs the token ids through all layers. `dropped[j]` is the dropout of sub-block j; `attending` may take the
+    /// queries, keys and values of each layer away, which the next may overwrite.
     pub(super) fn forward(
         &self,
         weights: &Weights<'_>,
@@ -201,8 +202,8 @@ impl Sequences {
     }
 }
 
-/// Runs `rows` through all layers in passes of similar size, and hands over each with the lengths of its rows. Shorter rows of a pass are
-/// filled up on the right, which causal attention never looks at.
+/// Runs `rows` through all layers in passes of similar size, and hands over each with the lengths of its rows. Shorter
+/// rows of a pass are filled up on the right, which causal attention never looks at.
 pub(super) fn passes(
     parameters: &GpuParameters,
     config: &OptConfig,

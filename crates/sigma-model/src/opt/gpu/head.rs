@@ -1,4 +1,5 @@
-//! What the tied head makes of hidden states outside of training: logits for comparisons, and the losses of given tokens.
+//! What the tied head makes of hidden states outside of training: logits for comparisons, and the losses of given
+//! tokens.
 
 use sigma_kernels::gpu::{Dtype, GpuError};
 
@@ -23,7 +24,8 @@ pub(in crate::opt) fn logits(
     logits.read(0..logits.len())
 }
 
-/// -log softmax(logits)[label] of the label that belongs to each token of `rows`. Neither states nor logits leave the device.
+/// -log softmax(logits)[label] of the label that belongs to each token of `rows`. Neither states nor logits leave the
+/// device.
 pub(in crate::opt) fn losses(
     parameters: &GpuParameters,
     config: &OptConfig,

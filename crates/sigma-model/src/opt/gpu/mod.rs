@@ -1,6 +1,7 @@
-//! OPT on a GPU by the project's own engine: parameters in one device buffer of the host's layout, explicit passes over buffers that
-//! are allocated once, steps that are captured as graphs. Weights that are trained, the residual stream, norms, softmax, loss and
-//! optimizer are f32; products run in `dtype`. `super::host` is what it is compared with, on any CPU by the emulated GPU.
+//! OPT on a GPU by the project's own engine: parameters in one device buffer of the host's layout, explicit passes over
+//! buffers that are allocated once, steps that are captured as graphs. Weights that are trained, the residual stream,
+//! norms, softmax, loss and optimizer are f32; products run in `dtype`. `super::host` is what it is compared with, on
+//! any CPU by the emulated GPU.
 //!
 //! Legend: R tokens of all rows of a batch, D hidden size, F feed-forward size, V vocabulary, L layers.
 

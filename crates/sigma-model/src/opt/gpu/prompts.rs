@@ -1,5 +1,5 @@
-//! The pass over the prompts of a decoder's rows: many tokens at once, whose keys and values go into the rows' caches. It always has one
-//! shape, whichever prompts there are, so that a product's rounding does not depend on them.
+//! The pass over the prompts of a decoder's rows: many tokens at once, whose keys and values go into the rows' caches.
+//! It always has one shape, whichever prompts there are, so that a product's rounding does not depend on them.
 
 use sigma_kernels::gpu::{Buffer, Dtype, Gpu, GpuError};
 
@@ -19,8 +19,8 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// For a decoder of `rows` rows whose prompts have up to `longest` tokens, of which the last is not among those of this pass: it
-    /// is the input of the row's first step. `None` if none is left.
+    /// For a decoder of `rows` rows whose prompts have up to `longest` tokens, of which the last is not among those of
+    /// this pass: it is the input of the row's first step. `None` if none is left.
     pub(super) fn of(config: &OptConfig, rows: usize, longest: usize) -> Option<Self> {
         let time = longest.checked_sub(1).filter(|time| *time > 0)?;
         // NVIDIA's advice for products of half precision

@@ -1,4 +1,5 @@
-//! Launches that are the same each time: made one by one at first, which loads their kernels, then recorded, then replayed as a graph.
+//! Launches that are the same each time: made one by one at first, which loads their kernels, then recorded, then
+//! replayed as a graph.
 
 use sigma_kernels::gpu::{Gpu, GpuError, Graph};
 

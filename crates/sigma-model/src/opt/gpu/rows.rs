@@ -1,5 +1,5 @@
-//! What is known of the rows of a decoder: streams and progress, on the device as a step reads and changes them, and on the
-//! host as they were last seen or are to be written. It knows nothing of models.
+//! What is known of the rows of a decoder: streams and progress, on the device as a step reads and changes them, and on
+//! the host as they were last seen or are to be written. It knows nothing of models.
 
 use sigma_kernels::gpu::{Buffer, Dtype, Gpu, GpuError};
 

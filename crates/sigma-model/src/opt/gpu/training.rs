@@ -1,5 +1,5 @@
-//! Fine-tuning on a GPU: loss and gradients of a batch as one graph of launches, AdamW over all parameters in one more. Steps follow each
-//! other on the device without waiting for the host, which may ask later what they found.
+//! Fine-tuning on a GPU: loss and gradients of a batch as one graph of launches, AdamW over all parameters in one more.
+//! Steps follow each other on the device without waiting for the host, which may ask later what they found.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -112,8 +112,8 @@ impl GpuTraining {
         Ok(self.state.write(0, &[scale.value(), scale.good_steps() as f64, updates as f64])?)
     }
 
-    /// Mean next-token cross-entropy of `batch` rows (see [`crate::opt::HostTraining::loss_and_gradients`]) and its gradients, which
-    /// carry the loss scale. It waits for the device.
+    /// Mean next-token cross-entropy of `batch` rows (see [`crate::opt::HostTraining::loss_and_gradients`]) and its
+    /// gradients, which carry the loss scale. It waits for the device.
     pub fn loss_and_gradients(
         &mut self,
         inputs: &[u32],

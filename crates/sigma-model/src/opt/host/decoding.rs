@@ -52,8 +52,8 @@ impl HostCache {
         self.layers.iter_mut().for_each(|layer| layer.keep_rows(rows));
     }
 
-    /// Appends `new[r]` tokens to row r (`ids` holds the rows one after another) and returns their hidden states after the
-    /// last layer, `[R, width]`.
+    /// Appends `new[r]` tokens to row r (`ids` holds the rows one after another) and returns their hidden states after
+    /// the last layer, `[R, width]`.
     pub(in crate::opt) fn extend(
         &mut self,
         model: Inference<'_>,

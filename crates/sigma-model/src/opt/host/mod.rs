@@ -1,5 +1,5 @@
-//! OPT on the CPU, in f32 or with factors of products rounded to bf16: explicit passes over buffers that are allocated once, in the
-//! manner of llm.c. the reference computes the same slowly and is the oracle in the tests.
+//! OPT on the CPU, in f32 or with factors of products rounded to bf16: explicit passes over buffers that are allocated
+//! once, in the manner of llm.c. the reference computes the same slowly and is the oracle in the tests.
 //!
 //! Legend: R tokens of all rows of a batch, D hidden size, F feed-forward size, V vocabulary, L layers.
 

@@ -1,7 +1,7 @@
-//! The products of forward passes without gradients. Whole prompts and texts are multiplied as in training. Steps of one token a row
-//! read every weight for few rows: there weights that were rearranged once pay, which take as much memory again (or half, in bf16) and
-//! give the same bits as the ones in the buffer. What kind of pass it is decides, never the number of rows, so a row has the same bits
-//! in every batch.
+//! The products of forward passes without gradients. Whole prompts and texts are multiplied as in training. Steps of
+//! one token a row read every weight for few rows: there weights that were rearranged once pay, which take as much
+//! memory again (or half, in bf16) and give the same bits as the ones in the buffer. What kind of pass it is decides,
+//! never the number of rows, so a row has the same bits in every batch.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,7 +12,8 @@ use sigma_kernels::packed::{self, Packed};
 use crate::opt::OptConfig;
 use crate::opt::parameters::Parameters;
 
-/// Every matrix of a model that steps multiply through [`Inference::product`], by where it begins in the buffer of parameters.
+/// Every matrix of a model that steps multiply through [`Inference::product`], by where it begins in the buffer of
+/// parameters.
 #[derive(Debug)]
 pub(in crate::opt) struct PackedParameters {
     matrices: BTreeMap<usize, Packed>,

@@ -1,8 +1,8 @@
 //! Loss and gradients by an explicit forward and backward pass.
 //!
-//! A layer is two sub-blocks, attention and feed-forward, so with L layers there are 2 L of them and 2 L + 1 states s of
-//! the residual stream. With norms before (most sizes), n_j = Norm_j(s_j) and s_{j+1} = s_j + Dropout(f_j(n_j)). With
-//! norms after (350m), n_0 = s_0, s_{j+1} = n_j + Dropout(f_j(n_j)) and n_{j+1} = Norm_j(s_{j+1}).
+//! A layer is two sub-blocks, attention and feed-forward, so with L layers there are 2 L of them and 2 L + 1 states s
+//! of the residual stream. With norms before (most sizes), n_j = Norm_j(s_j) and s_{j+1} = s_j + Dropout(f_j(n_j)).
+//! With norms after (350m), n_0 = s_0, s_{j+1} = n_j + Dropout(f_j(n_j)) and n_{j+1} = Norm_j(s_{j+1}).
 
 use std::ops::Range;
 
@@ -81,8 +81,8 @@ impl HostTraining {
         }
     }
 
-    /// Mean next-token cross-entropy over `batch` sequences, whose gradients [`Self::gradients`] then holds. `inputs` and
-    /// `labels` are `[batch * T]`, row by row, and `labels[i]` is what should follow `inputs[..=i]` in its row.
+    /// Mean next-token cross-entropy over `batch` sequences, whose gradients [`Self::gradients`] then holds. `inputs`
+    /// and `labels` are `[batch * T]`, row by row, and `labels[i]` is what should follow `inputs[..=i]` in its row.
     pub fn loss_and_gradients(
         &mut self,
         inputs: &[u32],
