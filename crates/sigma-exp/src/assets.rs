@@ -47,7 +47,6 @@ impl Language {
         let tokenizer = Tokenizer::load(&resolved.folder)?;
         let model = LanguageModel::load(&resolved.folder, device)?;
         check_vocabulary(&resolved.folder, &tokenizer, &model)?;
-        check_beginning(&resolved.folder, &tokenizer, model.bos())?;
         let model = model.with_ends(ends_of_folder(&resolved.folder, &tokenizer)?);
         let hash = model.hash()?;
         Ok(Self { revision: resolved.revision, model, tokenizer, hash })
@@ -78,24 +77,6 @@ fn check_vocabulary(folder: &Path, tokenizer: &Tokenizer, model: &LanguageModel)
         );
     }
     Ok(())
-}
-
-/// Training puts a BOS before every block, so texts must begin with the model's.
-fn check_beginning(folder: &Path, tokenizer: &Tokenizer, of_model: Option<u32>) -> Result<()> {
-    let folder = folder.display();
-    let named = of_model.map_or("none".to_string(), |bos| bos.to_string());
-    match tokenizer.begins() {
-        begins @ Some(_) if begins == of_model => Ok(()),
-        Some(of_tokenizer) => bail!(
-            "{folder}: texts begin with token {of_tokenizer} for the tokenizer, but with {named} (bos_token_id) for config.json: \
-             one of the two belongs to another model"
-        ),
-        None => bail!(
-            "{folder}: the tokenizer puts nothing before a text (no post_processor in tokenizer.json, no add_bos_token: true in \
-             tokenizer_config.json), and models without a beginning of text cannot be trained here yet (bos_token_id is {named}): \
-             set add_bos_token: true in tokenizer_config.json if the model was trained so"
-        ),
-    }
 }
 
 /// A frozen encoder, and what identifies it.

@@ -17,6 +17,7 @@ use sigma_model::{LanguageModel, SettledModel};
 use sigma_report::manifest::StartEntry;
 use sigma_report::record::{MixtureRecord, TrainingRecord};
 use sigma_report::{HashedRecord, Record, Setting, run_files};
+use sigma_train::TrainingSet;
 
 use crate::arithmetic::Arithmetic;
 use crate::assets::Assets;
@@ -31,6 +32,7 @@ use crate::mixture::{Mixture, RealText, mix};
 use crate::run_folder::RunFolder;
 use crate::savepoint::{Key, Trained};
 use crate::spec::Experiment;
+use crate::stage::Continuations;
 use crate::{experiment_key, integrity, interrupt, results, stage, whole_folder};
 
 /// What does not change over a run.
@@ -177,9 +179,15 @@ fn make<'scope, 'run: 'scope>(
             Some(record) => (read_pool(&path)?, record),
             None => {
                 let writer = previous.model.for_inference(arithmetic.precision)?;
-                let (contexts, config) = (&assets.corpus.contexts, &experiment.regeneration);
-                let (rows, save) = (run.start.resolved.pool_rows, Some(&mut draft.save));
-                let (pool, record) = stage::regenerate(&writer, contexts, config, seeds, Some(generation), rows, save)?;
+                let wanted = Continuations {
+                    contexts: &assets.corpus.contexts,
+                    config: &experiment.regeneration,
+                    seeds,
+                    generation: Some(generation),
+                    rows: run.start.resolved.pool_rows,
+                };
+                let save = Some(&mut draft.save);
+                let (pool, record) = stage::regenerate(&writer, &assets.base.tokenizer, wanted, save)?;
                 write_pool(&path, &pool, assets)?;
                 draft.save.save_pool(&path, &record)?;
                 (pool, record)
@@ -207,8 +215,9 @@ fn make<'scope, 'run: 'scope>(
         None => {
             draft.save.keep_only_texts(stage::POOL_TEXTS)?;
             let save = Some(&mut draft.save);
+            let set = TrainingSet { blocks: &mixture.blocks, bos: assets.base.tokenizer.begins() };
             let (model, curve, record) =
-                stage::train(start.0, &mixture.blocks, &experiment.training, seeds, Some(generation), save)?;
+                stage::train(start.0, set, &experiment.training, seeds, Some(generation), save)?;
             let path = draft.file(CURVE);
             run_files::write(&path, stage::curve_csv(&curve).as_bytes())?;
             let weights = NewWeights { trained: model.settle()?, start: start.0.settle()?, record: record.clone() };

@@ -109,8 +109,9 @@ fn once(
 /// Of the model on real text beyond the contexts in use, and of its answers, given their prompts, under the base.
 fn perplexities(means: Means<'_>, writer: &LanguageModel, answers: &[Answer]) -> Result<PerplexityNumbers> {
     let Means { experiment, assets, arithmetic, .. } = means;
-    let bos = writer.bos().context("config.json names no bos_token_id")?;
-    let scored = |tokens: &Vec<u32>| Scored { tokens: [&[bos], &tokens[..]].concat(), scored: 0 };
+    let bos = assets.base.tokenizer.begins();
+    let scored =
+        |tokens: &Vec<u32>| Scored { tokens: bos.into_iter().chain(tokens.iter().copied()).collect(), scored: 0 };
     let held_out: Vec<Scored> = assets.corpus.held_out.iter().map(|context| scored(&context.tokens)).collect();
     let given: Vec<Scored> = assets
         .prompts

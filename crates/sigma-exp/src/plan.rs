@@ -12,7 +12,7 @@ use sigma_data::seeds::{Seeds, Stage};
 use sigma_generate::{Blocks, Options, Request, Whole, generate};
 use sigma_metrics::Observed;
 use sigma_model::Device;
-use sigma_train::{STEPS_TOGETHER, Streams, TrainingConfig, finetune, total_steps};
+use sigma_train::{STEPS_TOGETHER, Streams, TrainingConfig, TrainingSet, finetune, total_steps};
 
 use crate::arithmetic::{Arithmetic, DecodeRows};
 use crate::assets::Assets;
@@ -260,7 +260,8 @@ fn measure(experiment: &Experiment, assets: &Assets) -> Result<Speed> {
     let steps = if assets.base.model.device().is_gpu() { 2 * STEPS_TOGETHER } else { 3 };
     let config = TrainingConfig { epochs: steps, ..experiment.training.clone() };
     let mut marks = Vec::new();
-    finetune(&assets.base.model, blocks, &config, Streams { seeds: &seeds, generation: None }, None, |progress| {
+    let set = TrainingSet { blocks, bos: assets.base.tokenizer.begins() };
+    finetune(&assets.base.model, set, &config, Streams { seeds: &seeds, generation: None }, None, |progress| {
         if progress.settled.is_some() {
             marks.push((progress.record.step, Instant::now()));
         }
@@ -281,6 +282,7 @@ fn measure(experiment: &Experiment, assets: &Assets) -> Result<Speed> {
         nucleus: experiment.evaluation.nucleus()?,
         max_new_tokens: new_tokens,
         stop_at_eos: false,
+        vocab_size: assets.base.tokenizer.vocab_size(),
         batch_size: Some(rows),
         whole: None,
     };

@@ -12,7 +12,7 @@ use sigma_generate::{Completion, Nucleus, Options, Request, generate};
 use sigma_kernels::linear::Factors;
 use sigma_model::opt::Dropout;
 use sigma_model::{Device, LanguageModel, Opt};
-use sigma_train::{Precision, Streams, TrainingConfig, finetune};
+use sigma_train::{Precision, Streams, TrainingConfig, TrainingSet, finetune};
 
 /// One comparison: what was compared, in which precision, how far apart, and how far it may be.
 pub struct Finding {
@@ -187,7 +187,8 @@ fn losses(
     let config =
         TrainingConfig { epochs, batch_size: amount.rows, learning_rate: 1e-4, precision, ..TrainingConfig::default() };
     let streams = Streams { seeds, generation: None };
-    let trained = finetune(model, blocks, &config, streams, None, |_| ControlFlow::Continue(()))?;
+    let set = TrainingSet { blocks, bos: None };
+    let trained = finetune(model, set, &config, streams, None, |_| ControlFlow::Continue(()))?;
     Ok(trained.curve.iter().map(|step| step.loss).collect())
 }
 
@@ -202,6 +203,7 @@ fn texts(
         nucleus: Nucleus::new("selftest", temperature, 0.95)?,
         max_new_tokens: amount.new_tokens,
         stop_at_eos: true,
+        vocab_size: model.vocab_size(),
         batch_size: Some(amount.rows),
         whole: None,
     };

@@ -5,17 +5,19 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use sigma_data::Tokenizer;
 use sigma_data::answers::{Answer, FinishReason, response_key, windows};
 use sigma_data::blocks::Block;
 use sigma_data::seeds::{Seeds, Stage as Random, Stream};
 use sigma_embed::embed;
-use sigma_generate::{Blocks, Completion, Empty, EvaluationConfig, Options, Request, Whole, Windows, generate};
+use sigma_generate::{
+    Blocks, Completion, Empty, EvaluationConfig, Options, RegenerationConfig, Request, Whole, Windows, generate,
+};
 use sigma_metrics::{Observed, observed_rows};
 use sigma_model::{Device, LanguageModel, TextRead};
 use sigma_report::record::{EmbeddingRecord, EvaluationRecord, RegenerationRecord, TrainingRecord};
-use sigma_train::{StepRecord, Streams, TrainError, TrainingConfig, TrainingState, finetune, total_steps};
+use sigma_train::{StepRecord, Streams, TrainError, TrainingConfig, TrainingSet, TrainingState, finetune, total_steps};
 
 use crate::assets::{FrozenEncoder, TokenizedPrompt};
 use crate::interrupt;
@@ -25,29 +27,37 @@ use crate::savepoint::Savepoint;
 /// What a savepoint calls the texts of the pool.
 pub const POOL_TEXTS: &str = "regenerate";
 
-/// The synthetic pool: `model` continues every context by as many tokens as the context has, eos suppressed. `rows` is
-/// how many texts a GPU decodes together.
+/// The contexts as they are continued: by which settings, and with which random streams.
+#[derive(Clone, Copy)]
+pub struct Continuations<'a> {
+    pub contexts: &'a [Block],
+    pub config: &'a RegenerationConfig,
+    pub seeds: &'a Seeds,
+    pub generation: Option<u32>,
+    /// Texts that a GPU decodes together.
+    pub rows: Option<usize>,
+}
+
+/// The synthetic pool: `model` continues every context by as many tokens as the context has, eos suppressed.
 pub fn regenerate(
     model: &LanguageModel,
-    contexts: &[Block],
-    config: &sigma_generate::RegenerationConfig,
-    seeds: &Seeds,
-    generation: Option<u32>,
-    rows: Option<usize>,
+    tokenizer: &Tokenizer,
+    wanted: Continuations<'_>,
     save: Option<&mut Savepoint>,
 ) -> Result<(Vec<Block>, RegenerationRecord)> {
+    let Continuations { contexts, config, seeds, generation, rows } = wanted;
     let new_tokens = contexts.first().map_or(0, |context| context.tokens.len());
     let options = Options {
         nucleus: config.nucleus()?,
         max_new_tokens: new_tokens,
         stop_at_eos: false,
+        vocab_size: tokenizer.vocab_size(),
         batch_size: rows.or(config.batch_size),
         whole: None,
     };
-    let bos = model.bos().context("config.json names no bos_token_id")?;
     let requests = contexts.iter().map(|context| Request {
         id: context.id.clone(),
-        prompt: std::iter::once(bos).chain(context.tokens.iter().copied()).collect(),
+        prompt: tokenizer.begins().into_iter().chain(context.tokens.iter().copied()).collect(),
         stream: seeds.stream(Random::Regeneration, generation.map(|g| g as usize), &context.id),
     });
     let (completions, seconds) =
@@ -57,10 +67,10 @@ pub fn regenerate(
     Ok((pool.collect(), RegenerationRecord { samples: contexts.len(), tokens, seconds }))
 }
 
-/// Trains a copy of `model` on `blocks`, from where `save` has it.
+/// Trains a copy of `model` on `set`, from where `save` has it.
 pub fn train(
     model: &LanguageModel,
-    blocks: &[Block],
+    set: TrainingSet<'_>,
     config: &TrainingConfig,
     seeds: &Seeds,
     generation: Option<u32>,
@@ -69,13 +79,13 @@ pub fn train(
     let streams = Streams { seeds, generation: generation.map(|g| g as usize) };
     let (begun, before) = save.as_ref().and_then(|save| save.training()).unzip();
     let before = before.unwrap_or(0.0);
-    let mut stage = Stage::start(generation, "train", total_steps(config, blocks.len()), "steps");
+    let mut stage = Stage::start(generation, "train", total_steps(config, set.blocks.len()), "steps");
     if let Some(state) = &begun {
         tracing::info!("going on after step {}", TrainingState::steps(state));
     }
     let mut not_saved = None;
     let trained = beside_workers(&model.device(), || {
-        finetune(model, blocks, config, streams, begun, |progress| {
+        finetune(model, set, config, streams, begun, |progress| {
             let step = progress.record.step;
             stage.update(step, progress.tokens);
             if let Some(save) = &mut save
@@ -155,6 +165,7 @@ pub fn answer(
         nucleus: config.nucleus()?,
         max_new_tokens: config.max_new_tokens,
         stop_at_eos: true,
+        vocab_size: tokenizer.vocab_size(),
         batch_size: rows.or(config.batch_size),
         whole: None,
     };

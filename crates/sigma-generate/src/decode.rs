@@ -18,7 +18,7 @@ use crate::{GenerateError, Nucleus, on_gpu};
 pub struct Request {
     /// For messages only.
     pub id: String,
-    /// Token ids, BOS included.
+    /// Token ids, BOS included where texts begin with it.
     pub prompt: Vec<u32>,
     pub stream: Stream,
 }
@@ -36,6 +36,8 @@ pub struct Options {
     pub max_new_tokens: usize,
     /// Whether a text may end at eos; if not, eos is never drawn and every text has `max_new_tokens` tokens.
     pub stop_at_eos: bool,
+    /// Entries of the tokenizer. Models have vocabularies padded with more rows, and those are never drawn.
+    pub vocab_size: usize,
     /// Rows decoded together at most; `None` chooses by device.
     pub batch_size: Option<usize>,
     /// What those given are a part of, if they are not all.
@@ -245,6 +247,7 @@ fn draw(
 ) -> Result<(), GenerateError> {
     let eos = model.eos();
     let vocabulary = model.vocab_size();
+    let drawable = options.vocab_size.min(vocabulary);
     logits.par_chunks_mut(vocabulary).zip(rows.par_iter_mut()).try_for_each(|(logits, row)| {
         if row.finish_reason.is_some() {
             return Ok(());
@@ -256,7 +259,7 @@ fn draw(
                 }
             }
         }
-        let Some(token) = options.nucleus.draw(logits, row.stream) else {
+        let Some(token) = options.nucleus.draw(&mut logits[..drawable], row.stream) else {
             return Err(GenerateError::Logits { id: row.id.to_string(), position: row.tokens.len() + 1 });
         };
         if options.stop_at_eos && eos.contains(&token) {

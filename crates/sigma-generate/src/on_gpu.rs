@@ -44,8 +44,8 @@ pub(crate) fn complete<F: FnMut(Progress<'_>) -> ControlFlow<()>>(
     observer: &Observer<F>,
 ) -> Result<Vec<Completion>, GenerateError> {
     let (temperature, top_p) = options.nucleus.parameters();
-    let Options { max_new_tokens, stop_at_eos, .. } = *options;
-    let sampling = Sampling { temperature, top_p, max_new_tokens, stop_at_eos };
+    let Options { max_new_tokens, stop_at_eos, vocab_size, .. } = *options;
+    let sampling = Sampling { temperature, top_p, max_new_tokens, stop_at_eos, vocab_size };
     let given = Whole::of(requests);
     let whole = options.whole.unwrap_or(given);
     let longest = whole.longest_prompt.max(given.longest_prompt);

@@ -87,15 +87,15 @@ static __device__ __forceinline__ void hold(float* to, const float* from, unsign
     __syncthreads();
 }
 
-// A draw from the nucleus of one row's logits, known to every thread: the token, or `vocabulary` where no token has mass. `drawn` counts
+// A draw from the nucleus of a row's first `drawable` logits, known to every thread: the token, or `drawable` where none has mass. `drawn` counts
 // the numbers that the stream of `key` has given. HELD: `row` lies in shared memory and becomes the tokens' weights; otherwise a weight is
 // made anew wherever it is needed. SCALED: the temperature is not 1; if it is, nothing need pass through f64, which is slow.
 template <bool HELD, bool SCALED>
-static __device__ unsigned draw(float* row, unsigned long long* drawn, const unsigned* key, unsigned vocabulary, unsigned suppressed,
+static __device__ unsigned draw(float* row, unsigned long long* drawn, const unsigned* key, unsigned drawable, unsigned suppressed,
                                 double temperature, double top_p) {
     SHARED(double, sums, [32]);
     SHARED(float, shared, [32]);
-    const Pieces all = cut(0, vocabulary);
+    const Pieces all = cut(0, drawable);
     // here and below no read depends on a branch, so that several can be under way
     const auto logit = [&](unsigned i) {
         const float x = row[i];
@@ -109,7 +109,7 @@ static __device__ unsigned draw(float* row, unsigned long long* drawn, const uns
     });
     top = block_max(top, shared);
     broken = block_max(broken, shared);
-    if (broken != 0.0f || !isfinite(top)) return vocabulary;
+    if (broken != 0.0f || !isfinite(top)) return drawable;
     const bool greedy = temperature == 0.0;
     const double scale = greedy ? 0.0 : 1.0 / temperature;
     // greedy is the first token at the top
@@ -134,8 +134,8 @@ static __device__ unsigned draw(float* row, unsigned long long* drawn, const uns
     unsigned long long draws = *drawn;
     while (true) {
         const double target = greedy ? 0.0 : chacha_uniform(key, draws++) * allowed;
-        token = locate(sums, all, vocabulary, target, mass);
-        if (token == vocabulary || top_p >= 1.0 || greedy) break;
+        token = locate(sums, all, drawable, target, mass);
+        if (token == drawable || top_p >= 1.0 || greedy) break;
         bound = weight(token);
         bound_id = token;
         allowed = masses(sums, all, mass);
@@ -148,11 +148,11 @@ static __device__ unsigned draw(float* row, unsigned long long* drawn, const uns
 
 // Draws the token that follows the lens[row] + 1 tokens of each running row, appends it to tokens[row, :] at counts[row], and counts one
 // token more in lens, or sets the row's state when it ends. `eos` is the vocabulary's size where a row never stops and eos is never
-// drawn: then `suppressed` is eos. Temperature 0 is greedy. With `held` the dynamic shared memory has room for a row of logits.
+// drawn: then `suppressed` is eos. Rows of the model from `drawable` on, which no token of the tokenizer has, are not drawn. Temperature 0 is greedy. With `held` the dynamic shared memory has room for a row of logits.
 #define NUCLEUS                                                                                                                   \
     (float* logits, unsigned* tokens, unsigned* counts, unsigned* states, unsigned* next, unsigned long long* drawn,              \
-     const unsigned* keys, unsigned* lens, unsigned vocabulary, unsigned room, unsigned eos, unsigned suppressed,                 \
-     double temperature, double top_p, unsigned held)
+     const unsigned* keys, unsigned* lens, unsigned vocabulary, unsigned drawable, unsigned room, unsigned eos,                   \
+     unsigned suppressed, double temperature, double top_p, unsigned held)
 static __device__ __forceinline__ void draw_next NUCLEUS {
     DYNAMIC_SHARED(float, memory);
     const unsigned row = blockIdx.x;
@@ -162,16 +162,16 @@ static __device__ __forceinline__ void draw_next NUCLEUS {
     unsigned token;
     if (held != 0) hold(memory, logits, vocabulary);
     if (held != 0 && temperature == 1.0) {
-        token = draw<true, false>(memory, drawn + row, key, vocabulary, suppressed, temperature, top_p);
+        token = draw<true, false>(memory, drawn + row, key, drawable, suppressed, temperature, top_p);
     } else if (held != 0) {
-        token = draw<true, true>(memory, drawn + row, key, vocabulary, suppressed, temperature, top_p);
+        token = draw<true, true>(memory, drawn + row, key, drawable, suppressed, temperature, top_p);
     } else if (temperature == 1.0) {
-        token = draw<false, false>(logits, drawn + row, key, vocabulary, suppressed, temperature, top_p);
+        token = draw<false, false>(logits, drawn + row, key, drawable, suppressed, temperature, top_p);
     } else {
-        token = draw<false, true>(logits, drawn + row, key, vocabulary, suppressed, temperature, top_p);
+        token = draw<false, true>(logits, drawn + row, key, drawable, suppressed, temperature, top_p);
     }
     if (threadIdx.x != 0) return;
-    if (token == vocabulary) {
+    if (token == drawable) {
         states[row] = ROW_WITHOUT_DISTRIBUTION;
     } else if (token == eos) {
         states[row] = ROW_AT_EOS;
@@ -187,6 +187,6 @@ static __device__ __forceinline__ void draw_next NUCLEUS {
     }
 }
 KERNEL(nucleus, NUCLEUS,
-       (logits, tokens, counts, states, next, drawn, keys, lens, vocabulary, room, eos, suppressed, temperature, top_p, held)) {
-    draw_next(logits, tokens, counts, states, next, drawn, keys, lens, vocabulary, room, eos, suppressed, temperature, top_p, held);
+       (logits, tokens, counts, states, next, drawn, keys, lens, vocabulary, drawable, room, eos, suppressed, temperature, top_p, held)) {
+    draw_next(logits, tokens, counts, states, next, drawn, keys, lens, vocabulary, drawable, room, eos, suppressed, temperature, top_p, held);
 }

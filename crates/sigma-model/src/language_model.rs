@@ -234,14 +234,6 @@ impl LanguageModel {
         }
     }
 
-    /// What config.json says of the first token of a text.
-    pub fn bos(&self) -> Option<u32> {
-        match self {
-            Self::Opt(model) => Some(model.config().bos_token_id),
-            Self::Family(model) => model.checkpoint().spec.special_tokens.bos,
-        }
-    }
-
     /// A text ends at any of them.
     pub fn eos(&self) -> Vec<u32> {
         match self {

@@ -261,9 +261,10 @@ impl Kernels<'_> {
         self.each("accumulate", y.len(), &[y.into(), x.into(), count(y.len())])
     }
 
-    /// One draw for each row of logits: see nucleus.cu, whose buffers these are, in its order. `tokens` are the sizes
-    /// of the vocabulary and of a row's new tokens, and the ids of eos and of a token that is never drawn.
-    pub(crate) fn nucleus(&self, buffers: [&Buffer; 8], tokens: [u32; 4], (temperature, top_p): (f64, f64)) -> Done {
+    /// One draw for each row of logits: see nucleus.cu, whose buffers these are, in its order. `tokens` are the
+    /// numbers of logits, of those that may be drawn and of a row's new tokens, and the ids of eos and of a token that is
+    /// never drawn.
+    pub(crate) fn nucleus(&self, buffers: [&Buffer; 8], tokens: [u32; 5], (temperature, top_p): (f64, f64)) -> Done {
         // beside the row there is what the kernel declares itself: less than 4 KB
         let row = tokens[0].saturating_mul(4);
         let held = row.saturating_add(4096) <= self.gpu.most_shared_bytes();

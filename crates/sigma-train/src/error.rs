@@ -9,14 +9,15 @@ use crate::trainee::Arithmetic;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    #[error(
-        "config.json names no `bos_token_id`, which each training block begins with; add it to the model's config.json"
-    )]
-    NoBos,
     #[error("training.{field} is {value}; {rule}")]
     Config { field: &'static str, value: f64, rule: &'static str },
     #[error("there are no blocks to train on")]
     NoBlocks,
+    #[error(
+        "blocks of one token leave nothing to predict where the tokenizer puts no BOS before a text; set \
+         corpus.context_tokens to 2 or more"
+    )]
+    NoTargets,
     #[error(
         "block `{id}` has {got} tokens, but the first block has {expected}; blocks of one training set must be of equal length, at least 1"
     )]

@@ -84,24 +84,33 @@ pub fn total_steps(config: &TrainingConfig, blocks: usize) -> usize {
     config.epochs * blocks.div_ceil(config.batch_size.max(1))
 }
 
-/// Trains a copy of `model` on `blocks` (equal lengths; BOS is put before each). After each step `observe` may save the
-/// run, and may break it off, which is [`TrainError::Interrupted`]. On any error the trained copy is dropped: there is
+/// What a model is trained on.
+#[derive(Debug, Clone, Copy)]
+pub struct TrainingSet<'a> {
+    /// Of equal lengths.
+    pub blocks: &'a [Block],
+    /// What texts begin with, if the tokenizer puts a token there. Without one the first token of a block is not
+    /// predicted: a block of 64 tokens has 63 targets.
+    pub bos: Option<u32>,
+}
+
+/// Trains a copy of `model` on a set of blocks. After each step `observe` may save the run, and may break it off, which is [`TrainError::Interrupted`]. On any error the trained copy is dropped: there is
 /// no half-trained result. `begun` is a run with the same arguments that was saved: it goes on there, and ends with the
 /// same bits as one that never stopped.
 pub fn finetune(
     model: &LanguageModel,
-    blocks: &[Block],
+    set: TrainingSet<'_>,
     config: &TrainingConfig,
     streams: Streams<'_>,
     begun: Option<TrainingState>,
     mut observe: impl FnMut(&mut Progress<'_>) -> ControlFlow<()>,
 ) -> Result<Trained, TrainError> {
     config.validate()?;
-    let length = check_lengths(blocks)?;
+    let TrainingSet { blocks, bos } = set;
+    let targets = set.targets()?;
     let compute = config.precision.dtype(&model.device());
     let mut trainee = Trainee::new(model, compute)?;
     let rates = model.dropout(config.dropout);
-    let bos = model.bos().ok_or(TrainError::NoBos)?;
     let total = total_steps(config, blocks.len());
     let mut curve: Vec<StepRecord> = Vec::with_capacity(total);
     if let Some(state) = begun {
@@ -112,7 +121,7 @@ pub fn finetune(
     let steps_per_epoch = blocks.len().div_ceil(config.batch_size);
     let together = match model.device() {
         Device::Cpu => 1,
-        Device::Gpu(_) => (TOKENS_TOGETHER / (config.batch_size * length)).clamp(1, STEPS_TOGETHER),
+        Device::Gpu(_) => (TOKENS_TOGETHER / (config.batch_size * targets)).clamp(1, STEPS_TOGETHER),
     };
     let mut given: Vec<Given> = Vec::new();
 
@@ -126,12 +135,11 @@ pub fn finetune(
                 continue;
             }
             let rate = learning_rate(config, step - 1, total);
-            // BOS and all tokens but the last predict all tokens
-            let labels: Vec<u32> = batch.iter().flat_map(|i| blocks[*i].tokens.iter().copied()).collect();
-            let inputs: Vec<u32> = labels
-                .chunks(length)
-                .flat_map(|row| std::iter::once(bos).chain(row[..length - 1].iter().copied()))
-                .collect();
+            let rows = || batch.iter().map(|i| blocks[*i].tokens.as_slice());
+            // BOS, if there is one, and all tokens but the last predict the `targets` last tokens
+            let labels: Vec<u32> = rows().flat_map(|row| &row[row.len() - targets..]).copied().collect();
+            let inputs: Vec<u32> =
+                rows().flat_map(|row| bos.into_iter().chain(row[..row.len() - 1].iter().copied())).collect();
             let mut stream = streams.seeds.stream(Stage::Dropout, streams.generation, &format!("step-{step}"));
             let dropout = (!rates.is_none()).then_some(Dropout { rates, stream: &mut stream });
             trainee.step(&inputs, &labels, batch.len(), dropout, &config.settings(rate))?;
@@ -152,7 +160,7 @@ pub fn finetune(
             }
         }
     }
-    let tokens = config.epochs * blocks.len() * length;
+    let tokens = config.epochs * blocks.len() * targets;
     Ok(Trained { model: trainee.into_model()?, curve, tokens, compute })
 }
 
@@ -181,12 +189,17 @@ impl Given {
     }
 }
 
-/// The common length of all blocks.
-fn check_lengths(blocks: &[Block]) -> Result<usize, TrainError> {
-    let Some(first) = blocks.first() else { return Err(TrainError::NoBlocks) };
-    let expected = first.tokens.len();
-    match blocks.iter().find(|block| block.tokens.len() != expected || expected == 0) {
-        Some(block) => Err(TrainError::BlockLength { id: block.id.clone(), expected, got: block.tokens.len() }),
-        None => Ok(expected),
+impl TrainingSet<'_> {
+    /// Tokens of each block that are predicted.
+    fn targets(&self) -> Result<usize, TrainError> {
+        let Some(first) = self.blocks.first() else { return Err(TrainError::NoBlocks) };
+        let expected = first.tokens.len();
+        if let Some(block) = self.blocks.iter().find(|block| block.tokens.len() != expected || expected == 0) {
+            return Err(TrainError::BlockLength { id: block.id.clone(), expected, got: block.tokens.len() });
+        }
+        match expected - usize::from(self.bos.is_none()) {
+            0 => Err(TrainError::NoTargets),
+            targets => Ok(targets),
+        }
     }
 }

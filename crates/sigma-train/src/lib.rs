@@ -15,7 +15,9 @@ pub mod trainee;
 
 pub use config::{Precision, Schedule, TrainingConfig};
 pub use error::TrainError;
-pub use finetune::{Progress, STEPS_TOGETHER, Settled, StepRecord, Streams, Trained, finetune, total_steps};
+pub use finetune::{
+    Progress, STEPS_TOGETHER, Settled, StepRecord, Streams, Trained, TrainingSet, finetune, total_steps,
+};
 pub use perplexity::{Scored, perplexity};
 pub use state::TrainingState;
 pub use trainee::Trainee;

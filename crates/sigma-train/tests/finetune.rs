@@ -12,8 +12,8 @@ use sigma_kernels::gpu::Gpu;
 use sigma_model::{Device, LanguageModel};
 use sigma_train::schedule::learning_rate;
 use sigma_train::{
-    Precision, Schedule, Scored, Streams, TrainError, Trained, Trainee, TrainingConfig, TrainingState, finetune,
-    perplexity,
+    Precision, Schedule, Scored, Streams, TrainError, Trained, Trainee, TrainingConfig, TrainingSet, TrainingState,
+    finetune, perplexity,
 };
 
 fn goldens() -> PathBuf {
@@ -29,6 +29,9 @@ fn on_gpu() -> LanguageModel {
     tiny().to_device(&Device::Gpu(Gpu::emulated())).unwrap()
 }
 
+/// Of the tiny model.
+const BOS: u32 = 2;
+
 fn flat(t: &Tensor) -> Vec<f32> {
     t.flatten_all().unwrap().to_vec1().unwrap()
 }
@@ -38,13 +41,20 @@ fn blocks(n: usize) -> Vec<Block> {
     (0..n).map(|i| Block { id: format!("b{i}"), tokens: tokens(i) }).collect()
 }
 
+/// Texts of the tiny model begin with its BOS.
+fn set(blocks: &[Block]) -> TrainingSet<'_> {
+    TrainingSet { blocks, bos: Some(BOS) }
+}
+
 fn config() -> TrainingConfig {
     TrainingConfig { epochs: 2, batch_size: 4, learning_rate: 1e-3, ..TrainingConfig::default() }
 }
 
 fn train(model: &LanguageModel, blocks: &[Block], config: &TrainingConfig) -> Result<Trained, TrainError> {
     let seeds = Seeds::new(42, "test");
-    finetune(model, blocks, config, Streams { seeds: &seeds, generation: Some(1) }, None, |_| ControlFlow::Continue(()))
+    finetune(model, set(blocks), config, Streams { seeds: &seeds, generation: Some(1) }, None, |_| {
+        ControlFlow::Continue(())
+    })
 }
 
 #[test]
@@ -140,7 +150,7 @@ fn generations_shuffle_and_drop_differently() {
     let run = |generation| {
         let seeds = Seeds::new(42, "test");
         let streams = Streams { seeds: &seeds, generation: Some(generation) };
-        finetune(&tiny(), &blocks(10), &config(), streams, None, |_| ControlFlow::Continue(()))
+        finetune(&tiny(), set(&blocks(10)), &config(), streams, None, |_| ControlFlow::Continue(()))
             .unwrap()
             .model
             .hash()
@@ -179,7 +189,7 @@ fn an_observer_can_break_off_between_steps() {
     let stop = |p: &mut sigma_train::Progress<'_>| {
         if p.record.step == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let error = finetune(&tiny(), &blocks(16), &config(), streams, None, stop).unwrap_err();
+    let error = finetune(&tiny(), set(&blocks(16)), &config(), streams, None, stop).unwrap_err();
     assert!(matches!(error, TrainError::Interrupted { step: 3, total: 8 }));
 }
 
@@ -198,7 +208,7 @@ fn stopped(
         }
         _ => ControlFlow::Continue(()),
     };
-    finetune(model, blocks, config, streams, None, stop).unwrap_err();
+    finetune(model, set(blocks), config, streams, None, stop).unwrap_err();
     TrainingState::read(path).unwrap()
 }
 
@@ -220,7 +230,7 @@ fn a_run_that_goes_on_from_any_step_ends_with_the_bits_of_one_that_never_stopped
             let state = stopped(&model, &blocks(10), &config, streams, (&path, last));
             assert_eq!(state.steps(), last);
             let mut first = None;
-            let rest = finetune(&model, &blocks(10), &config, streams, Some(state), |p| {
+            let rest = finetune(&model, set(&blocks(10)), &config, streams, Some(state), |p| {
                 first.get_or_insert(p.record.step);
                 ControlFlow::Continue(())
             });
@@ -279,7 +289,7 @@ fn a_gpu_skips_steps_that_overflow_and_halves_the_loss_scale_by_itself() {
     let exact = TrainingConfig { precision: Precision::Fp32, ..config.clone() };
     let exact = train(&tiny(), &blocks(8), &exact).unwrap();
     let trained =
-        finetune(&on_gpu(), &blocks(8), &config, streams, Some(state), |_| ControlFlow::Continue(())).unwrap();
+        finetune(&on_gpu(), set(&blocks(8)), &config, streams, Some(state), |_| ControlFlow::Continue(())).unwrap();
     let skipped = trained.curve.iter().filter(|r| r.gradient_norm.is_none()).count();
     assert!((2..8).contains(&skipped), "{skipped} steps");
     let rest = &trained.curve[16..];
@@ -308,7 +318,7 @@ fn a_run_of_another_precision_or_device_is_not_resumed() {
         let path = dir.path().join(format!("{i}.safetensors"));
         let state = stopped(&saved_on, &blocks(8), &config(saved_in), streams, (&path, 1));
         let resumed =
-            finetune(&on, &blocks(8), &config(precision), streams, Some(state), |_| ControlFlow::Continue(()));
+            finetune(&on, set(&blocks(8)), &config(precision), streams, Some(state), |_| ControlFlow::Continue(()));
         let error = resumed.unwrap_err();
         assert!(matches!(error, TrainError::StateArithmetic { .. }), "{error}");
         let message = error.to_string();
@@ -320,7 +330,7 @@ fn a_run_of_another_precision_or_device_is_not_resumed() {
 fn perplexity_is_the_exponential_of_the_training_loss_and_counts_what_is_asked_for() {
     let go_on = |_| ControlFlow::Continue(());
     let model = tiny();
-    let bos = model.bos().unwrap();
+    let bos = BOS;
     let blocks = blocks(40);
     let text = |block: &Block, scored| Scored { tokens: [&[bos], &block.tokens[..]].concat(), scored };
     let all: Vec<Scored> = blocks.iter().map(|block| text(block, 0)).collect();
@@ -329,6 +339,17 @@ fn perplexity_is_the_exponential_of_the_training_loss_and_counts_what_is_asked_f
     let config = TrainingConfig { epochs: 1, batch_size: 40, dropout: Some(0.0), ..config() };
     let loss = f64::from(train(&model, &blocks, &config).unwrap().curve[0].loss);
     assert!((found.ln() - loss).abs() < 1e-5, "{} {loss}", found.ln());
+
+    // without BOS the first token of a block is read and not predicted, in training as here
+    let bare: Vec<Scored> = blocks.iter().map(|block| Scored { tokens: block.tokens.clone(), scored: 0 }).collect();
+    let without = perplexity(&model, &bare, go_on).unwrap().unwrap();
+    let seeds = Seeds::new(42, "test");
+    let streams = Streams { seeds: &seeds, generation: Some(1) };
+    let set = TrainingSet { blocks: &blocks, bos: None };
+    let trained = finetune(&model, set, &config, streams, None, |_| ControlFlow::Continue(())).unwrap();
+    assert!((without.ln() - f64::from(trained.curve[0].loss)).abs() < 1e-5);
+    assert_eq!(trained.tokens, 40 * 15);
+    assert!((without - found).abs() > 1e-3, "the two losses differ");
 
     // the mean over the second halves and over the first ones, of equal size, give that over all
     let second: Vec<Scored> = blocks.iter().map(|block| text(block, 9)).collect();
@@ -349,14 +370,14 @@ fn a_damaged_or_foreign_state_is_an_error() {
     let path = dir.path().join("state.safetensors");
     let seeds = Seeds::new(42, "test");
     let streams = Streams { seeds: &seeds, generation: Some(1) };
-    finetune(&tiny(), &blocks(8), &config(), streams, None, |p| {
+    finetune(&tiny(), set(&blocks(8)), &config(), streams, None, |p| {
         p.settled.as_mut().unwrap().save(&path).unwrap();
         ControlFlow::Continue(())
     })
     .unwrap();
     let other = LanguageModel::load(&goldens().join("opt_post_norm"), &Device::Cpu).unwrap();
     let state = TrainingState::read(&path).unwrap();
-    let error = finetune(&other, &blocks(8), &config(), streams, Some(state), |_| ControlFlow::Continue(()));
+    let error = finetune(&other, set(&blocks(8)), &config(), streams, Some(state), |_| ControlFlow::Continue(()));
     assert!(matches!(error, Err(TrainError::StateShape { .. })), "{error:?}");
     let bytes = std::fs::read(&path).unwrap();
     for length in [0, 7, bytes.len() / 2, bytes.len() - 1] {

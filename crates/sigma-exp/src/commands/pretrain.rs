@@ -12,7 +12,7 @@ use sigma_data::seeds::Seeds;
 use sigma_data::{Tokenizer, train_bpe};
 use sigma_model::{Opt, OptConfig};
 use sigma_report::run_files;
-use sigma_train::TrainingConfig;
+use sigma_train::{TrainingConfig, TrainingSet};
 
 use super::output::ModelFolder;
 use crate::hub::Hub;
@@ -101,7 +101,8 @@ pub fn execute(hub: Hub, arguments: &cli::Pretrain) -> Result<()> {
     shape.check(&arguments.config)?;
     let seeds = Seeds::new(config.seed, &config.domain);
     let model = Opt::init(shape, &seeds).to_device(&device)?.into();
-    let (model, curve, record) = stage::train(&model, &blocks, &config.training, &seeds, None, None)?;
+    let set = TrainingSet { blocks: &blocks, bos: tokenizer.begins() };
+    let (model, curve, record) = stage::train(&model, set, &config.training, &seeds, None, None)?;
 
     folder.write(|folder| {
         model.save(folder)?;

@@ -9,12 +9,13 @@ use sigma_data::blocks::{Block, read_blocks, write_blocks};
 use sigma_data::prompts::read_prompts;
 use sigma_data::seeds::Seeds;
 use sigma_report::run_files;
+use sigma_train::TrainingSet;
 
 use super::output::{ModelFolder, Output};
 use super::texts;
 use crate::assets::{FrozenEncoder, Language, TokenizedPrompt, fetch_tokenizer};
 use crate::hub::Hub;
-use crate::stage::{Embedding, Questions};
+use crate::stage::{Continuations, Embedding, Questions};
 use crate::{cli, device, stage};
 
 pub fn finetune(hub: Hub, arguments: &cli::Finetune) -> Result<()> {
@@ -25,8 +26,9 @@ pub fn finetune(hub: Hub, arguments: &cli::Finetune) -> Result<()> {
     let blocks = read_blocks(&arguments.blocks, &language.tokenizer, language.model.vocab_size(), None)?;
     check_lengths(&arguments.blocks, &blocks)?;
     let seeds = Seeds::new(experiment.seed, &experiment.domain);
+    let set = TrainingSet { blocks: &blocks, bos: language.tokenizer.begins() };
     let (model, curve, record) =
-        stage::train(&language.model, &blocks, &experiment.training, &seeds, arguments.generation, None)?;
+        stage::train(&language.model, set, &experiment.training, &seeds, arguments.generation, None)?;
     folder.write(|folder| {
         model.save(folder)?;
         language.tokenizer.save(folder)?;
@@ -51,15 +53,14 @@ pub fn generate(hub: Hub, arguments: &cli::Generate) -> Result<()> {
     match arguments.purpose {
         cli::Purpose::Regeneration => {
             let contexts = read_blocks(&arguments.prompts, &tokenizer, model.vocab_size(), None)?;
-            let (pool, _) = stage::regenerate(
-                &model,
-                &contexts,
-                &experiment.regeneration,
-                &seeds,
-                arguments.generation,
-                None,
-                None,
-            )?;
+            let wanted = Continuations {
+                contexts: &contexts,
+                config: &experiment.regeneration,
+                seeds: &seeds,
+                generation: arguments.generation,
+                rows: None,
+            };
+            let (pool, _) = stage::regenerate(&model, &tokenizer, wanted, None)?;
             output.write(|path| write_blocks(path, &pool))?;
         }
         cli::Purpose::Evaluation => {

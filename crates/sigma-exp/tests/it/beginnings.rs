@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
-use crate::{SMALL, fails, root, succeeds};
+use crate::{SMALL, fails, read, root, run_small, succeeds};
 
 /// A copy of the bundled model in which a JSON file is changed, or made.
 fn model(file: &str, change: impl FnOnce(&mut Value)) -> (TempDir, PathBuf) {
@@ -58,17 +58,44 @@ fn an_encoder_reads_texts_behind_the_bos_of_its_tokenizer_whatever_config_json_s
     assert_eq!(rows(&other), rows(&root().join("data/models/opt-tiny")));
 }
 
-#[test]
-fn opt_without_bos_before_its_texts_is_refused_by_name() {
-    let (_place, folder) = model("tokenizer.json", |json| json["post_processor"] = Value::Null);
+/// The bundled model with a tokenizer that puts nothing before a text, as SmolLM2's and Qwen's.
+fn without_bos() -> (TempDir, PathBuf) {
+    let (place, folder) = model("tokenizer.json", |json| json["post_processor"] = Value::Null);
     let config = folder.join("tokenizer_config.json");
     let mut json: Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
     json["add_bos_token"] = json!(false);
     fs::write(config, json.to_string()).unwrap();
-    for key in ["model", "encoder"] {
-        let said = fails(&["check", "configs/demo_s2.yaml", "--set", &format!("{key}.source={}", folder.display())]);
-        assert!(said.contains("add_bos_token") && said.contains("post_processor"), "{said}");
-    }
+    (place, folder)
+}
+
+#[test]
+fn an_encoder_without_bos_before_its_texts_is_refused_by_name() {
+    let (_place, folder) = without_bos();
+    let source = format!("encoder.source={}", folder.display());
+    let said = fails(&["check", "configs/demo_s2.yaml", "--set", &source]);
+    assert!(said.contains("add_bos_token") && said.contains("post_processor"), "{said}");
+}
+
+#[test]
+fn a_model_without_bos_before_its_texts_goes_through_the_loop_and_does_not_learn_the_first_token() {
+    let (place, folder) = without_bos();
+    let (run, bundled) = (place.path().join("run"), place.path().join("bundled"));
+    run_small("configs/demo_s2.yaml", &run, &["--set", &format!("model.source={}", folder.display())]);
+    run_small("configs/demo_s2.yaml", &bundled, &[]);
+    let tokens = |run: &Path| {
+        let record: Value = serde_json::from_str(&read(&run.join("gen-001/record.json"))).unwrap();
+        record["training"]["tokens"].as_u64().unwrap()
+    };
+    // a block of 64 tokens has 63 targets, or 64 where BOS predicts the first
+    assert_eq!(tokens(&run) * 64, tokens(&bundled) * 63);
+    let first = |run: &Path| read(&run.join("gen-000/responses.jsonl"));
+    assert_ne!(first(&run), first(&bundled), "prompts are given without BOS");
+}
+
+#[test]
+fn a_bos_id_in_config_json_changes_no_answer() {
+    let (_place, other) = model("config.json", |json| json["bos_token_id"] = json!(3));
+    assert_eq!(answers(&other), answers(&root().join("data/models/opt-tiny")));
 }
 
 #[test]

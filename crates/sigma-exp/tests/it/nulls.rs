@@ -106,6 +106,7 @@ impl Lab {
             nucleus: Nucleus::new("evaluation", 1.0, 0.95).unwrap(),
             max_new_tokens: NEW_TOKENS,
             stop_at_eos: true,
+            vocab_size: self.tokenizer.vocab_size(),
             batch_size: None,
             whole: None,
         };

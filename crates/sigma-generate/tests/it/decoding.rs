@@ -27,7 +27,14 @@ pub(crate) fn requests(n: usize) -> Vec<Request> {
 
 pub(crate) fn options(batch_size: usize, stop_at_eos: bool) -> Options {
     let nucleus = Nucleus::new("test", 1.0, 0.95).unwrap();
-    Options { nucleus, max_new_tokens: 40, stop_at_eos, batch_size: Some(batch_size), whole: None }
+    Options {
+        nucleus,
+        max_new_tokens: 40,
+        stop_at_eos,
+        vocab_size: usize::MAX,
+        batch_size: Some(batch_size),
+        whole: None,
+    }
 }
 
 fn run(requests: Vec<Request>, options: &Options) -> Vec<Completion> {
@@ -67,6 +74,17 @@ fn suppressed_eos_gives_full_length_and_allowed_eos_ends_some_texts() {
     assert!(!short.is_empty() && !long.is_empty());
     assert!(free.iter().all(|c| !c.tokens.contains(&2)), "eos itself is not part of the text");
     assert!(long.iter().all(|c| c.tokens.len() == 40));
+}
+
+#[test]
+fn rows_of_the_model_beyond_the_tokenizer_are_never_drawn() {
+    let narrow = |vocab_size, options: Options| Options { vocab_size, ..options };
+    let (all, some) = (options(16, false), narrow(60, options(16, false)));
+    assert!(run(requests(20), &all).iter().flat_map(|c| &c.tokens).any(|t| *t >= 60), "they would be drawn");
+    let texts = run(requests(20), &some);
+    assert!(texts.iter().flat_map(|c| &c.tokens).all(|t| *t < 60));
+    assert!(texts.iter().all(|c| c.tokens.len() == 40));
+    assert_eq!(run(requests(20), &narrow(96, options(16, false))), run(requests(20), &all));
 }
 
 #[test]

@@ -27,10 +27,20 @@ fn a_gpu_draws_the_cpu_s_tokens_from_the_same_streams() {
         for rows in [3, 20, 24] {
             assert_eq!(run(&on_gpu(), requests(20), &options(rows, stop_at_eos)), expected, "{rows} rows");
         }
+        // neither draws rows of the model that the tokenizer does not have
+        let narrow = Options { vocab_size: 60, ..options(8, stop_at_eos) };
+        assert_eq!(run(&on_gpu(), requests(20), &narrow), run(&model(), requests(20), &narrow));
     }
     for (temperature, top_p) in [(0.0, 0.95), (0.7, 0.5), (1.5, 1.0), (1.0, 1e-6)] {
         let nucleus = Nucleus::new("test", temperature, top_p).unwrap();
-        let options = Options { nucleus, max_new_tokens: 12, stop_at_eos: true, batch_size: Some(8), whole: None };
+        let options = Options {
+            nucleus,
+            max_new_tokens: 12,
+            stop_at_eos: true,
+            vocab_size: usize::MAX,
+            batch_size: Some(8),
+            whole: None,
+        };
         assert_eq!(
             run(&on_gpu(), requests(8), &options),
             run(&model(), requests(8), &options),
@@ -108,7 +118,8 @@ fn draw_on_gpu(
     let mut args: Vec<Arg<'_>> = vec![(&logits).into()];
     args.extend(buffers.map(Arg::from));
     let none = vocabulary as u32;
-    args.extend([Arg::U32(none), Arg::U32(1), Arg::U32(none), Arg::U32(none), Arg::F64(temperature), Arg::F64(top_p)]);
+    args.extend([none, none, 1, none, none].map(Arg::U32));
+    args.extend([temperature, top_p].map(Arg::F64));
     args.push(Arg::U32(u32::from(held)));
     gpu.launch("nucleus", (n as u32, 1), 512, if held { 4 * none } else { 0 }, &args).unwrap();
     let (tokens, states) = (tokens.read::<u32>(0..n).unwrap(), states.read::<u32>(0..n).unwrap());

@@ -11,7 +11,8 @@ use sigma_model::{Device, ModelError, Opt, OptConfig};
 
 use crate::{emulated, ids, model, relative, tensors};
 
-const GREEDY: Sampling = Sampling { temperature: 0.0, top_p: 1.0, max_new_tokens: 32, stop_at_eos: false };
+const GREEDY: Sampling =
+    Sampling { temperature: 0.0, top_p: 1.0, max_new_tokens: 32, stop_at_eos: false, vocab_size: usize::MAX };
 
 fn on_gpu(name: &str, compute: DType) -> Opt {
     model(name).to_device(&emulated()).unwrap().for_inference(compute).unwrap()

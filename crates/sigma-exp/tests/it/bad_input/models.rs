@@ -254,7 +254,6 @@ fn configs_that_do_not_fit_the_weights_are_refused_by_key() {
         config("another architecture", "model_type", json!("mamba"), &["model_type", "mamba", "opt"]),
         config("another activation", "activation_function", json!("gelu"), &["activation_function", "relu"]),
         config("dropout of 1", "dropout", json!(1.0), &["dropout", "[0, 1)"]),
-        config("another beginning of texts", "bos_token_id", json!(3), &["bos_token_id", "another model"]),
         model("no config", |f| fs::remove_file(f.join("config.json")).unwrap(), &["config.json"]),
         model("a config that is a list", |f| fs::write(f.join("config.json"), "[]").unwrap(), &["config.json"]),
         model(

@@ -33,6 +33,8 @@ pub struct Sampling {
     pub max_new_tokens: usize,
     /// Whether eos ends a row; if not, it is never drawn.
     pub stop_at_eos: bool,
+    /// Tokens from this id on are never drawn.
+    pub vocab_size: usize,
 }
 
 /// A text to be written: what it begins with, and where its random stream stands.
@@ -285,7 +287,8 @@ impl Batch<'_> {
         let end = config.eos_token_id.ids().first().copied().unwrap_or(none);
         let (eos, suppressed) = if sampling.stop_at_eos { (end, none) } else { (none, end) };
         let buffers = [&self.space.logits, written, counts, states, next, drawn, keys, lens];
-        let tokens = [vocabulary, sampling.max_new_tokens as u32, eos, suppressed];
+        let drawable = sampling.vocab_size.min(config.vocab_size) as u32;
+        let tokens = [vocabulary, drawable, sampling.max_new_tokens as u32, eos, suppressed];
         kernels.nucleus(buffers, tokens, (sampling.temperature, sampling.top_p))
     }
 }
