@@ -119,6 +119,10 @@ pub fn lead(track: Option<usize>, proxy: Option<usize>) -> Option<i64> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod detection;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::random::Normal;
