@@ -164,6 +164,11 @@ impl Tokenizer {
         }
     }
 
+    /// The library's own tokenizer, for who needs more of it than ids.
+    pub fn into_library(self) -> tokenizers::Tokenizer {
+        self.inner
+    }
+
     /// The token that is called BOS, if one is. Whether texts begin with it, [`begins`](Self::begins) tells.
     pub fn bos_id(&self) -> Option<u32> {
         self.bos

@@ -3,7 +3,7 @@
 //! A family that is not in [`FAMILIES`] is refused by name, and so is every key that would change what is computed and
 //! is not read.
 
-mod config_file;
+pub(crate) mod config_file;
 mod gated_rms;
 mod gemma2;
 mod gemma3;
