@@ -237,7 +237,7 @@ impl LanguageModel {
     /// What config.json says of the first token of a text.
     pub fn bos(&self) -> Option<u32> {
         match self {
-            Self::Opt(model) => Some(model.config().bos_token_id),
+            Self::Opt(model) => model.config().bos_token_id,
             Self::Family(model) => model.checkpoint().spec.special_tokens.bos,
         }
     }
@@ -261,7 +261,7 @@ impl LanguageModel {
     /// What fills places that nobody looks at.
     pub fn pad(&self) -> u32 {
         match self {
-            Self::Opt(model) => model.config().pad_token_id,
+            Self::Opt(model) => model.config().filler(),
             Self::Family(model) => model.checkpoint().spec.special_tokens.pad.unwrap_or(0),
         }
     }

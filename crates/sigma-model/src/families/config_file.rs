@@ -87,6 +87,16 @@ const ONLY: [(&str, &[&str]); 12] = [
 
 const UNKNOWN: &str = "this program does not know what it changes; remove the key if it changes nothing";
 
+/// Keys that transformers itself computes by, or that promise code of the folder's own.
+const NEVER: [&str; 4] = ["auto_map", "compression_config", "quantization_config", "custom_pipelines"];
+
+/// What becomes of a key that nobody has asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    Refuse,
+    Warn,
+}
+
 /// The keys of a config.json, and which of them were asked for.
 #[derive(Debug)]
 pub struct ConfigFile {
@@ -269,8 +279,8 @@ impl ConfigFile {
         }
     }
 
-    /// Refuses keys that nobody has asked for and that are not known to be harmless.
-    pub(crate) fn finish(&self) -> Result<(), ModelError> {
+    /// Refuses keys that nobody has asked for and that are not known to be harmless, or warns of them.
+    pub(crate) fn finish(&self, unknown: Unknown) -> Result<(), ModelError> {
         for (key, value) in &self.keys {
             if self.read.contains(key) || HARMLESS.contains(&key.as_str()) {
                 continue;
@@ -279,6 +289,9 @@ impl ConfigFile {
                 Some((_, allowed)) if allowed.contains(&value.to_string().as_str()) => {}
                 Some((_, allowed)) => {
                     self.refuse(key, value, &format!("only {} is supported", allowed.join(" or ")))?;
+                }
+                None if unknown == Unknown::Warn && !NEVER.contains(&key.as_str()) => {
+                    tracing::warn!(file = %self.path.display(), key, "a key that the model's family does not read");
                 }
                 None => self.refuse(key, value, UNKNOWN)?,
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::ModelError;
-use crate::families::config_file::ConfigFile;
+use crate::families::config_file::{ConfigFile, Unknown};
 use crate::spec::Activation;
 
 /// The families by `model_type`.
@@ -78,7 +78,7 @@ impl BertConfig {
         let rule = "only learned absolute positions (absolute) are implemented";
         keys.only("position_embedding_type", &[json!("absolute"), Value::Null], rule)?;
         keys.ignore(&HARMLESS);
-        keys.finish()?;
+        keys.finish(Unknown::Refuse)?;
         if !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             let key = if config.naming == Naming::DistilBert { "n_heads" } else { "num_attention_heads" };
             let remedy = format!("it must divide the width of the states, which is {}", config.hidden_size);
