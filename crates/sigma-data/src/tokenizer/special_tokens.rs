@@ -21,6 +21,8 @@ pub(super) struct SpecialTokens {
     pub(super) pad: Option<AddedToken>,
     /// Whether tokenizer_config.json wants BOS before a text, if it says so.
     pub(super) add_bos_token: Option<bool>,
+    /// Whether tokenizer_config.json wants a space before a text, if it says so.
+    pub(super) add_prefix_space: Option<bool>,
     /// Kept for who chats with the model; no text of an experiment goes through it.
     pub(super) chat_template: Option<Value>,
     /// Tokens with ids, special or not, beyond those of the vocabulary files.
@@ -39,6 +41,7 @@ impl Default for SpecialTokens {
             unk: Some(end),
             pad: Some(plain("<pad>".to_string())),
             add_bos_token: Some(true),
+            add_prefix_space: None,
             chat_template: None,
             added: BTreeMap::new(),
             extra: Vec::new(),
@@ -58,8 +61,8 @@ impl SpecialTokens {
             return Ok(Self::default());
         }
         let config = config.unwrap_or_default();
-        if config.add_prefix_space == Some(true) {
-            let found = "add_prefix_space: true".to_string();
+        if config.add_eos_token == Some(true) {
+            let found = "add_eos_token: true".to_string();
             return Err(DataError::UnsupportedTokenizer { path: config_path, what: "configuration", found });
         }
         let map = map.unwrap_or_default();
@@ -79,6 +82,7 @@ impl SpecialTokens {
             unk: map.unk_token.or(roles.unk_token).map(Into::into),
             pad: map.pad_token.or(roles.pad_token).map(Into::into),
             add_bos_token: config.add_bos_token,
+            add_prefix_space: config.add_prefix_space,
             chat_template: config.chat_template,
             added,
             extra: config.extra_special_tokens.into_tokens().into_iter().map(special).collect(),
@@ -131,6 +135,7 @@ struct ConfigJson {
     #[serde(flatten)]
     roles: RolesJson,
     add_bos_token: Option<bool>,
+    add_eos_token: Option<bool>,
     add_prefix_space: Option<bool>,
     #[serde(default)]
     added_tokens_decoder: BTreeMap<u32, AddedToken>,
