@@ -254,7 +254,8 @@ RECIPES = {
                     vocab_and_merges),
     "xlm_roberta": of(family="xlm-roberta", tokenizer=unigram(), pooling="max"),
     "mpnet": of(family="mpnet", positions=200, length=190, model_max_length=198),
-    "distilbert": of(family="distilbert", pooling="mean_sqrt_len_tokens", transformer="0_Transformer"),
+    "distilbert": of(family="distilbert", pooling="mean_sqrt_len_tokens", transformer="0_Transformer",
+                     tokenizer_class="DistilBertTokenizer"),
     "qwen3_lasttoken": of(family="qwen3", tokenizer=byte_level(), pooling="lasttoken"),
     # the rest, which scripts/live/encoders.py makes too
     "bert_max": of(pooling="max"),
@@ -284,7 +285,7 @@ RECIPES = {
     "distilbert_cls": of(family="distilbert", pooling="cls", tokenizer_class="DistilBertTokenizer"),
     "mpnet_vocab_txt": then(of(family="mpnet", tokenizer_class="MPNetTokenizer"), vocab_txt),
     "llama_mean": of(family="llama", tokenizer=byte_level(last=""), pooling="mean"),
-    "llama_weighted": of(family="llama", tokenizer=byte_level(), pooling="weightedmean", prompt="q: ", include_prompt=False),
+    "llama_weighted": of(family="llama", tokenizer=byte_level(), pooling="weightedmean", prompt="q:", include_prompt=False),
     "opt_lasttoken": of(family="opt", tokenizer=byte_level(last=""), pooling="lasttoken"),
 }
 GOLDENS = list(RECIPES)[:13]

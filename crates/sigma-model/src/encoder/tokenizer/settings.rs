@@ -1,7 +1,7 @@
 //! What tokenizer_config.json and special_tokens_map.json say of an encoder's tokenizer: special tokens, length, side,
 //! and the settings by which transformers overrides tokenizer.json. A key that is not known is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -73,6 +73,8 @@ pub(super) struct Settings {
     pub(super) class: Class,
     /// Special tokens by their roles.
     pub(super) roles: BTreeMap<&'static str, AddedToken>,
+    /// The roles that a file names; the others are those of the class.
+    pub(super) named: BTreeSet<&'static str>,
     /// Tokens that have ids.
     pub(super) added: BTreeMap<u32, AddedToken>,
     /// Further special tokens.
@@ -93,11 +95,12 @@ impl Settings {
         let mut keys = ConfigFile::read_if_there(path.clone())?;
         let class = class(keys.some("tokenizer_class").as_ref().and_then(Value::as_str), model_type);
         let map = ConfigFile::read_if_there(folder.join("special_tokens_map.json"))?;
-        let mut roles = tokens::defaults(class, model_type);
+        let (mut roles, mut named) = (tokens::defaults(class, model_type), BTreeSet::new());
         for role in ROLES {
             let value = keys.some(role).or_else(|| map.keys().get(role).filter(|value| !value.is_null()).cloned());
             if let Some(value) = value {
                 roles.insert(role, tokens::special(&path, role, &value)?);
+                named.insert(role);
             }
         }
         let added = tokens::with_ids(folder, &keys)?;
@@ -121,6 +124,7 @@ impl Settings {
         let settings = Self {
             class,
             roles,
+            named,
             added,
             extra,
             model_max_length: length.and_then(|length| length_of(&length)),

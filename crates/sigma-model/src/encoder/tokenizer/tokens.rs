@@ -121,11 +121,12 @@ pub(super) fn add(folder: &Path, settings: &Settings, library: &mut tokenizers::
             return Err(DataError::AddedTokenId { folder: folder.to_path_buf(), token, declared, found }.into());
         }
     }
-    for token in settings.roles.values().chain(&settings.extra) {
-        // one that the vocabulary lacks could only be given an id that the model has no row for
-        let in_vocabulary = library.token_to_id(&token.content).is_some();
-        let is_default = settings.class != Class::Other && !in_vocabulary;
-        if !library.get_added_vocabulary().is_special_token(&token.content) && !is_default {
+    // what a class has by default and the vocabulary lacks, no text is meant to hold
+    let in_vocabulary = |token: &AddedToken| library.token_to_id(&token.content).is_some();
+    let roles = settings.roles.iter().filter(|(role, token)| settings.named.contains(*role) || in_vocabulary(token));
+    let tokens: Vec<&AddedToken> = roles.map(|(_, token)| token).chain(&settings.extra).collect();
+    for token in tokens {
+        if !library.get_added_vocabulary().is_special_token(&token.content) {
             library.add_special_tokens([token.clone()]).map_err(failed)?;
         }
     }
