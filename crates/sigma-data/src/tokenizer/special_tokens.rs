@@ -65,9 +65,14 @@ impl SpecialTokens {
             let found = "add_eos_token: true".to_string();
             return Err(DataError::UnsupportedTokenizer { path: config_path, what: "configuration", found });
         }
-        let map = map.unwrap_or_default();
+        let mut map = map.unwrap_or_default();
         let unnamed = |role| DataError::UnnamedSpecialToken { folder: folder.to_path_buf(), role };
-        let roles = config.roles;
+        let mut roles = config.roles;
+        let lists = [
+            config.extra_special_tokens,
+            std::mem::take(&mut roles.additional_special_tokens),
+            std::mem::take(&mut map.additional_special_tokens),
+        ];
         let bos: Option<AddedToken> = map.bos_token.or(roles.bos_token).map(Into::into);
         if bos.is_none() && config.add_bos_token == Some(true) {
             return Err(unnamed("bos_token"));
@@ -85,7 +90,7 @@ impl SpecialTokens {
             add_prefix_space: config.add_prefix_space,
             chat_template: config.chat_template,
             added,
-            extra: config.extra_special_tokens.into_tokens().into_iter().map(special).collect(),
+            extra: lists.into_iter().flat_map(ExtraJson::into_tokens).map(special).collect(),
         })
     }
 
@@ -148,8 +153,8 @@ struct ConfigJson {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum ExtraJson {
-    List(Vec<String>),
-    Roles(BTreeMap<String, String>),
+    List(Vec<TokenJson>),
+    Roles(BTreeMap<String, TokenJson>),
     Nothing(()),
 }
 
@@ -160,7 +165,7 @@ impl Default for ExtraJson {
 }
 
 impl ExtraJson {
-    fn into_tokens(self) -> Vec<String> {
+    fn into_tokens(self) -> Vec<TokenJson> {
         match self {
             Self::List(tokens) => tokens,
             Self::Roles(tokens) => tokens.into_values().collect(),
@@ -175,6 +180,8 @@ struct RolesJson {
     eos_token: Option<TokenJson>,
     unk_token: Option<TokenJson>,
     pad_token: Option<TokenJson>,
+    #[serde(default)]
+    additional_special_tokens: ExtraJson,
 }
 
 /// A token is written as its text, or as an object with the switches of its matching.
@@ -201,8 +208,12 @@ fn added_in_file(path: &Path) -> Result<BTreeMap<u32, AddedToken>, DataError> {
     Ok(ids.into_iter().map(|(token, id)| (id, AddedToken::from(token, false))).collect())
 }
 
-fn special(content: String) -> AddedToken {
-    AddedToken::from(content, true)
+/// One that has no role.
+fn special(token: TokenJson) -> AddedToken {
+    match token {
+        TokenJson::Text(content) => AddedToken::from(content, true),
+        object @ TokenJson::Object { .. } => object.into(),
+    }
 }
 
 fn yes() -> bool {

@@ -43,7 +43,7 @@ fn tensors(
         let place = place(pickle, value).map_err(of)?;
         match place.bytes().and_then(|bytes| budget.checked_sub(bytes)) {
             Some(left) => budget = left,
-            None => return Err(of("it and those before it have more bytes than the file can hold".to_string())),
+            None => return Err(of("it and those before it need more data than the file holds".to_string())),
         }
         places.push((name.to_string(), place));
     }

@@ -42,7 +42,11 @@ impl Bert {
         let has_kernels = config.relative_buckets.is_none() && config.hidden_act != Activation::GeluTanh;
         let engine = match device {
             Device::Gpu(gpu) if has_kernels => Engine::Gpu(GpuBert::upload(gpu, &parameters)?),
-            _ => Engine::Host(parameters),
+            Device::Gpu(_) => {
+                tracing::info!(folder = %folder.display(), "the encoder is computed on the CPU: no kernels of a GPU");
+                Engine::Host(parameters)
+            }
+            Device::Cpu => Engine::Host(parameters),
         };
         Ok(Self { config, engine })
     }

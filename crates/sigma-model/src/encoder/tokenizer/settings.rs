@@ -12,19 +12,25 @@ use crate::ModelError;
 use crate::families::config_file::{ConfigFile, refuse};
 
 /// Keys that change no id of a single text that is cut and not padded.
-const HARMLESS: [&str; 40] = [
+const HARMLESS: [&str; 50] = [
     "_commit_hash",
     "backend",
     "chat_template",
     "clean_up_tokenization_spaces",
     "errors",
+    "cls_token_id",
+    "eos_token_id",
     "from_slow",
+    "full_tokenizer_file",
+    "init_inputs",
     "is_local",
     "keep_accents",
     "legacy",
     "local_files_only",
     "max_length",
+    "mask_token_id",
     "max_model_input_sizes",
+    "max_seq_length",
     "model_input_names",
     "model_specific_special_tokens",
     "name_or_path",
@@ -34,6 +40,8 @@ const HARMLESS: [&str; 40] = [
     "padding_side",
     "processor_class",
     "return_offsets_mapping",
+    "return_token_type_ids",
+    "sep_token_id",
     "sp_model_kwargs",
     "spaces_between_special_tokens",
     "special_tokens_map_file",
@@ -44,6 +52,7 @@ const HARMLESS: [&str; 40] = [
     "truncation_strategy",
     "trust_remote_code",
     "unk_token_id",
+    "use_auth_token",
     "use_default_system_prompt",
     "use_fast",
     "verbose",

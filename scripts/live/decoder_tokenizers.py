@@ -1,7 +1,7 @@
 """Compares the ids that 20 tokenizers of decoders give with those of tokenizers and transformers.
 
     cargo build --release --workspace
-    python scripts/live/tokenizers.py [NAME...]     # transformers 4.57 or 5
+    python scripts/live/decoder_tokenizers.py [NAME...]     # transformers 4.57 or 5
 
 The folders have small vocabularies that are trained here, on texts of ours. Where tokenizer.json says all there is, the
 reference is `tokenizers.Tokenizer.from_file`, since transformers 5 builds some classes anew; where other files of the
@@ -15,10 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.remove(str(Path(__file__).parent)) if str(Path(__file__).parent) in sys.path else None
-
-import tokenizers  # noqa: E402
-import transformers  # noqa: E402
+import tokenizers
+import transformers
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 ROOT = Path(__file__).resolve().parents[2]
