@@ -5,8 +5,7 @@
 
 The folders have small vocabularies that are trained here, on texts of ours. Where tokenizer.json says all there is, the
 reference is `tokenizers.Tokenizer.from_file`, since transformers 5 builds some classes anew; where other files of the
-folder add tokens, it is AutoTokenizer. Texts are decoded too, and a tokenizer that is saved beside a checkpoint must be
-the file that it was read from.
+folder add tokens, it is AutoTokenizer.
 """
 
 import json

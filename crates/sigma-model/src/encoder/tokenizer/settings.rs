@@ -12,7 +12,7 @@ use crate::ModelError;
 use crate::families::config_file::{ConfigFile, refuse};
 
 /// Keys that change no id of a single text that is cut and not padded.
-const HARMLESS: [&str; 50] = [
+const HARMLESS: [&str; 49] = [
     "_commit_hash",
     "backend",
     "chat_template",
