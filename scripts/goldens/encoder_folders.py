@@ -90,8 +90,8 @@ def network(family, vocabulary, positions=64):
     if family == "bert":
         config = hf.BertConfig(**common)
     elif family in ("roberta", "xlm-roberta", "camembert"):
-        kind = {"roberta": hf.RobertaConfig, "xlm-roberta": hf.XLMRobertaConfig, "camembert": hf.CamembertConfig}[family]
-        config = kind(**common, type_vocab_size=1, pad_token_id=1, bos_token_id=0, eos_token_id=2)
+        kinds = {"roberta": hf.RobertaConfig, "xlm-roberta": hf.XLMRobertaConfig, "camembert": hf.CamembertConfig}
+        config = kinds[family](**common, type_vocab_size=1, pad_token_id=1, bos_token_id=0, eos_token_id=2)
     elif family == "mpnet":
         config = hf.MPNetConfig(**common)
     elif family == "distilbert":
@@ -139,7 +139,8 @@ def folder(out, family="bert", tokenizer=None, pooling="mean", old=False, normal
            transformer="", tokenizer_class=None):
     """Writes one folder. `pooling` is a mode or a list of modes; `old` spells them as versions before 5.4 did."""
     tokenizer = tokenizer or (word_pieces("mpnet") if family == "mpnet" else word_pieces())
-    kind = {"roberta": "roberta", "xlm-roberta": "roberta", "camembert": "roberta", "mpnet": "mpnet"}.get(family, "bert")
+    kinds = {"roberta": "roberta", "xlm-roberta": "roberta", "camembert": "roberta", "mpnet": "mpnet"}
+    kind = kinds.get(family, "bert")
     if family in ("llama", "qwen3", "opt"):
         kind = "gpt"
     root = out / transformer
@@ -264,7 +265,8 @@ RECIPES = {
     "bert_lasttoken": of(pooling="lasttoken", old=True),
     "bert_cls_max_new": of(pooling=["max", "cls"], normalize=False),
     "bert_normalize_dense": of(steps=[("Normalize",), ("Dense", 30, ACTIVATION + "GELU", False)]),
-    "bert_dense_twice": of(steps=[("Dense", 30, ACTIVATION + "ReLU", True), ("Dense", 7, "torch.nn.modules.linear.Identity", True)]),
+    "bert_dense_twice": of(steps=[("Dense", 30, ACTIVATION + "ReLU", True),
+                                  ("Dense", 7, "torch.nn.modules.linear.Identity", True)]),
     "bert_dense_sigmoid": of(steps=[("Dense", 12, ACTIVATION + "Sigmoid", True), ("Dropout",)]),
     "bert_layer_norm": of(steps=[("LayerNorm",)], normalize=False),
     "bert_lower_case": of(tokenizer=word_pieces(lower=False), lower=True),
@@ -285,7 +287,8 @@ RECIPES = {
     "distilbert_cls": of(family="distilbert", pooling="cls", tokenizer_class="DistilBertTokenizer"),
     "mpnet_vocab_txt": then(of(family="mpnet", tokenizer_class="MPNetTokenizer"), vocab_txt),
     "llama_mean": of(family="llama", tokenizer=byte_level(last=""), pooling="mean"),
-    "llama_weighted": of(family="llama", tokenizer=byte_level(), pooling="weightedmean", prompt="q:", include_prompt=False),
+    "llama_weighted": of(family="llama", tokenizer=byte_level(), pooling="weightedmean", prompt="q:",
+                         include_prompt=False),
     "opt_lasttoken": of(family="opt", tokenizer=byte_level(last=""), pooling="lasttoken"),
 }
 GOLDENS = list(RECIPES)[:13]
@@ -298,11 +301,13 @@ def make(name, out):
     RECIPES[name](out)
 
 
-def embedded(path):
-    """What sentence-transformers makes of a folder: each text alone, so without padding."""
+def embedded(path, again=None):
+    """What sentence-transformers makes of a folder: each text alone, so without padding. It also saves it `again`."""
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(path), device="cpu")
+    if again:
+        model.save_pretrained(str(again), create_model_card=False)
     rows = [model.encode(text, normalize_embeddings=True, show_progress_bar=False) for text in TEXTS]
     prompt = model.prompts.get(model.default_prompt_name) or ""
     ids = [model.tokenize([prompt + text])["input_ids"][0].tolist() for text in TEXTS]

@@ -21,8 +21,6 @@ from safetensors.torch import load_file
 from encoder_folders import GOLDENS, TEXTS, embedded, make
 
 OUT = Path(__file__).resolve().parents[2] / "crates/sigma-model/tests/goldens"
-# what no reader looks at
-LEFT_OUT = ["README.md"]
 
 
 def encoders():
@@ -31,8 +29,8 @@ def encoders():
         make(name, folder)
         ids, rows = embedded(folder)
         short = [[float(f"{value:.7g}") for value in row] for row in rows]
-        (folder / "golden.json").write_text(json.dumps({"texts": TEXTS, "ids": ids, "rows": short}, ensure_ascii=False) + "\n",
-                                            encoding="utf-8")
+        golden = json.dumps({"texts": TEXTS, "ids": ids, "rows": short}, ensure_ascii=False)
+        (folder / "golden.json").write_text(golden + "\n", encoding="utf-8")
 
 
 def opt():
