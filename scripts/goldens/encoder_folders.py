@@ -80,13 +80,16 @@ def unigram():
     return tokenizer
 
 
-SHAPE = dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40)
+# width, layers, heads, inner width
+SMALL = (24, 2, 3, 40)
 
 
-def network(family, vocabulary, positions=64):
+def network(family, vocabulary, positions, shape):
     """A model of the family with weights that are large enough to tell tokens apart."""
     torch.manual_seed(7)
-    common = dict(SHAPE, vocab_size=vocabulary, max_position_embeddings=positions)
+    width, layers, heads, inner = shape
+    common = dict(hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=inner,
+                  vocab_size=vocabulary, max_position_embeddings=positions)
     if family == "bert":
         config = hf.BertConfig(**common)
     elif family in ("roberta", "xlm-roberta", "camembert"):
@@ -111,7 +114,7 @@ def network(family, vocabulary, positions=64):
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() == 2:
-                parameter.normal_(0, 0.35)
+                parameter.normal_(0, 1.7 / width**0.5)
             else:
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     return model
@@ -136,7 +139,7 @@ MODES = ["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoke
 
 def folder(out, family="bert", tokenizer=None, pooling="mean", old=False, normalize=True, positions=64, length=48,
            prompt=None, include_prompt=True, where="1_Pooling", model_max_length=64, side=None, steps=(), lower=None,
-           transformer="", tokenizer_class=None):
+           transformer="", tokenizer_class=None, shape=SMALL):
     """Writes one folder. `pooling` is a mode or a list of modes; `old` spells them as versions before 5.4 did."""
     tokenizer = tokenizer or (word_pieces("mpnet") if family == "mpnet" else word_pieces())
     kinds = {"roberta": "roberta", "xlm-roberta": "roberta", "camembert": "roberta", "mpnet": "mpnet"}
@@ -145,7 +148,7 @@ def folder(out, family="bert", tokenizer=None, pooling="mean", old=False, normal
         kind = "gpt"
     root = out / transformer
     root.mkdir(parents=True, exist_ok=True)
-    network(family, tokenizer.get_vocab_size(), positions).save_pretrained(root)
+    network(family, tokenizer.get_vocab_size(), positions, shape).save_pretrained(root)
     tokenizer.save(str(root / "tokenizer.json"))
     settings = dict(ROLES[kind], model_max_length=model_max_length,
                     tokenizer_class=tokenizer_class or "PreTrainedTokenizerFast")
@@ -156,14 +159,14 @@ def folder(out, family="bert", tokenizer=None, pooling="mean", old=False, normal
     modes = [pooling] if isinstance(pooling, str) else list(pooling)
     if old or ONLY_OLD:
         keys = {f"pooling_mode_{key}": mode in modes for key, mode in zip(LEGACY, MODES)}
-        config = {"word_embedding_dimension": 24, **keys}
+        config = {"word_embedding_dimension": shape[0], **keys}
     else:
-        config = {"embedding_dimension": 24, "pooling_mode": modes[0] if len(modes) == 1 else modes}
+        config = {"embedding_dimension": shape[0], "pooling_mode": modes[0] if len(modes) == 1 else modes}
     if not include_prompt:
         config["include_prompt"] = False
     write(out / where / "config.json", config)
     listed = [("Transformer", transformer), ("Pooling", where)]
-    width = 24 * len(modes)
+    width = shape[0] * len(modes)
     for number, step in enumerate(steps, 2):
         path = f"{number}_{step[0]}"
         width = module(out / path, width, *step)
@@ -243,6 +246,7 @@ def of(**settings):
 RECIPES = {
     # what a golden is made of, in the repository
     "bert_cls": of(pooling="cls", where="pool", tokenizer_class="BertTokenizer"),
+    "bert_lower_case": of(tokenizer=word_pieces(lower=False), lower=True),
     "bert_modes_old": of(pooling=MODES, old=True, normalize=False),
     "bert_dense": of(steps=[("Dense", 9, ACTIVATION + "Tanh", True)], pooling="cls", old=True),
     "bert_prompt": of(prompt="query: ", old=True),
@@ -269,7 +273,6 @@ RECIPES = {
                                   ("Dense", 7, "torch.nn.modules.linear.Identity", True)]),
     "bert_dense_sigmoid": of(steps=[("Dense", 12, ACTIVATION + "Sigmoid", True), ("Dropout",)]),
     "bert_layer_norm": of(steps=[("LayerNorm",)], normalize=False),
-    "bert_lower_case": of(tokenizer=word_pieces(lower=False), lower=True),
     "bert_cased": then(of(tokenizer=word_pieces(lower=False), tokenizer_class="BertTokenizer"),
                        lambda root: change(root / "tokenizer_config.json", do_lower_case=False)),
     "bert_cased_by_config": then(of(tokenizer_class="BertTokenizer"),
@@ -290,8 +293,18 @@ RECIPES = {
     "llama_weighted": of(family="llama", tokenizer=byte_level(), pooling="weightedmean", prompt="q:",
                          include_prompt=False),
     "opt_lasttoken": of(family="opt", tokenizer=byte_level(last=""), pooling="lasttoken"),
+    # the sizes of published encoders, with random weights and a small vocabulary
+    "size_of_minilm_l6": of(shape=(384, 6, 12, 1536), positions=512, length=256, old=True),
+    "size_of_mpnet_base": of(family="mpnet", shape=(768, 12, 12, 3072), positions=514, length=384,
+                             model_max_length=512, tokenizer_class="MPNetTokenizer"),
+    "size_of_bge_small": of(shape=(384, 12, 12, 1536), positions=512, length=512, pooling="cls", old=True),
+    "size_of_e5_small": of(shape=(384, 12, 12, 1536), positions=512, length=512, prompt="query: ", old=True),
+    "size_of_multilingual_e5_small": of(family="xlm-roberta", tokenizer=unigram(), shape=(384, 12, 12, 1536),
+                                        positions=514, length=512, model_max_length=512),
+    "size_of_labse": of(shape=(768, 12, 12, 3072), positions=512, length=256, pooling="cls", old=True,
+                        tokenizer=word_pieces(lower=False), steps=[("Dense", 768, ACTIVATION + "Tanh", True)]),
 }
-GOLDENS = list(RECIPES)[:13]
+GOLDENS = list(RECIPES)[:14]
 
 
 def make(name, out):
