@@ -2,6 +2,7 @@
 //! from texts. No text gets special tokens here unless a method's name says so.
 
 mod beginning;
+mod config_keys;
 mod ends;
 mod files;
 mod growth;

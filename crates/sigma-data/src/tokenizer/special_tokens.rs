@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::AddedToken;
 
+use super::config_keys;
 use super::files::not_json;
 use crate::error::DataError;
 use crate::regular_file;
@@ -52,6 +53,9 @@ impl Default for SpecialTokens {
 impl SpecialTokens {
     pub(super) fn load(folder: &Path) -> Result<Self, DataError> {
         let config_path = folder.join("tokenizer_config.json");
+        if let Some(keys) = read_optional(&config_path)? {
+            config_keys::warn_of_unknown(&config_path, &keys);
+        }
         let config: Option<ConfigJson> = read_optional(&config_path)?;
         // newer configs list all tokens themselves, and then the map beside them is not read
         let self_contained = config.as_ref().is_some_and(|config| !config.added_tokens_decoder.is_empty());
@@ -61,9 +65,13 @@ impl SpecialTokens {
             return Ok(Self::default());
         }
         let config = config.unwrap_or_default();
-        if config.add_eos_token == Some(true) {
-            let found = "add_eos_token: true".to_string();
-            return Err(DataError::UnsupportedTokenizer { path: config_path, what: "configuration", found });
+        for (key, value) in
+            [("add_eos_token", config.add_eos_token), ("split_special_tokens", config.split_special_tokens)]
+        {
+            if value == Some(true) {
+                let found = format!("{key}: true");
+                return Err(DataError::UnsupportedTokenizer { path: config_path, what: "configuration", found });
+            }
         }
         let mut map = map.unwrap_or_default();
         let unnamed = |role| DataError::UnnamedSpecialToken { folder: folder.to_path_buf(), role };
@@ -141,6 +149,7 @@ struct ConfigJson {
     roles: RolesJson,
     add_bos_token: Option<bool>,
     add_eos_token: Option<bool>,
+    split_special_tokens: Option<bool>,
     add_prefix_space: Option<bool>,
     #[serde(default)]
     added_tokens_decoder: BTreeMap<u32, AddedToken>,

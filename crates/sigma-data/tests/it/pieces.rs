@@ -53,7 +53,7 @@ fn a_tokenizer_json_is_saved_as_it_was_read_and_loads_to_the_same() {
 }
 
 #[test]
-fn a_space_before_texts_must_be_what_the_files_agree_on() {
+fn settings_that_change_ids_are_honoured_or_refused() {
     let source = folders().into_iter().find(|folder| folder.ends_with("llama2_prepend")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     fs::copy(source.join("tokenizer.json"), folder.path().join("tokenizer.json")).unwrap();
@@ -64,6 +64,7 @@ fn a_space_before_texts_must_be_what_the_files_agree_on() {
         ("add_prefix_space", Value::Null, true),
         ("add_prefix_space", json!(false), false),
         ("add_eos_token", json!(true), false),
+        ("split_special_tokens", json!(true), false),
     ] {
         config[key] = value;
         fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).unwrap();
