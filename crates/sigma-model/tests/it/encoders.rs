@@ -107,6 +107,14 @@ fn how_much_of_a_text_is_read_counts_its_own_characters() {
     let read = left.read(&[long, "a"]).unwrap();
     assert!(read[0].truncated && read[0].characters < 40 && read[0].characters > 8, "{read:?}");
     assert!(!read[1].truncated && read[1].characters == 1);
+    // tokenizer.json's own truncation tells the side where tokenizer_config.json does not, and no length
+    let folder = copied("bert_left_tokenizer_length");
+    let truncation = json!({ "direction": "Left", "max_length": 5, "strategy": "LongestFirst", "stride": 0 });
+    change(&folder.path().join("tokenizer.json"), "truncation", truncation);
+    change(&folder.path().join("tokenizer_config.json"), "truncation_side", Value::Null);
+    assert_eq!(load(folder.path(), &Device::Cpu).tokenize(&[long]).unwrap(), left.tokenize(&[long]).unwrap());
+    change(&folder.path().join("tokenizer_config.json"), "truncation_side", json!("right"));
+    assert_ne!(load(folder.path(), &Device::Cpu).tokenize(&[long]).unwrap(), left.tokenize(&[long]).unwrap());
     // a prompt takes places, and is no part of the text
     let folder = copied("bert_prompt");
     change(&folder.path().join("sentence_bert_config.json"), "max_seq_length", json!(12));

@@ -39,8 +39,10 @@ impl EncoderTokenizer {
         if reading.lower_case {
             lower_case(&mut json);
         }
+        // of its own truncation only the side counts; lengths are what the folder's other files say
+        let own = json.get("truncation").and_then(|own| own.get("direction")).and_then(Value::as_str);
+        let own = if own == Some("Left") { TruncationDirection::Left } else { TruncationDirection::Right };
         for key in ["truncation", "padding"] {
-            // the folder's other files say what is used
             if let Some(value) = json.get_mut(key) {
                 *value = Value::Null;
             }
@@ -52,7 +54,7 @@ impl EncoderTokenizer {
         let mut library = guarded(|| tokenizers::Tokenizer::from_bytes(&bytes)).map_err(&failed)?;
         tokens::add(folder, &settings, &mut library)?;
         settings.check_ends(&path, &library)?;
-        let (model_max_length, side) = (settings.model_max_length, settings.truncation_side);
+        let (model_max_length, side) = (settings.model_max_length, settings.truncation_side.unwrap_or(own));
         let prompt = reading.prompt.clone();
         Ok(Self { library, path, growth, prompt, max_tokens: usize::MAX, model_max_length, side })
     }

@@ -89,7 +89,8 @@ pub(super) struct Settings {
     /// Further special tokens.
     pub(super) extra: Vec<AddedToken>,
     pub(super) model_max_length: Option<usize>,
-    pub(super) truncation_side: TruncationDirection,
+    /// `None` where nothing is said.
+    pub(super) truncation_side: Option<TruncationDirection>,
     lower_case: bool,
     strip_accents: Option<bool>,
     chinese_chars: bool,
@@ -125,9 +126,9 @@ impl Settings {
             "texts that are cut at spaces alone are not supported",
         )?;
         let truncation_side = match keys.some("truncation_side") {
-            None => TruncationDirection::Right,
-            Some(side) if side == "right" => TruncationDirection::Right,
-            Some(side) if side == "left" => TruncationDirection::Left,
+            None => None,
+            Some(side) if side == "right" => Some(TruncationDirection::Right),
+            Some(side) if side == "left" => Some(TruncationDirection::Left),
             Some(other) => return keys.refuse("truncation_side", &other, "it must be right or left"),
         };
         let settings = Self {
