@@ -1,5 +1,5 @@
-//! The files of a sentence encoder's folder beside its weights, chosen by the first byte; the others are those of a small
-//! encoder of the tests.
+//! The files of a sentence encoder's folder beside its weights, chosen by the first byte; the others are those of a
+//! small encoder of the tests.
 #![no_main]
 
 use std::fs;
@@ -23,7 +23,8 @@ const FILES: [&str; 9] = [
 fuzz_target!(|bytes: &[u8]| {
     let Some((kind, content)) = bytes.split_first() else { return };
     let folder = sigma_fuzz::folder().join("encoder");
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/sigma-model/tests/goldens/encoders/bert_dense"), &folder);
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/sigma-model/tests/goldens/encoders");
+    copy(&goldens.join("bert_dense"), &folder);
     for optional in ["special_tokens_map.json", "added_tokens.json"] {
         let _ = fs::remove_file(folder.join(optional));
     }

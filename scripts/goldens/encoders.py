@@ -2,8 +2,8 @@
 
     /tmp/goldens/bin/python scripts/goldens/encoders.py
 
-from the repository's root (the virtual environment of opt.py). The trainers of vocabularies leave ties open, so files that
-are made anew have other tokens.
+from the repository's root (the virtual environment of opt.py). The trainers of vocabularies leave ties open,
+so files that are made anew have other tokens.
 
 crates/sigma-model/tests/goldens/encoders/NAME/               a folder of encoder_folders.py, random weights
 crates/sigma-model/tests/goldens/encoders/NAME/golden.json    ids and rows of its texts

@@ -2,9 +2,10 @@
 
     /tmp/goldens/bin/python scripts/goldens/pieces.py
 
-from the repository's root (the virtual environment of opt.py). The tokenizers are those of scripts/live/decoder_tokenizers.py.
+from the repository's root (the virtual environment of opt.py). The tokenizers are those of
+scripts/live/decoder_tokenizers.py.
 
-crates/sigma-data/tests/goldens/pieces/NAME/     tokenizer.json, tokenizer_config.json, and golden.json: texts, ids, decoded texts
+crates/sigma-data/tests/goldens/pieces/NAME/     tokenizer.json, tokenizer_config.json; golden.json: texts, ids
 """
 
 import importlib.util

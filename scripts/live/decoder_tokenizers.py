@@ -28,7 +28,8 @@ TEXTS = [
     "    indented   words   ",
 ]
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
-GPT4 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+GPT4 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+")
 ROLES = dict(bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>",
              tokenizer_class="PreTrainedTokenizerFast")
 
@@ -66,7 +67,14 @@ def pieces(normalizer=None, cut=None, strip=True, fallback=True):
     return Tokenizer.from_str(json.dumps(value))
 
 
+SPLIT = pre_tokenizers.Split(Regex(GPT4), "isolated")
+SPLIT_BEHIND = pre_tokenizers.Split(" ", "merged_with_previous")
+SPACES = normalizers.Replace(" ", "▁")
 PREPEND = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+
+
+def metaspace(scheme):
+    return pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False)
 
 
 def with_bos(tokenizer):
@@ -93,17 +101,18 @@ FOLDERS = {
     "gpt2_prefix": (lambda: byte_level(prefix=True), {"add_prefix_space": True}, {}),
     "ignore_merges": (lambda: byte_level(ignore_merges=True), {}, {}),
     "smollm_digits": (lambda: byte_level(pre_tokenizers.Digits(individual_digits=True)), {}, {}),
-    "qwen_nfc_split": (lambda: byte_level(pre_tokenizers.Split(Regex(GPT4), "isolated"), normalizer=normalizers.NFC(), regex=False), {"add_bos_token": False}, {}),
-    "llama3_split_bos": (lambda: with_bos(byte_level(pre_tokenizers.Split(Regex(GPT4), "isolated"), regex=False)), {}, {}),
+    "qwen_nfc_split": (lambda: byte_level(SPLIT, normalizer=normalizers.NFC(), regex=False),
+                       {"add_bos_token": False}, {}),
+    "llama3_split_bos": (lambda: with_bos(byte_level(SPLIT, regex=False)), {}, {}),
     "nfkc": (lambda: byte_level(normalizer=normalizers.NFKC()), {}, {}),
     "lower": (lambda: byte_level(normalizer=normalizers.Lowercase()), {}, {}),
     "added_in_file": (lambda: with_added(byte_level()), {}, {}),
     "missing_bytes": (lambda: without_some_bytes(byte_level()), {}, {}),
     "llama2_prepend": (lambda: with_bos(pieces(PREPEND)), {"add_prefix_space": None, "legacy": False}, {}),
     "llama2_no_bos": (lambda: pieces(PREPEND), {"add_prefix_space": True}, {}),
-    "gemma_replace": (lambda: with_bos(pieces(normalizers.Replace(" ", "▁"), pre_tokenizers.Split(" ", "merged_with_previous"), strip=False)), {}, {}),
-    "metaspace_first": (lambda: pieces(cut=pre_tokenizers.Metaspace(prepend_scheme="first", split=False)), {"legacy": False}, {}),
-    "metaspace_never": (lambda: pieces(cut=pre_tokenizers.Metaspace(prepend_scheme="never", split=False), strip=False), {"add_prefix_space": False}, {}),
+    "gemma_replace": (lambda: with_bos(pieces(SPACES, SPLIT_BEHIND, strip=False)), {}, {}),
+    "metaspace_first": (lambda: pieces(cut=metaspace("first")), {"legacy": False}, {}),
+    "metaspace_never": (lambda: pieces(cut=metaspace("never"), strip=False), {"add_prefix_space": False}, {}),
     "pieces_without_bytes": (lambda: pieces(PREPEND, fallback=False), {}, {}),
     # files that add tokens: compared with AutoTokenizer
     "extra_list": (lambda: byte_level(), {"extra_special_tokens": ["<sep>"]}, {}),

@@ -3,8 +3,8 @@
     cargo build --release --workspace
     python scripts/live/encoders.py [NAME...]     # sentence-transformers 5 or 6, transformers 4.57 or 5
 
-The folders are those of scripts/goldens/encoder_folders.py, and each once more as sentence-transformers itself saves it.
-Prints the largest difference of a number of a row for both, and fails where one is above 1e-5.
+The folders are those of scripts/goldens/encoder_folders.py, and each once more as sentence-transformers itself saves
+it. Prints the largest difference of a number of a row for both, and fails where one is above 1e-5.
 """
 
 import json

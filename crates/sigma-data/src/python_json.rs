@@ -1,5 +1,6 @@
 //! JSON as Python's json module writes it: `NaN`, `Infinity` and `-Infinity` may stand where a number may. They become
-//! texts of the same spelling, so that a setting that is used refuses them by name. What a file means is not known here.
+//! texts of the same spelling, so that a setting that is used refuses them by name. What a file means is not known
+//! here.
 
 use serde::de::DeserializeOwned;
 

@@ -1,5 +1,5 @@
-//! The tokenizer of a causal model: BPE over bytes or over SentencePiece's pieces, read from a Hugging Face folder, saved as one, or trained
-//! from texts. No text gets special tokens here unless a method's name says so.
+//! The tokenizer of a causal model: BPE over bytes or over SentencePiece's pieces, read from a Hugging Face folder,
+//! saved as one, or trained from texts. No text gets special tokens here unless a method's name says so.
 
 mod beginning;
 mod config_keys;

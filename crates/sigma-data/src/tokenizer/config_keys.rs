@@ -63,7 +63,7 @@ const KNOWN: [&str; 52] = [
 
 pub(super) fn warn_of_unknown(path: &Path, keys: &Map<String, Value>) {
     for key in keys.keys().filter(|key| KNOWN.binary_search(&key.as_str()).is_err()) {
-        tracing::warn!(file = %path.display(), key, "a key that is not known and not read; it may change ids in transformers");
+        tracing::warn!(file = %path.display(), key, "a key that is not known, and not read; it may change ids");
     }
 }
 

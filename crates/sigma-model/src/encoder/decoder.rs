@@ -1,5 +1,5 @@
-//! A decoder as sentence encoder: the last hidden states of a text's tokens, each of which has seen those before it. OPT
-//! runs on its fast engines, every other family on the reference.
+//! A decoder as sentence encoder: the last hidden states of a text's tokens, each of which has seen those before it.
+//! OPT runs on its fast engines, every other family on the reference. How texts become ids is not known here.
 
 use std::path::Path;
 

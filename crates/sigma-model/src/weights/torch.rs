@@ -1,5 +1,5 @@
-//! Weights as `torch.save` writes them: a pickle that says which tensors there are, and the data of each beside it, in a
-//! zip file since PyTorch 1.6, before that one after another. Every size is held against the file before memory is
+//! Weights as `torch.save` writes them: a pickle that says which tensors there are, and the data of each beside it, in
+//! a zip file since PyTorch 1.6, before that one after another. Every size is held against the file before memory is
 //! taken for it.
 
 mod archive;

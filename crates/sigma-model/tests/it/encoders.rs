@@ -174,7 +174,8 @@ fn what_changes_rows_and_is_not_supported_is_refused_by_file_and_key() {
         ("my.own.Pooling", ""),
         ("sentence_transformers.models.Transformer", "../x"),
     ] {
-        let modules = json!([{ "idx": 0, "name": "0", "path": path, "type": kind }, { "idx": 1, "name": "1", "path": "pool", "type": kind }]);
+        let module = |path: &str| json!({ "idx": 0, "name": "0", "path": path, "type": kind });
+        let modules = json!([module(path), module("pool")]);
         fs::write(folder.path().join("modules.json"), modules.to_string()).unwrap();
         let message = Encoder::load(folder.path(), None, &Device::Cpu).unwrap_err().to_string();
         assert!(message.contains("modules.json"), "{message}");

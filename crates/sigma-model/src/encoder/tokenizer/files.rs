@@ -34,8 +34,8 @@ pub(super) fn read(folder: &Path, settings: &Settings) -> Result<(PathBuf, Value
     }
     if let Some(name) = SENTENCE_PIECE.into_iter().find(|name| folder.join(name).exists()) {
         let reason = format!(
-            "the folder has {name} and no tokenizer.json; load it with AutoTokenizer of transformers and save it again, \
-             which writes tokenizer.json"
+            "the folder has {name} and no tokenizer.json; load it with AutoTokenizer of transformers and save it \
+             again, which writes tokenizer.json"
         );
         return Err(missing(folder.join(name), reason));
     }

@@ -1,5 +1,5 @@
-//! The tokens that an encoder's folder names beside its vocabulary: in added_tokens_decoder, added_tokens.json, by roles
-//! and in lists. The tokenizer knows the union of all.
+//! The tokens that an encoder's folder names beside its vocabulary: in added_tokens_decoder, added_tokens.json, by
+//! roles and in lists. The tokenizer knows the union of all.
 
 use std::collections::BTreeMap;
 use std::path::Path;
