@@ -16,7 +16,7 @@ CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export CARGO_TARGET_DIR
 readonly RUN=$CARGO_TARGET_DIR/fuzz-run
 shift || true
-readonly ALL=(documents tokenizer weights gguf model_config shards results config)
+readonly ALL=(documents tokenizer weights gguf model_config encoder shards results config)
 targets=("$@")
 [[ ${#targets[@]} -gt 0 ]] || targets=("${ALL[@]}")
 
@@ -74,10 +74,19 @@ for name, (dtype, data) in parts.items():
     end += len(data)
 state = json.dumps(entries).encode()
 seed("weights", "training", struct.pack("<Q", len(state)) + state + b"".join(data for _, data in parts.values()), 3)
+legacy = (goldens / "sigma-model/tests/goldens/opt_legacy_bin/pytorch_model.bin").read_bytes()
+seed("weights", "legacy", legacy[:6000], 1)
 seed("weights", "small_pickle", b"\x80\x02}(X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\n"
      b"X\x01\0\0\x000X\x03\0\0\0cpuK\x10tQK\0K\x04K\x04\x86K\x04K\x01\x86\x89NtRu.", 4)
 
 seed("model_config", "opt", (tiny / "config.json").read_bytes())
+encoder = goldens / "sigma-model/tests/goldens/encoders/bert_dense"
+for number, name in enumerate(["modules.json", "1_Pooling/config.json", "2_Dense/config.json", "config_sentence_transformers.json",
+                               "sentence_bert_config.json", "tokenizer_config.json"]):
+    seed("encoder", name.replace("/", "_"), (encoder / name).read_bytes(), number)
+seed("encoder", "special_tokens", b'{"mask_token": {"content": "[MASK]", "lstrip": true}, "additional_special_tokens": ["<sep>"]}', 6)
+seed("encoder", "added_tokens", b'{"<sep>": 140}', 7)
+seed("encoder", "config", (encoder / "config.json").read_bytes(), 8)
 npy = b"\x93NUMPY\x01\x00" + struct.pack("<H", 60) + b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), } ".ljust(59) + b"\n"
 seed("shards", "npy", npy + bytes(16), 0)
 seed("shards", "safetensors", struct.pack("<Q", len(header)) + header + bytes(16), 1)

@@ -148,7 +148,10 @@ pub enum DataError {
     #[error("{}: not the JSON expected there", path.display())]
     JsonFile { path: PathBuf, source: serde_json::Error },
 
-    #[error("{}: the {what} is `{found}`; only byte-level BPE as of GPT-2 and OPT is supported", path.display())]
+    #[error(
+        "{}: the {what} is `{found}`; BPE over bytes (GPT-2, OPT) or SentencePiece's pieces (Llama 2) is supported",
+        path.display()
+    )]
     UnsupportedTokenizer { path: PathBuf, what: &'static str, found: String },
 
     #[error("{place}: expected two tokens with one space between, found {found:?}")]

@@ -12,6 +12,7 @@
 //! - [`shards`]: embeddings on disk, read in blocks of rows
 //! - [`source`], [`text_file`] and [`hub`]: where models, tokenizers and texts come from
 //! - [`limits`]: how much memory a file or a text may ask for
+//! - [`python_json`]: JSON with the words that Python adds
 //! - [`jsonl`], [`hash`], [`place`], [`regular_file`], [`error`]: what the others are made with
 
 pub mod answers;
@@ -26,6 +27,7 @@ pub mod jsonl;
 pub mod limits;
 pub mod place;
 pub mod prompts;
+pub mod python_json;
 mod records;
 pub mod regular_file;
 pub mod seeds;

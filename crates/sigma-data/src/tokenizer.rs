@@ -1,11 +1,13 @@
-//! The tokenizer of a causal model: byte-level BPE, read from a Hugging Face folder, saved as one, or trained
-//! from texts. No text gets special tokens here unless a method's name says so.
+//! The tokenizer of a causal model: BPE over bytes or over SentencePiece's pieces, read from a Hugging Face folder,
+//! saved as one, or trained from texts. No text gets special tokens here unless a method's name says so.
 
 mod beginning;
+mod config_keys;
 mod ends;
 mod files;
 mod growth;
 mod guarded;
+mod prefix;
 mod saving;
 mod special_tokens;
 mod training;
@@ -13,6 +15,7 @@ mod vocabulary;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokenizers::decoders::byte_level::ByteLevel;
 use tokenizers::models::bpe::BPE;
@@ -31,6 +34,13 @@ use vocabulary::Vocabulary;
 const BATCH_TEXTS: usize = 4096;
 const BATCH_BYTES: u64 = 16 << 20;
 
+/// A tokenizer.json.
+#[derive(Debug, Clone)]
+struct Source {
+    json: Arc<[u8]>,
+    prefix_space: bool,
+}
+
 /// A loaded tokenizer. Encoding and decoding are those of `transformers`, checked against it by the goldens.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
@@ -42,6 +52,8 @@ pub struct Tokenizer {
     bos: Option<u32>,
     /// The BOS that is put before a text.
     begins: Option<u32>,
+    /// tokenizer.json as it was read, and whether it puts a space before a text.
+    source: Option<Source>,
     eos: u32,
     pad: u32,
     size: usize,
@@ -64,9 +76,13 @@ impl Tokenizer {
             let inner = tokenizers::Tokenizer::from_bytes(&json).map_err(failed(&fast))?;
             let loaded = Self::finish(folder, inner, vocabulary, special_tokens)?;
             let begins = beginning::of_tokenizer_json(folder, &loaded)?;
-            Ok(Self { growth, begins, ..loaded })
+            let prefix_space = prefix::of_tokenizer_json(&json);
+            prefix::check(folder, loaded.special_tokens.add_prefix_space, prefix_space)?;
+            let source = Some(Source { json: json.into(), prefix_space });
+            Ok(Self { growth, begins, source, ..loaded })
         } else if vocab.is_file() && merges.is_file() {
             let vocabulary = files::read_vocab_and_merges(&vocab, &merges)?;
+            prefix::check(folder, special_tokens.add_prefix_space, false)?;
             Self::assemble(folder, vocabulary, special_tokens)
         } else {
             Err(DataError::NoTokenizer { folder: folder.to_path_buf() })
@@ -115,7 +131,8 @@ impl Tokenizer {
         let largest = inner.get_vocab(true).into_values().max();
         let size = largest.map_or(0, |id| id as usize + 1);
         let (growth, begins) = (Growth::BYTE_LEVEL, None);
-        Ok(Self { inner, vocabulary, special_tokens, growth, bos, begins, eos, pad, size })
+        let source = None;
+        Ok(Self { inner, vocabulary, special_tokens, growth, bos, begins, source, eos, pad, size })
     }
 
     /// The ids of the text and nothing else. A special token spelled out in the text, such as `</s>`, becomes its id,
@@ -158,10 +175,19 @@ impl Tokenizer {
     /// The text of the ids without special tokens and without any clean-up of spaces. Ids outside the vocabulary, which
     /// a model with padded rows can sample, add nothing; broken UTF-8 becomes U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
-        match self.inner.decode(ids, true) {
+        match guarded(|| self.inner.decode(ids, true)) {
             Ok(text) => text,
-            Err(e) => unreachable!("the byte-level decoder, checked at load, accepts any token, yet: {e}"),
+            // no decoder that is accepted at load fails but by a panic of the library
+            Err(error) => {
+                tracing::warn!(%error, tokens = ids.len(), "tokens that the tokenizers library cannot put into words");
+                String::new()
+            }
         }
+    }
+
+    /// The library's own tokenizer, for who needs more of it than ids.
+    pub fn into_library(self) -> tokenizers::Tokenizer {
+        self.inner
     }
 
     /// The token that is called BOS, if one is. Whether texts begin with it, [`begins`](Self::begins) tells.

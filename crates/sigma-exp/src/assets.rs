@@ -9,12 +9,12 @@ use sigma_data::Tokenizer;
 use sigma_data::blocks::{Block, slice};
 use sigma_data::documents::read_documents;
 use sigma_data::hash::{hash_blocks, hash_bytes, hash_file};
-use sigma_data::hub::Wanted;
+use sigma_data::hub::{Resolved, Wanted};
 use sigma_data::prompts::{Prompt, read_prompts};
 use sigma_data::source::Source;
 use sigma_data::tokenizer::ends_of_folder;
 use sigma_metrics::Observed;
-use sigma_model::weights::Weights;
+use sigma_model::encoder::{SETTINGS, decisive_files, wanted_of_modules};
 use sigma_model::{Device, Encoder, LanguageModel, ModelError};
 use sigma_report::manifest::{CorpusSource, ModelSource, PromptsSource, SourcesEntry};
 
@@ -40,9 +40,9 @@ impl Language {
             Wanted::file("config.json"),
             Wanted::weights(),
             Wanted::tokenizer(),
-            Wanted::optional("tokenizer_config.json"),
             Wanted::optional("generation_config.json"),
         ];
+        let wanted: Vec<Wanted> = wanted.into_iter().chain(BESIDE_THE_TOKENIZER.map(Wanted::optional)).collect();
         let resolved = hub.model("model", source, &wanted)?;
         let tokenizer = Tokenizer::load(&resolved.folder)?;
         let model = LanguageModel::load(&resolved.folder, device)?;
@@ -79,6 +79,9 @@ fn check_vocabulary(folder: &Path, tokenizer: &Tokenizer, model: &LanguageModel)
     Ok(())
 }
 
+/// Files that say more of a tokenizer than its vocabulary.
+const BESIDE_THE_TOKENIZER: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
+
 /// A frozen encoder, and what identifies it.
 pub struct FrozenEncoder {
     pub encoder: Encoder,
@@ -89,37 +92,46 @@ pub struct FrozenEncoder {
 
 impl FrozenEncoder {
     pub fn load(hub: Hub, source: &str, max_tokens: Option<usize>, device: &Device) -> Result<Self> {
-        let wanted = [
-            Wanted::file("config.json"),
-            Wanted::weights(),
-            Wanted::tokenizer(),
-            Wanted::optional("tokenizer_config.json"),
-            Wanted::optional("sentence_bert_config.json"),
-            Wanted::optional("1_Pooling/config.json"),
-        ];
-        let resolved = hub.model("encoder", source, &wanted)?;
+        let resolved = encoder_files(hub, source)?;
         let encoder = Encoder::load(&resolved.folder, max_tokens, device)?;
         let hash = hash_folder(&resolved.folder)?;
         Ok(Self { encoder, source: source.to_string(), revision: resolved.revision, hash })
     }
 }
 
-/// One hash over the files of a model folder that decide what the model computes.
+/// The folder of an encoder with all that its modules.json names, which is looked at first.
+fn encoder_files(hub: Hub, source: &str) -> Result<Resolved> {
+    let names = ["modules.json", "config_sentence_transformers.json"].map(Wanted::optional);
+    let listed = hub.model("encoder", source, &names)?;
+    let modules = wanted_of_modules(&listed.folder)?;
+    let transformer = modules.iter().find(|module| module.is_transformer);
+    let model = transformer.map_or("", |module| module.path.as_str());
+    let mut wanted = names.to_vec();
+    let of_model = [Wanted::file("config.json"), Wanted::weights(), Wanted::encoder_tokenizer()];
+    wanted.extend(of_model.into_iter().map(|wanted| wanted.inside(model)));
+    wanted.extend(BESIDE_THE_TOKENIZER.iter().chain(&SETTINGS).map(|name| Wanted::optional(name).inside(model)));
+    match modules.is_empty() {
+        true => wanted.push(Wanted::optional("1_Pooling/config.json")),
+        false => {
+            for module in modules.iter().filter(|module| !module.is_transformer) {
+                let config = "config.json";
+                let config = if module.may_lack_config { Wanted::optional(config) } else { Wanted::file(config) };
+                wanted.push(config.inside(&module.path));
+                if module.has_weights {
+                    wanted.push(Wanted::weights().inside(&module.path));
+                }
+            }
+        }
+    }
+    // a branch may move between the two looks
+    let source = at_commit(source, Some((source, &listed.revision)));
+    hub.model("encoder", &source, &wanted)
+}
+
+/// One hash over the files of an encoder's folder that decide what it computes.
 fn hash_folder(folder: &Path) -> Result<String> {
-    const BESIDE_THE_WEIGHTS: [&str; 7] = [
-        "config.json",
-        "tokenizer.json",
-        "vocab.json",
-        "merges.txt",
-        "tokenizer_config.json",
-        "sentence_bert_config.json",
-        "1_Pooling/config.json",
-    ];
-    let mut paths: Vec<PathBuf> = BESIDE_THE_WEIGHTS.iter().map(|name| folder.join(name)).collect();
-    paths.retain(|path| path.exists());
-    paths.extend(Weights::files(folder)?);
     let mut text = String::new();
-    for path in paths {
+    for path in decisive_files(folder)? {
         let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
         text.push_str(&format!("{name} {}\n", hash_file(&path)?));
     }
@@ -128,7 +140,8 @@ fn hash_folder(folder: &Path) -> Result<String> {
 
 /// The folder of a tokenizer alone.
 pub fn fetch_tokenizer(hub: Hub, source: &str) -> Result<PathBuf> {
-    let wanted = [Wanted::tokenizer(), Wanted::optional("tokenizer_config.json")];
+    let mut wanted = vec![Wanted::tokenizer()];
+    wanted.extend(BESIDE_THE_TOKENIZER.map(Wanted::optional));
     Ok(hub.model("tokenizer", source, &wanted)?.folder)
 }
 

@@ -17,11 +17,34 @@ pub struct Space {
     panels: [Vec<f32>; 2],
 }
 
+/// What is added to the score of two tokens, by head and distance.
+#[derive(Debug, Clone, Copy)]
+pub struct ByDistance<'a> {
+    /// `[heads, 2 * longest - 1]`: the place of the key less that of the query, from `1 - longest` on.
+    pub bias: &'a [f32],
+    pub longest: usize,
+}
+
 /// out = softmax(q k^T / sqrt(h)) v per row and head of width h = D / heads. Queries, keys and values of a token lie
 /// side by side in `qkv` `[sum of lens, 3 D]`, to which `bias` `[3 D]` is added first; `out` is `[sum of lens, D]`.
 pub fn forward(out: &mut [f32], qkv: &mut [f32], bias: &[f32], lens: &[usize], heads: usize, space: &mut Space) {
+    forward_with((out, qkv), bias, lens, heads, None, space);
+}
+
+/// The same, with something added to each score that depends on the distance of the two tokens.
+pub fn forward_with(
+    (out, qkv): (&mut [f32], &mut [f32]),
+    bias: &[f32],
+    lens: &[usize],
+    heads: usize,
+    by_distance: Option<ByDistance<'_>>,
+    space: &mut Space,
+) {
     let d = bias.len() / 3;
     let tokens = lens.iter().sum::<usize>();
+    assert!(by_distance.is_none_or(|by| {
+        lens.iter().all(|len| *len <= by.longest) && by.bias.len() == heads * (2 * by.longest.max(1) - 1)
+    }));
     assert!(heads > 0 && d.is_multiple_of(heads) && bias.len() == 3 * d);
     assert!(qkv.len() == tokens * 3 * d && out.len() == tokens * d);
     let (mut out, mut qkv) = (out, qkv);
@@ -29,14 +52,20 @@ pub fn forward(out: &mut [f32], qkv: &mut [f32], bias: &[f32], lens: &[usize], h
         let (row, other_rows) = qkv.split_at_mut(len * 3 * d);
         let (out_row, other_outs) = out.split_at_mut(len * d);
         if *len > 0 {
-            attend(out_row, row, bias, heads, space);
+            attend((out_row, row), bias, heads, by_distance, space);
         }
         (qkv, out) = (other_rows, other_outs);
     }
 }
 
 /// One row of `t` tokens.
-fn attend(out: &mut [f32], qkv: &mut [f32], bias: &[f32], heads: usize, space: &mut Space) {
+fn attend(
+    (out, qkv): (&mut [f32], &mut [f32]),
+    bias: &[f32],
+    heads: usize,
+    by_distance: Option<ByDistance<'_>>,
+    space: &mut Space,
+) {
     let d = bias.len() / 3;
     let (t, h) = (out.len() / d, d / heads);
     lanes::vectorized(
@@ -64,9 +93,13 @@ fn attend(out: &mut [f32], qkv: &mut [f32], bias: &[f32], heads: usize, space: &
             lanes::vectorized(
                 #[inline(always)]
                 || {
-                    for p in p.chunks_exact_mut(wide) {
+                    for (query, p) in (first..).zip(p.chunks_exact_mut(wide)) {
                         p[t..].fill(f32::NEG_INFINITY);
                         lanes::scale(p, 1.0 / (h as f32).sqrt());
+                        if let Some(ByDistance { bias, longest }) = by_distance {
+                            let start = at / h * (2 * longest - 1) + longest - 1 - query;
+                            lanes::add_scaled(&mut p[..t], 1.0, &bias[start..start + t]);
+                        }
                         lanes::softmax(p);
                     }
                 },

@@ -35,6 +35,17 @@ impl Checkpoint {
         Ok(Self { family, spec, config: config.keys().clone(), parameters })
     }
 
+    /// The same for who asks for no logits: the head, which may be missing, is left.
+    pub(crate) fn load_body(folder: &Path) -> Result<Self, ModelError> {
+        let (family, mut spec, config) = Family::read(folder)?;
+        let head = (family.place)(Slot::weight(None, Part::Head)).map(|place| place.name).unwrap_or_default();
+        let weights = Weights::load(folder)?.without(&head);
+        spec.tied = true;
+        let origin = weights.origin().to_path_buf();
+        let parameters = parameters(family, &spec, weights, &folder.join("config.json"), origin)?;
+        Ok(Self { family, spec, config: config.keys().clone(), parameters })
+    }
+
     /// Fresh weights: normal(0, init_std) for matrices, zero biases, norms with a gain of 1. Each draws from its own
     /// stream.
     ///

@@ -253,7 +253,7 @@ impl LanguageModel {
     /// What fills places that nobody looks at.
     pub fn pad(&self) -> u32 {
         match self {
-            Self::Opt(model) => model.config().pad_token_id,
+            Self::Opt(model) => model.config().filler(),
             Self::Family(model) => model.checkpoint().spec.special_tokens.pad.unwrap_or(0),
         }
     }

@@ -48,6 +48,12 @@ impl Weights {
         Self { origin: self.origin, tensors }
     }
 
+    /// The same without one tensor.
+    pub fn without(mut self, name: &str) -> Self {
+        self.tensors.remove(name);
+        self
+    }
+
     pub fn origin(&self) -> &Path {
         &self.origin
     }

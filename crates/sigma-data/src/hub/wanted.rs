@@ -39,7 +39,7 @@ impl Wanted {
         Wanted { what: what.to_owned(), choices, optional: false }
     }
 
-    /// Model weights: safetensors rather than a pickle, one file rather than shards. (Pickles in shards are not read.)
+    /// Model weights: safetensors rather than pickles, one file rather than shards, as the reader of weights chooses.
     pub fn weights() -> Self {
         Wanted::any_of(
             "weights",
@@ -47,8 +47,31 @@ impl Wanted {
                 Choice::file("model.safetensors"),
                 Choice::Sharded { index: "model.safetensors.index.json".to_owned() },
                 Choice::file("pytorch_model.bin"),
+                Choice::Sharded { index: "pytorch_model.bin.index.json".to_owned() },
             ],
         )
+    }
+
+    /// The tokenizer of a sentence encoder, which may be a BERT's vocabulary alone.
+    pub fn encoder_tokenizer() -> Self {
+        let mut tokenizer = Wanted::tokenizer();
+        tokenizer.choices.insert(1, Choice::file("vocab.txt"));
+        tokenizer
+    }
+
+    /// The same in a folder of the repository; an empty one is the repository itself.
+    pub fn inside(mut self, folder: &str) -> Self {
+        if folder.is_empty() {
+            return self;
+        }
+        let place = |name: &mut String| *name = format!("{folder}/{name}");
+        for choice in &mut self.choices {
+            match choice {
+                Choice::Files(names) => names.iter_mut().for_each(place),
+                Choice::Sharded { index } => place(index),
+            }
+        }
+        self
     }
 
     /// A tokenizer: the one-file form, or the vocabulary and merges of a byte-level BPE.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::Tokenizer;
 use super::files::not_json;
 use crate::error::DataError;
-use crate::regular_file;
+use crate::{python_json, regular_file};
 
 /// The files of a model's folder that name ends by their ids.
 const FILES: [&str; 2] = ["generation_config.json", "config.json"];
@@ -29,8 +29,8 @@ enum OneOrMore {
 pub fn ends_of_folder(folder: &Path, tokenizer: &Tokenizer) -> Result<BTreeSet<u32>, DataError> {
     let mut ends = BTreeSet::from([tokenizer.eos_id()]);
     for path in FILES.map(|name| folder.join(name)).into_iter().filter(|path| path.is_file()) {
-        let json = regular_file::read(&path).map_err(DataError::read(&path))?;
-        let ids: IdsJson = serde_json::from_slice(&json).map_err(not_json(&path))?;
+        let json = regular_file::read_to_string(&path).map_err(DataError::read(&path))?;
+        let ids: IdsJson = python_json::from_str(&json).map_err(not_json(&path))?;
         match ids.eos_token_id {
             None => {}
             Some(OneOrMore::One(id)) => _ = ends.insert(id),

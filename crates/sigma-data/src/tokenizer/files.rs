@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{Spelling, Vocabulary};
 use crate::error::DataError;
 use crate::place::{At, Place};
 
@@ -29,7 +29,7 @@ pub(super) fn read_vocab_and_merges(vocab: &Path, merges: &Path) -> Result<Vocab
         pairs.push(split_merge(line, &place)?);
         lines.push(number);
     }
-    Vocabulary::new(vocab, &ids, pairs, |merge| Place::new(&shared, At::Line(lines[merge])))
+    Vocabulary::new(vocab, (&ids, Spelling::Bytes), pairs, |merge| Place::new(&shared, At::Line(lines[merge])))
 }
 
 /// Only what is checked of a tokenizer.json.
@@ -37,6 +37,7 @@ pub(super) fn read_vocab_and_merges(vocab: &Path, merges: &Path) -> Result<Vocab
 struct TokenizerJson {
     model: Value,
     decoder: Option<Typed>,
+    pre_tokenizer: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -68,19 +69,25 @@ pub(super) fn read_tokenizer_json(path: &Path, json: &[u8]) -> Result<Vocabulary
         None | Some(Some("BPE")) => {}
         Some(other) => return unsupported("model type", other.unwrap_or("no text")),
     }
-    match tokenizer.decoder {
-        Some(decoder) if decoder.r#type == "ByteLevel" => {}
+    let byte_letters = tokenizer.pre_tokenizer.is_some_and(|cut| cut.to_string().contains("\"ByteLevel\""));
+    let spelling = match tokenizer.decoder {
+        Some(decoder) if decoder.r#type == "ByteLevel" => Spelling::Bytes,
+        // SentencePiece's pieces, as the libraries convert them
+        Some(decoder) if byte_letters => return unsupported("decoder", &decoder.r#type),
+        Some(decoder) if ["Sequence", "Metaspace", "ByteFallback"].contains(&decoder.r#type.as_str()) => {
+            Spelling::Pieces
+        }
         Some(decoder) => return unsupported("decoder", &decoder.r#type),
         None => return unsupported("decoder", "missing"),
-    }
+    };
     if tokenizer.model.get("dropout").and_then(Value::as_f64).is_some_and(|dropout| dropout != 0.0) {
         return unsupported("model", "BPE with dropout, which gives other ids every time");
     }
-    read_model(path, tokenizer.model)
+    read_model(path, tokenizer.model, spelling)
 }
 
 /// Reads what a tokenizer.json has under `model`, or what the library makes of a trained model.
-pub(super) fn read_model(path: &Path, model: Value) -> Result<Vocabulary, DataError> {
+pub(super) fn read_model(path: &Path, model: Value, spelling: Spelling) -> Result<Vocabulary, DataError> {
     let model: BpeJson = serde_json::from_value(model).map_err(not_json(path))?;
     let shared: Arc<Path> = path.into();
     let place_of = |merge: usize| Place::new(&shared, At::Merge(merge + 1));
@@ -91,7 +98,7 @@ pub(super) fn read_model(path: &Path, model: Value) -> Result<Vocabulary, DataEr
             lines.iter().enumerate().map(split).collect::<Result<_, _>>()?
         }
     };
-    Vocabulary::new(path, &model.vocab, merges, place_of)
+    Vocabulary::new(path, (&model.vocab, spelling), merges, place_of)
 }
 
 fn split_merge(line: &str, place: &Place) -> Result<(String, String), DataError> {

@@ -1,5 +1,5 @@
-//! Writing a tokenizer as the folder that `AutoTokenizer.from_pretrained` loads, in one spelling whatever it was loaded
-//! from, so that equal tokenizers have equal files and equal hashes.
+//! Writing a tokenizer as the folder that `AutoTokenizer.from_pretrained` loads. A tokenizer.json that it was loaded
+//! from is written as it was; what else there is has one spelling, so that equal tokenizers have equal hashes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ use tokenizers::{
 };
 
 use super::Tokenizer;
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{Spelling, Vocabulary};
 use crate::error::DataError;
 
 impl Tokenizer {
@@ -28,8 +28,15 @@ impl Tokenizer {
         for (left, right) in self.vocabulary.merges() {
             merges.push_str(&format!("{left} {right}\n"));
         }
-        let tables = [("vocab.json", vocab), ("merges.txt", merges)];
-        for (name, content) in self.canonical_files().into_iter().chain(tables) {
+        let mut files = self.canonical_files().to_vec();
+        if let Some(source) = &self.source {
+            files[0].1 = String::from_utf8_lossy(&source.json).into_owned();
+        }
+        // merges of other vocabularies may hold the spaces that separate them in this file
+        if self.vocabulary.spelling() == Spelling::Bytes {
+            files.extend([("vocab.json", vocab), ("merges.txt", merges)]);
+        }
+        for (name, content) in files {
             let path = folder.join(name);
             let mut file = File::create(&path).map_err(DataError::write(&path))?;
             file.write_all(content.as_bytes()).map_err(DataError::write(&path))?;
@@ -60,7 +67,7 @@ impl Tokenizer {
         };
         let config = TokenizerConfig {
             add_bos_token: self.begins.is_some(),
-            add_prefix_space: false,
+            add_prefix_space: self.source.as_ref().is_some_and(|source| source.prefix_space),
             added_tokens_decoder: self.inner.get_added_tokens_decoder().into_iter().collect(),
             clean_up_tokenization_spaces: false,
             errors: "replace",

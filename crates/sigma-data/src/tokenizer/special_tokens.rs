@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::AddedToken;
 
+use super::config_keys;
 use super::files::not_json;
 use crate::error::DataError;
 use crate::regular_file;
@@ -21,6 +22,8 @@ pub(super) struct SpecialTokens {
     pub(super) pad: Option<AddedToken>,
     /// Whether tokenizer_config.json wants BOS before a text, if it says so.
     pub(super) add_bos_token: Option<bool>,
+    /// Whether tokenizer_config.json wants a space before a text, if it says so.
+    pub(super) add_prefix_space: Option<bool>,
     /// Kept for who chats with the model; no text of an experiment goes through it.
     pub(super) chat_template: Option<Value>,
     /// Tokens with ids, special or not, beyond those of the vocabulary files.
@@ -39,6 +42,7 @@ impl Default for SpecialTokens {
             unk: Some(end),
             pad: Some(plain("<pad>".to_string())),
             add_bos_token: Some(true),
+            add_prefix_space: None,
             chat_template: None,
             added: BTreeMap::new(),
             extra: Vec::new(),
@@ -49,6 +53,9 @@ impl Default for SpecialTokens {
 impl SpecialTokens {
     pub(super) fn load(folder: &Path) -> Result<Self, DataError> {
         let config_path = folder.join("tokenizer_config.json");
+        if let Some(keys) = read_optional(&config_path)? {
+            config_keys::warn_of_unknown(&config_path, &keys);
+        }
         let config: Option<ConfigJson> = read_optional(&config_path)?;
         // newer configs list all tokens themselves, and then the map beside them is not read
         let self_contained = config.as_ref().is_some_and(|config| !config.added_tokens_decoder.is_empty());
@@ -58,13 +65,22 @@ impl SpecialTokens {
             return Ok(Self::default());
         }
         let config = config.unwrap_or_default();
-        if config.add_prefix_space == Some(true) {
-            let found = "add_prefix_space: true".to_string();
-            return Err(DataError::UnsupportedTokenizer { path: config_path, what: "configuration", found });
+        for (key, value) in
+            [("add_eos_token", config.add_eos_token), ("split_special_tokens", config.split_special_tokens)]
+        {
+            if value == Some(true) {
+                let found = format!("{key}: true");
+                return Err(DataError::UnsupportedTokenizer { path: config_path, what: "configuration", found });
+            }
         }
-        let map = map.unwrap_or_default();
+        let mut map = map.unwrap_or_default();
         let unnamed = |role| DataError::UnnamedSpecialToken { folder: folder.to_path_buf(), role };
-        let roles = config.roles;
+        let mut roles = config.roles;
+        let lists = [
+            config.extra_special_tokens,
+            std::mem::take(&mut roles.additional_special_tokens),
+            std::mem::take(&mut map.additional_special_tokens),
+        ];
         let bos: Option<AddedToken> = map.bos_token.or(roles.bos_token).map(Into::into);
         if bos.is_none() && config.add_bos_token == Some(true) {
             return Err(unnamed("bos_token"));
@@ -79,9 +95,10 @@ impl SpecialTokens {
             unk: map.unk_token.or(roles.unk_token).map(Into::into),
             pad: map.pad_token.or(roles.pad_token).map(Into::into),
             add_bos_token: config.add_bos_token,
+            add_prefix_space: config.add_prefix_space,
             chat_template: config.chat_template,
             added,
-            extra: config.extra_special_tokens.into_tokens().into_iter().map(special).collect(),
+            extra: lists.into_iter().flat_map(ExtraJson::into_tokens).map(special).collect(),
         })
     }
 
@@ -131,6 +148,8 @@ struct ConfigJson {
     #[serde(flatten)]
     roles: RolesJson,
     add_bos_token: Option<bool>,
+    add_eos_token: Option<bool>,
+    split_special_tokens: Option<bool>,
     add_prefix_space: Option<bool>,
     #[serde(default)]
     added_tokens_decoder: BTreeMap<u32, AddedToken>,
@@ -143,8 +162,8 @@ struct ConfigJson {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum ExtraJson {
-    List(Vec<String>),
-    Roles(BTreeMap<String, String>),
+    List(Vec<TokenJson>),
+    Roles(BTreeMap<String, TokenJson>),
     Nothing(()),
 }
 
@@ -155,7 +174,7 @@ impl Default for ExtraJson {
 }
 
 impl ExtraJson {
-    fn into_tokens(self) -> Vec<String> {
+    fn into_tokens(self) -> Vec<TokenJson> {
         match self {
             Self::List(tokens) => tokens,
             Self::Roles(tokens) => tokens.into_values().collect(),
@@ -170,6 +189,8 @@ struct RolesJson {
     eos_token: Option<TokenJson>,
     unk_token: Option<TokenJson>,
     pad_token: Option<TokenJson>,
+    #[serde(default)]
+    additional_special_tokens: ExtraJson,
 }
 
 /// A token is written as its text, or as an object with the switches of its matching.
@@ -196,8 +217,12 @@ fn added_in_file(path: &Path) -> Result<BTreeMap<u32, AddedToken>, DataError> {
     Ok(ids.into_iter().map(|(token, id)| (id, AddedToken::from(token, false))).collect())
 }
 
-fn special(content: String) -> AddedToken {
-    AddedToken::from(content, true)
+/// One that has no role.
+fn special(token: TokenJson) -> AddedToken {
+    match token {
+        TokenJson::Text(content) => AddedToken::from(content, true),
+        object @ TokenJson::Object { .. } => object.into(),
+    }
 }
 
 fn yes() -> bool {

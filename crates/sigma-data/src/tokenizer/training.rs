@@ -11,6 +11,7 @@ use tokenizers::{AddedToken, OffsetReferential, OffsetType, PreTokenizedString, 
 use super::Tokenizer;
 use super::files;
 use super::special_tokens::SpecialTokens;
+use super::vocabulary::Spelling;
 use crate::error::DataError;
 
 /// Ids 0 to 3, as in OPT. `<s>` and `<unk>` are there for the numbering only: OPT begins texts with `</s>`.
@@ -40,7 +41,7 @@ pub fn train_bpe<'a>(texts: impl IntoIterator<Item = &'a str>, vocab_size: usize
     let mut model = BPE::default();
     trainer.train(&mut model).map_err(super::failed(origin))?;
     let model = serde_json::to_value(&model).map_err(files::not_json(origin))?;
-    let vocabulary = files::read_model(origin, model)?;
+    let vocabulary = files::read_model(origin, model, Spelling::Bytes)?;
     let reached = vocabulary.tokens().len();
     if reached < vocab_size {
         return Err(DataError::VocabularyTooLarge { asked: vocab_size, reached });

@@ -1,4 +1,4 @@
-//! The two tables of a byte-level BPE, checked: token -> id, and the merges in order of rank. How the files that hold
+//! The two tables of a BPE, checked: token -> id, and the merges in order of rank. How the files that hold
 //! them look is not known here.
 
 use std::collections::BTreeMap;
@@ -9,8 +9,18 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use crate::error::DataError;
 use crate::place::Place;
 
+/// What the letters of a vocabulary's tokens stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// A letter is a byte, as GPT-2 has it.
+    Bytes,
+    /// A letter is itself, and bytes have tokens of their own, as SentencePiece has it.
+    Pieces,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Vocabulary {
+    spelling: Spelling,
     tokens: Vec<(String, u32)>,
     merges: Vec<(String, String)>,
 }
@@ -19,12 +29,12 @@ impl Vocabulary {
     /// `place_of` tells where merge number i (from 0) stands.
     pub(super) fn new(
         path: &Path,
-        ids: &BTreeMap<String, u32>,
+        (ids, spelling): (&BTreeMap<String, u32>, Spelling),
         merges: Vec<(String, String)>,
         place_of: impl Fn(usize) -> Place,
     ) -> Result<Self, DataError> {
         let mut missing = Vec::new();
-        for (byte, token) in byte_letters() {
+        for (byte, token) in byte_letters().into_iter().filter(|_| spelling == Spelling::Bytes) {
             // the library drops bytes that have no letter without a word
             if ids.contains_key(token.encode_utf8(&mut [0; 4])) {
                 continue;
@@ -54,7 +64,11 @@ impl Vocabulary {
             let (first, second) = (same[0].0.clone(), same[1].0.clone());
             return Err(DataError::DuplicateToken { path: path.to_path_buf(), id: same[0].1, first, second });
         }
-        Ok(Self { tokens, merges })
+        Ok(Self { spelling, tokens, merges })
+    }
+
+    pub(super) fn spelling(&self) -> Spelling {
+        self.spelling
     }
 
     /// Token and id, in the order of ids.

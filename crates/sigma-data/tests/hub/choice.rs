@@ -64,6 +64,29 @@ fn the_first_complete_form_is_fetched_and_no_other() {
 }
 
 #[test]
+fn pickles_in_shards_arrive_where_there_is_nothing_better() {
+    let index = r#"{"weight_map":{"a":"m-1.bin","b":"m-2.bin"}}"#;
+    let hub = FakeHub::with(&[("pytorch_model.bin.index.json", index), ("m-1.bin", "one"), ("m-2.bin", "two")]);
+    let resolved = User::of(&hub).resolve("org/tiny", &[Wanted::weights()]).expect("resolved");
+    assert_eq!(resolved.files, ["pytorch_model.bin.index.json", "m-1.bin", "m-2.bin"]);
+    hub.put("pytorch_model.bin", b"whole", true);
+    let resolved = User::of(&hub).resolve("org/tiny", &[Wanted::weights()]).expect("resolved");
+    assert_eq!(resolved.files, ["pytorch_model.bin"]);
+}
+
+#[test]
+fn files_of_a_module_are_wanted_inside_its_folder() {
+    let hub = FakeHub::with(&[("2_Dense/config.json", "{}"), ("2_Dense/pytorch_model.bin", "x"), ("vocab.txt", "a")]);
+    let wanted = [
+        Wanted::file("config.json").inside("2_Dense"),
+        Wanted::weights().inside("2_Dense"),
+        Wanted::encoder_tokenizer().inside(""),
+    ];
+    let resolved = User::of(&hub).resolve("org/tiny", &wanted).expect("resolved");
+    assert_eq!(resolved.files, ["2_Dense/config.json", "2_Dense/pytorch_model.bin", "vocab.txt"]);
+}
+
+#[test]
 fn shards_that_an_index_names_arrive_with_it() {
     let index = r#"{"metadata":{},"weight_map":{"a":"m-1.safetensors","b":"m-2.safetensors","c":"m-1.safetensors"}}"#;
     let hub = FakeHub::with(&[("model.safetensors.index.json", index)]);

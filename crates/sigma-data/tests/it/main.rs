@@ -15,6 +15,7 @@ mod hash;
 mod jsonl;
 mod mutations;
 mod parquet;
+mod pieces;
 mod prompts;
 mod regular_file;
 mod shards;

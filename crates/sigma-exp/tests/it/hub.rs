@@ -188,3 +188,54 @@ fn the_token_is_in_no_message_and_no_file_whether_a_run_succeeds_or_fails() {
     assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
     silent(&refused, "a run that the hub refuses");
 }
+
+/// All files below `folder`, by their paths in it.
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(self::files(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+#[test]
+fn an_encoder_comes_from_the_hub_with_all_that_its_modules_json_names() {
+    let texts = "{\"id\":\"a\",\"text\":\"the bank raised its rate\"}\n{\"id\":\"b\",\"text\":\"Shares FELL\"}\n";
+    for (name, needed) in [
+        ("bert_dense", "2_Dense/model.safetensors"),
+        ("bert_vocab_txt", "vocab.txt"),
+        ("distilbert", "0_Transformer/model.safetensors"),
+        ("bert_prompt_not_pooled", "config_sentence_transformers.json"),
+        ("roberta", "merges.txt"),
+    ] {
+        let golden = root().join("crates/sigma-model/tests/goldens/encoders").join(name);
+        let (hub, user) = (FakeHub::with(&[]), User::new());
+        for path in files(&golden) {
+            let inside = path.strip_prefix(&golden).unwrap().to_str().unwrap().to_string();
+            hub.put(&inside, &fs::read(&path).unwrap(), inside.ends_with(".safetensors"));
+        }
+        fs::write(user.path("texts.jsonl"), texts).unwrap();
+        let embed = |source: &str, out: &str, more: &[&str]| {
+            let source = format!("encoder.source={source}");
+            let output = Command::new(env!("CARGO_BIN_EXE_sigma-exp"))
+                .args(["embed", "config.yaml", "--set", &source, "--texts", "texts.jsonl", "--out", out])
+                .args(more)
+                .current_dir(user.folder.path())
+                .env("HF_ENDPOINT", hub.url())
+                .env("HF_HOME", user.path("cache"))
+                .env_remove("HF_HUB_OFFLINE")
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+            fs::read(user.path(out)).unwrap()
+        };
+        let fetched = embed("org/tiny", "hub.npy", &[]);
+        assert!(hub.requests().iter().any(|request| request.is("GET", needed)), "{name}: {needed} is fetched");
+        assert!(!hub.requests().iter().any(|request| request.is("GET", "golden.json")), "nothing else is");
+        assert_eq!(fetched, embed(golden.to_str().unwrap(), "folder.npy", &[]), "{name}");
+        let asked = hub.requests().len();
+        assert_eq!(fetched, embed("org/tiny", "cached.npy", &["--offline"]), "{name}");
+        assert_eq!(hub.requests().len(), asked, "offline means that nothing is asked");
+    }
+}

@@ -1,5 +1,5 @@
-//! Rows in groups that threads embed side by side, and their means. Rows are stored without padding, so a group is
-//! bounded by its tokens, and how rows are grouped changes no bit.
+//! Rows in groups that threads embed side by side. Rows are stored without padding, so a group is bounded by its
+//! tokens, and how rows are grouped changes no bit.
 
 use rayon::prelude::*;
 
@@ -8,19 +8,18 @@ use crate::ModelError;
 /// Tokens of a group: enough for products at full speed, few enough for many groups in a batch.
 const TOKENS: usize = 384;
 
-/// The means of the rows' last hidden states, `[rows, dim]`. `hidden_states` computes those of a group, one row after
-/// another, on the thread that calls it, and is given space that the thread's earlier groups have used.
-pub(super) fn mean_pooled<S: Default + Send>(
+/// What `embed` makes of the groups of `rows`, on all threads. It computes on the thread that calls it, and is given
+/// space that the thread's earlier groups have used.
+pub(super) fn in_groups<S: Default + Send>(
     rows: &[&[u32]],
-    dim: usize,
-    hidden_states: impl for<'a> Fn(&[&[u32]], &'a mut S) -> Result<&'a [f32], ModelError> + Sync,
+    embed: impl Fn(&[&[u32]], &mut S) -> Result<Vec<f32>, ModelError> + Sync,
 ) -> Result<Vec<f32>, ModelError> {
-    let pooled: Vec<Vec<f32>> = groups(rows)
+    let embedded: Vec<Vec<f32>> = groups(rows)
         .into_par_iter()
         .with_max_len(1)
-        .map_init(S::default, |space, group| Ok(means(group, hidden_states(group, space)?, dim)))
+        .map_init(S::default, |space, group| embed(group, space))
         .collect::<Result<_, ModelError>>()?;
-    Ok(pooled.concat())
+    Ok(embedded.concat())
 }
 
 /// Consecutive rows of at most `TOKENS` tokens in all, or a single longer one.
@@ -37,22 +36,6 @@ fn groups<'a, 'b>(mut rows: &'a [&'b [u32]]) -> Vec<&'a [&'b [u32]]> {
         rows = rest;
     }
     groups
-}
-
-/// The mean of each row's states; zeros for a row without tokens.
-pub(super) fn means(rows: &[&[u32]], states: &[f32], dim: usize) -> Vec<f32> {
-    let mut pooled = Vec::with_capacity(rows.len() * dim);
-    let mut rest = states;
-    for row in rows {
-        let (states, others) = rest.split_at(row.len() * dim);
-        let mut sums = vec![0f64; dim];
-        for state in states.chunks_exact(dim) {
-            sums.iter_mut().zip(state).for_each(|(sum, x)| *sum += f64::from(*x));
-        }
-        pooled.extend(sums.iter().map(|sum| (sum / row.len().max(1) as f64) as f32));
-        rest = others;
-    }
-    pooled
 }
 
 #[cfg(test)]

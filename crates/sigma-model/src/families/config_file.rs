@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use sigma_data::regular_file;
+use sigma_data::{python_json, regular_file};
 
 use crate::ModelError;
 use crate::spec::Activation;
@@ -85,6 +85,18 @@ const ONLY: [(&str, &[&str]); 12] = [
     ("use_cache", &["true", "false"]),
 ];
 
+const UNKNOWN: &str = "this program does not know what it changes; remove the key if it changes nothing";
+
+/// Keys that transformers itself computes by, or that promise code of the folder's own.
+const NEVER: [&str; 4] = ["auto_map", "compression_config", "quantization_config", "custom_pipelines"];
+
+/// What becomes of a key that nobody has asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    Refuse,
+    Warn,
+}
+
 /// The keys of a config.json, and which of them were asked for.
 #[derive(Debug)]
 pub struct ConfigFile {
@@ -99,13 +111,22 @@ impl ConfigFile {
     /// # Errors
     /// A file that cannot be read or is no JSON object.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
-        let path = folder.join("config.json");
+        Self::read(folder.join("config.json"))
+    }
+
+    /// The same of another file of settings.
+    pub(crate) fn read(path: PathBuf) -> Result<Self, ModelError> {
         let text =
             regular_file::read_to_string(&path).map_err(|source| ModelError::Io { path: path.clone(), source })?;
-        match serde_json::from_str(&text) {
+        match python_json::from_str(&text) {
             Ok(keys) => Ok(Self { path, keys, read: BTreeSet::new() }),
             Err(source) => Err(ModelError::Json { path, source }),
         }
+    }
+
+    /// A file that need not be there: without it, no key is.
+    pub(crate) fn read_if_there(path: PathBuf) -> Result<Self, ModelError> {
+        if path.exists() { Self::read(path) } else { Ok(Self { path, keys: Map::new(), read: BTreeSet::new() }) }
     }
 
     pub fn model_type(&self) -> Option<String> {
@@ -117,7 +138,7 @@ impl ConfigFile {
         Self { path: PathBuf::from("config.json"), keys, read: BTreeSet::new() }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -127,7 +148,7 @@ impl ConfigFile {
     }
 
     /// The value of `key`; `null` counts as one.
-    pub(super) fn value(&mut self, key: &str) -> Option<Value> {
+    pub(crate) fn value(&mut self, key: &str) -> Option<Value> {
         let value = self.keys.get(key).cloned();
         if value.is_some() {
             self.read.insert(key.to_string());
@@ -136,11 +157,11 @@ impl ConfigFile {
     }
 
     /// The same, with `null` as absent.
-    pub(super) fn some(&mut self, key: &str) -> Option<Value> {
+    pub(crate) fn some(&mut self, key: &str) -> Option<Value> {
         self.value(key).filter(|value| !value.is_null())
     }
 
-    pub(super) fn refuse<T>(&self, key: &str, value: &Value, remedy: &str) -> Result<T, ModelError> {
+    pub(crate) fn refuse<T>(&self, key: &str, value: &Value, remedy: &str) -> Result<T, ModelError> {
         refuse(&self.path, key, value, remedy)
     }
 
@@ -158,44 +179,44 @@ impl ConfigFile {
     }
 
     /// A size of at least 1.
-    pub(super) fn size(&mut self, key: &str, default: usize) -> Result<usize, ModelError> {
+    pub(crate) fn size(&mut self, key: &str, default: usize) -> Result<usize, ModelError> {
         self.typed(key, default, "it must be a whole number from 1 to 2147483648", size)
     }
 
     /// A size where `null` means that there is none; `default` is for a key that is absent.
-    pub(super) fn size_or_null(&mut self, key: &str, default: Option<usize>) -> Result<Option<usize>, ModelError> {
+    pub(crate) fn size_or_null(&mut self, key: &str, default: Option<usize>) -> Result<Option<usize>, ModelError> {
         let rule = "it must be null or a whole number from 1 to 2147483648";
         self.typed(key, default, rule, |value| if value.is_null() { Some(None) } else { size(value).map(Some) })
     }
 
-    pub(super) fn layers(&mut self, key: &str, default: usize) -> Result<usize, ModelError> {
+    pub(crate) fn layers(&mut self, key: &str, default: usize) -> Result<usize, ModelError> {
         let rule = "it must be a whole number from 1 to 10000";
         self.typed(key, default, rule, |value| size(value).filter(|n| *n <= MOST_LAYERS))
     }
 
-    pub(super) fn flag(&mut self, key: &str, default: bool) -> Result<bool, ModelError> {
+    pub(crate) fn flag(&mut self, key: &str, default: bool) -> Result<bool, ModelError> {
         self.typed(key, default, "it must be true or false", Value::as_bool)
     }
 
-    pub(super) fn number(&mut self, key: &str, default: f64) -> Result<f64, ModelError> {
+    pub(crate) fn number(&mut self, key: &str, default: f64) -> Result<f64, ModelError> {
         self.typed(key, default, "it must be a positive number", positive)
     }
 
     /// A number where `null` means that there is none.
-    pub(super) fn number_or_null(&mut self, key: &str, default: Option<f64>) -> Result<Option<f64>, ModelError> {
+    pub(crate) fn number_or_null(&mut self, key: &str, default: Option<f64>) -> Result<Option<f64>, ModelError> {
         let rule = "it must be null or a positive number";
         self.typed(key, default, rule, |value| if value.is_null() { Some(None) } else { positive(value).map(Some) })
     }
 
     /// A dropout rate; `null` is 0.
-    pub(super) fn dropout(&mut self, key: &str, default: f64) -> Result<f64, ModelError> {
+    pub(crate) fn dropout(&mut self, key: &str, default: f64) -> Result<f64, ModelError> {
         let rate = |value: &Value| if value.is_null() { Some(0.0) } else { value.as_f64() };
         self.typed(key, default, "it must be a number of at least 0 and below 1", |value| {
             rate(value).filter(|p| (0.0..1.0).contains(p))
         })
     }
 
-    pub(super) fn activation(&mut self, key: &str, default: Activation) -> Result<Activation, ModelError> {
+    pub(crate) fn activation(&mut self, key: &str, default: Activation) -> Result<Activation, ModelError> {
         let rule = "it must be one of relu, silu, swish, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast";
         self.typed(key, default, rule, |value| match value.as_str()? {
             "relu" => Some(Activation::Relu),
@@ -207,7 +228,7 @@ impl ConfigFile {
     }
 
     /// One of the words `allowed` for each layer, if the key is there.
-    pub(super) fn words(
+    pub(crate) fn words(
         &mut self,
         key: &str,
         layers: usize,
@@ -227,7 +248,7 @@ impl ConfigFile {
     }
 
     /// A token id that a config names: a number, or a list of which all count.
-    pub(super) fn token_ids(&mut self, key: &str, default: &[u32]) -> Result<Vec<u32>, ModelError> {
+    pub(crate) fn token_ids(&mut self, key: &str, default: &[u32]) -> Result<Vec<u32>, ModelError> {
         let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
         self.typed(key, default.to_vec(), "it must be null, a token id, or a list of token ids", |value| match value {
             Value::Null => Some(Vec::new()),
@@ -237,7 +258,7 @@ impl ConfigFile {
     }
 
     /// Keys that may have these values alone, which change nothing.
-    pub(super) fn only(&mut self, key: &str, allowed: &[Value], remedy: &str) -> Result<(), ModelError> {
+    pub(crate) fn only(&mut self, key: &str, allowed: &[Value], remedy: &str) -> Result<(), ModelError> {
         match self.value(key) {
             Some(value) if !allowed.contains(&value) => self.refuse(key, &value, remedy),
             _ => Ok(()),
@@ -245,12 +266,21 @@ impl ConfigFile {
     }
 
     /// Keys that this family is known to write and not to compute with.
-    pub(super) fn ignore(&mut self, keys: &[&str]) {
+    pub(crate) fn ignore(&mut self, keys: &[&str]) {
         self.read.extend(keys.iter().map(|key| (*key).to_string()));
     }
 
-    /// Refuses keys that nobody has asked for and that are not known to be harmless.
-    pub(super) fn finish(&self) -> Result<(), ModelError> {
+    /// Refuses keys that nobody has asked for, in a file other than config.json.
+    pub(crate) fn finish_with(&self, harmless: &[&str]) -> Result<(), ModelError> {
+        let unknown = |key: &str| !self.read.contains(key) && !harmless.contains(&key);
+        match self.keys.iter().find(|(key, _)| unknown(key)) {
+            Some((key, value)) => self.refuse(key, value, UNKNOWN),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses keys that nobody has asked for and that are not known to be harmless, or warns of them.
+    pub(crate) fn finish(&self, unknown: Unknown) -> Result<(), ModelError> {
         for (key, value) in &self.keys {
             if self.read.contains(key) || HARMLESS.contains(&key.as_str()) {
                 continue;
@@ -260,17 +290,17 @@ impl ConfigFile {
                 Some((_, allowed)) => {
                     self.refuse(key, value, &format!("only {} is supported", allowed.join(" or ")))?;
                 }
-                None => {
-                    let remedy = "this program does not know what it changes; remove the key if it changes nothing";
-                    self.refuse(key, value, remedy)?;
+                None if unknown == Unknown::Warn && !NEVER.contains(&key.as_str()) => {
+                    tracing::warn!(file = %self.path.display(), key, "a key that the model's family does not read");
                 }
+                None => self.refuse(key, value, UNKNOWN)?,
             }
         }
         Ok(())
     }
 }
 
-pub(super) fn refuse<T>(path: &Path, key: &str, value: &Value, remedy: &str) -> Result<T, ModelError> {
+pub(crate) fn refuse<T>(path: &Path, key: &str, value: &Value, remedy: &str) -> Result<T, ModelError> {
     let (path, key, remedy) = (path.to_path_buf(), key.to_string(), remedy.to_string());
     let mut value = value.to_string();
     if value.chars().count() > 80 {
@@ -283,6 +313,6 @@ fn size(value: &Value) -> Option<usize> {
     value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| (1..=LARGEST).contains(n))
 }
 
-pub(super) fn positive(value: &Value) -> Option<f64> {
+pub(crate) fn positive(value: &Value) -> Option<f64> {
     value.as_f64().filter(|x| *x > 0.0 && x.is_finite())
 }

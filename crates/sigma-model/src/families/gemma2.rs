@@ -14,6 +14,7 @@ pub(super) const FAMILY: Family = Family {
     model_type: "gemma2",
     architecture: "Gemma2ForCausalLM",
     prefix: "model.",
+    closed: false,
     buffers: &["rotary_emb.inv_freq"],
     spec,
     write_rope: rope_write::write,

@@ -15,6 +15,7 @@ pub(super) const FAMILY: Family = Family {
     model_type: "gemma3_text",
     architecture: "Gemma3ForCausalLM",
     prefix: "model.",
+    closed: false,
     buffers: &["rotary_emb.inv_freq"],
     spec,
     write_rope,

@@ -17,6 +17,7 @@ pub(super) const FAMILY: Family = Family {
     model_type: "gpt2",
     architecture: "GPT2LMHeadModel",
     prefix: "transformer.",
+    closed: false,
     buffers: &[".attn.bias", ".attn.masked_bias"],
     spec,
     write_rope: |_, _| {},

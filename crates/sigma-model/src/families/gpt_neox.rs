@@ -17,6 +17,7 @@ pub(super) const FAMILY: Family = Family {
     model_type: "gpt_neox",
     architecture: "GPTNeoXForCausalLM",
     prefix: "gpt_neox.",
+    closed: false,
     buffers: &["attention.bias", "attention.masked_bias", "rotary_emb.inv_freq"],
     spec,
     write_rope,

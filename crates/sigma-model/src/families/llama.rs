@@ -12,6 +12,7 @@ pub(super) const FAMILY: Family = Family {
     model_type: "llama",
     architecture: "LlamaForCausalLM",
     prefix: "model.",
+    closed: false,
     buffers: &["rotary_emb.inv_freq"],
     spec,
     write_rope: rope_write::write,

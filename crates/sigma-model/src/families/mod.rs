@@ -3,7 +3,7 @@
 //! A family that is not in [`FAMILIES`] is refused by name, and so is every key that would change what is computed and
 //! is not read.
 
-mod config_file;
+pub(crate) mod config_file;
 mod gated_rms;
 mod gemma2;
 mod gemma3;
@@ -26,6 +26,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 pub use config_file::ConfigFile;
+pub(crate) use config_file::Unknown;
 pub(crate) use place::Place;
 
 use crate::ModelError;
@@ -40,6 +41,9 @@ pub struct Family {
     pub architecture: &'static str,
     /// Before the names of all tensors but the head's; files of models without a head lack it.
     pub(crate) prefix: &'static str,
+    /// Whether the class in transformers has long been finished, so that a key which it does not know changes nothing:
+    /// a warning names it, where other families refuse it.
+    pub(crate) closed: bool,
     /// Endings of tensors that are no parameters: masks and frequencies of old files.
     pub(crate) buffers: &'static [&'static str],
     spec: fn(&mut ConfigFile) -> Result<DecoderSpec, ModelError>,
@@ -80,10 +84,21 @@ impl Family {
             return config.refuse("model_type", &model_type, &format!("the families are {}", known.join(", ")));
         };
         let mut spec = (family.spec)(&mut config)?;
-        config.finish()?;
+        config.finish(if family.closed { Unknown::Warn } else { Unknown::Refuse })?;
         check(&config, &mut spec)?;
         Ok((family, spec, config))
     }
+}
+
+/// The config.json of an OPT, of which every key was read or is known to change nothing, and its special tokens.
+pub(crate) fn opt_config(folder: &Path) -> Result<(ConfigFile, SpecialTokens), ModelError> {
+    let mut config = ConfigFile::load(folder)?;
+    if let Some(other) = config.value("model_type").filter(|value| value != "opt") {
+        return config.refuse("model_type", &other, "the language model must be of the OPT family");
+    }
+    let spec = opt::spec(&mut config)?;
+    config.finish(Unknown::Warn)?;
+    Ok((config, spec.special_tokens))
 }
 
 /// OPT's spec, and the name of each of its parameters in a file.

@@ -15,6 +15,7 @@ pub(super) const FAMILY: Family = Family {
     model_type: "opt",
     architecture: "OPTForCausalLM",
     prefix: "model.",
+    closed: true,
     buffers: &[],
     spec,
     write_rope: |_, _| {},

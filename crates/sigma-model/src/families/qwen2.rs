@@ -11,6 +11,7 @@ pub(super) const FAMILY: Family = Family {
     model_type: "qwen2",
     architecture: "Qwen2ForCausalLM",
     prefix: "model.",
+    closed: false,
     buffers: &["rotary_emb.inv_freq"],
     spec,
     write_rope: rope_write::write,

@@ -10,6 +10,7 @@ pub(super) const FAMILY: Family = Family {
     model_type: "qwen3",
     architecture: "Qwen3ForCausalLM",
     prefix: "model.",
+    closed: false,
     buffers: &["rotary_emb.inv_freq"],
     spec,
     write_rope: rope_write::write,

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sigma_data::regular_file;
 
 use super::Ends;
 use crate::ModelError;
@@ -49,18 +48,12 @@ pub struct OptConfig {
     #[serde(default = "init_std")]
     pub init_std: f64,
     #[serde(default = "end")]
-    pub bos_token_id: u32,
+    pub bos_token_id: Option<u32>,
     #[serde(default = "ends")]
     pub eos_token_id: Ends,
+    /// Its row of the embeddings has no gradient.
     #[serde(default = "pad")]
-    pub pad_token_id: u32,
-}
-
-/// What a config.json is of.
-#[derive(Deserialize)]
-struct Kind {
-    #[serde(default = "opt")]
-    model_type: String,
+    pub pad_token_id: Option<u32>,
 }
 
 fn check_kind(path: &Path, model_type: &str) -> Result<(), ModelError> {
@@ -90,14 +83,14 @@ fn tenth() -> f64 {
 fn init_std() -> f64 {
     0.02
 }
-fn end() -> u32 {
-    2
+fn end() -> Option<u32> {
+    Some(2)
 }
 fn ends() -> Ends {
-    Ends::One(end())
+    Ends::One(2)
 }
-fn pad() -> u32 {
-    1
+fn pad() -> Option<u32> {
+    Some(1)
 }
 
 /// Positions are looked up this many rows further down (a left-over of fairseq's padding index).
@@ -106,14 +99,21 @@ pub(crate) const POSITION_OFFSET: usize = 2;
 impl OptConfig {
     /// Reads and checks `folder/config.json`.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
-        let path = folder.join("config.json");
-        let text =
-            regular_file::read_to_string(&path).map_err(|source| ModelError::Io { path: path.clone(), source })?;
-        let json = |source| ModelError::Json { path: path.clone(), source };
-        // before the fields, which another family calls otherwise
-        let Kind { model_type } = serde_json::from_str(&text).map_err(json)?;
-        check_kind(&path, &model_type)?;
-        let config: Self = serde_json::from_str(&text).map_err(json)?;
+        let (config, tokens) = crate::families::opt_config(folder)?;
+        let path = config.path().to_path_buf();
+        // of keys where null means something, the ids are taken from what was read of them
+        let keys = config.keys().iter().filter(|(_, value)| !value.is_null());
+        let keys: Map<String, Value> = keys.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let without_ids = |key: &str| !key.ends_with("_token_id");
+        let keys = keys.into_iter().filter(|(key, _)| without_ids(key)).collect();
+        let config: Self = serde_json::from_value(Value::Object(keys))
+            .map_err(|source| ModelError::Json { path: path.clone(), source })?;
+        let config = Self {
+            bos_token_id: tokens.bos,
+            eos_token_id: tokens.eos.into_iter().collect(),
+            pad_token_id: tokens.pad,
+            ..config
+        };
         config.check(&path)?;
         Ok(config)
     }
@@ -205,6 +205,11 @@ impl OptConfig {
             return Err(ModelError::Batch { inputs: inputs.len(), labels: labels.len(), rows });
         }
         Ok(time)
+    }
+
+    /// What fills places that nobody looks at.
+    pub(crate) fn filler(&self) -> u32 {
+        self.pad_token_id.unwrap_or(0)
     }
 
     /// Width of token embeddings and of the LM head.

@@ -11,6 +11,15 @@ use crate::{Device, ModelError};
 impl Opt {
     /// Loads `folder` (config.json and weights in any supported format) as f32 onto `device`.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, ModelError> {
+        Self::load_all(folder, true, device)
+    }
+
+    /// The same for who asks for no logits: a head of its own is left.
+    pub(crate) fn load_body(folder: &Path, device: &Device) -> Result<Self, ModelError> {
+        Self::load_all(folder, false, device)
+    }
+
+    fn load_all(folder: &Path, with_head: bool, device: &Device) -> Result<Self, ModelError> {
         let config = OptConfig::load(folder)?;
         // `decoder.` (Meta's conversion), `model.decoder.` (what transformers saves) and a bare tied head all occur
         let mut weights = Weights::load(folder)?.rename(|name| match name.strip_prefix("decoder.") {
@@ -32,6 +41,14 @@ impl Opt {
             let source = if tied && weights.contains("lm_head.weight") { "lm_head.weight" } else { name };
             Ok::<_, ModelError>(weights.take(source, shape)?.flatten_all()?.to_vec1::<f32>()?)
         })?;
+        if with_head && weights.contains("lm_head.weight") {
+            let shape = [config.vocab_size, config.embedding_width()];
+            let head = weights.take("lm_head.weight", &shape)?.flatten_all()?.to_vec1::<f32>()?;
+            if head != parameters.values[parameters.layout.embed_tokens.clone()] {
+                let (path, name) = (weights.origin().to_path_buf(), "lm_head.weight".to_string());
+                return Err(ModelError::TiedHead { path, name });
+            }
+        }
         let unused: Vec<&str> = weights.names().filter(|name| *name != "lm_head.weight").collect();
         if !unused.is_empty() {
             tracing::warn!(file = %weights.origin().display(), tensors = ?unused, "tensors that OPT does not use");

@@ -106,8 +106,8 @@ impl Opt {
                 let mut stream = seeds.stream(Stage::Init, None, name);
                 (0..n).map(|_| (stream.normal() * config.init_std) as f32).collect()
             };
-            if name.ends_with("embed_tokens.weight") {
-                let (row, width) = (config.pad_token_id as usize, shape[1]);
+            if let Some(row) = config.pad_token_id.filter(|_| name.ends_with("embed_tokens.weight")) {
+                let (row, width) = (row as usize, shape[1]);
                 values[row * width..][..width].fill(0.0);
             }
             Ok::<_, std::convert::Infallible>(values)

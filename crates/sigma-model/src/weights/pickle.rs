@@ -10,14 +10,15 @@ pub(super) type Id = usize;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
-    /// What tensors do not depend on: none, true, false, floats.
+    /// What tensors do not depend on: none, floats.
     Other,
+    Bool(bool),
     Integer(i64),
     Text(String),
     /// `module.name`
     Name(String),
     Tuple(Vec<Id>),
-    List,
+    List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Call {
         name: String,
@@ -44,11 +45,20 @@ pub(super) struct Pickle {
 
 impl Pickle {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Problem> {
+        Ok(Self::read_first(bytes)?.0)
+    }
+
+    /// The pickle at the beginning of `bytes`, and what follows it.
+    pub(super) fn read_first(bytes: &[u8]) -> Result<(Self, &[u8]), Problem> {
         let mut machine =
             Machine { bytes, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
         while machine.step()? {}
         let root = machine.pop()?;
-        Ok(Self { values: machine.values, root })
+        Ok((Self { values: machine.values, root }, machine.bytes))
+    }
+
+    pub(super) fn values(&self) -> &[Value] {
+        &self.values
     }
 
     pub(super) fn value(&self, id: Id) -> &Value {
@@ -133,9 +143,10 @@ impl<'a> Machine<'a> {
                 let Ok(text) = std::str::from_utf8(self.take(count)?) else { return damaged("a text is not UTF-8") };
                 self.push(Value::Text(text.to_string()));
             }
-            b'N' | 0x88 | 0x89 => self.push(Value::Other),
+            b'N' => self.push(Value::Other),
+            0x88 | 0x89 => self.push(Value::Bool(code == 0x88)),
             b')' => self.push(Value::Tuple(Vec::new())),
-            b']' => self.push(Value::List),
+            b']' => self.push(Value::List(Vec::new())),
             b'}' => self.push(Value::Dict(Vec::new())),
             b'(' => self.marks.push(self.stack.len()),
             b't' => {
@@ -162,12 +173,13 @@ impl<'a> Machine<'a> {
                 let items = self.since_mark()?;
                 self.insert(items)?;
             }
-            // of a list nothing is needed
             b'a' => {
-                self.pop()?;
+                let item = self.pop()?;
+                self.append(vec![item])?;
             }
             b'e' => {
-                self.since_mark()?;
+                let items = self.since_mark()?;
+                self.append(items)?;
             }
             b'd' => {
                 let items = self.since_mark()?;
@@ -280,6 +292,15 @@ impl<'a> Machine<'a> {
             return damaged("a key without a value");
         }
         entries.extend(pairs.map(|pair| (pair[0], pair[1])));
+        Ok(())
+    }
+
+    fn append(&mut self, items: Vec<Id>) -> Result<(), Problem> {
+        let top = self.top()?;
+        // of other things that grow nothing is needed
+        if let Value::List(list) = &mut self.values[top] {
+            list.extend(items);
+        }
         Ok(())
     }
 

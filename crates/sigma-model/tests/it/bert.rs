@@ -6,7 +6,6 @@ use std::path::Path;
 use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};
-use sigma_model::encoder::BertEncoder;
 use sigma_model::weights::{TensorBytes, Weights, save_safetensors};
 use sigma_model::{Device, Encoder, ModelError};
 
@@ -103,8 +102,8 @@ fn bert_equals_candle_transformers_for_every_length() {
         let rows = rows();
         let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
         for device in [Device::Cpu, emulated()] {
-            let encoder = BertEncoder::load(folder.path(), None, &device).unwrap();
-            let fast = encoder.forward(&rows).unwrap();
+            let encoder = Encoder::load(folder.path(), None, &device).unwrap();
+            let fast = encoder.rows(&rows).unwrap();
             for (row, fast) in rows.iter().zip(fast.chunks_exact(hidden)) {
                 let slow = slow(folder.path(), row);
                 let worst = slow.iter().zip(fast).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
@@ -118,17 +117,17 @@ fn bert_equals_candle_transformers_for_every_length() {
 fn a_row_of_bert_has_the_same_bits_in_every_batch_and_on_any_threads() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &config(4, 64, 128, "gelu"));
-    let encoder = BertEncoder::load(folder.path(), None, &Device::Cpu).unwrap();
+    let encoder = Encoder::load(folder.path(), None, &Device::Cpu).unwrap();
     let rows = rows();
     let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
-    let whole = encoder.forward(&rows).unwrap();
+    let whole = encoder.rows(&rows).unwrap();
     for size in [1, 3, 5] {
-        let parts: Vec<f32> = rows.chunks(size).flat_map(|batch| encoder.forward(batch).unwrap()).collect();
+        let parts: Vec<f32> = rows.chunks(size).flat_map(|batch| encoder.rows(batch).unwrap()).collect();
         assert!(parts == whole, "batches of {size}");
     }
     for threads in [1, 3] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        assert!(pool.install(|| encoder.forward(&rows).unwrap()) == whole, "{threads} threads");
+        assert!(pool.install(|| encoder.rows(&rows).unwrap()) == whole, "{threads} threads");
     }
 }
 
@@ -138,7 +137,7 @@ fn what_bert_cannot_compute_is_refused_by_its_field() {
     let good = config(4, 64, 128, "gelu");
     write(folder.path(), &good);
     for (field, value) in [
-        ("hidden_act", serde_json::json!("gelu_new")),
+        ("hidden_act", serde_json::json!("silu")),
         ("position_embedding_type", "relative_key".into()),
         ("num_attention_heads", 0.into()),
         ("num_attention_heads", 5.into()),
@@ -146,24 +145,28 @@ fn what_bert_cannot_compute_is_refused_by_its_field() {
         ("hidden_size", 0.into()),
         ("type_vocab_size", 0.into()),
         ("layer_norm_eps", 0.into()),
+        ("num_hidden_layers", u64::MAX.into()),
+        ("is_decoder", true.into()),
+        ("a_new_key", 1.into()),
     ] {
         let mut bad = good.clone();
         bad[field] = value;
         fs::write(folder.path().join("config.json"), bad.to_string()).unwrap();
-        let error = BertEncoder::load(folder.path(), None, &Device::Cpu).unwrap_err();
-        assert!(matches!(&error, ModelError::Unsupported { field: named, .. } if *named == field), "{field}: {error}");
+        let error = Encoder::load(folder.path(), None, &Device::Cpu).unwrap_err();
+        assert!(matches!(&error, ModelError::ConfigKey { key, .. } if key == field), "{field}: {error}");
     }
     let mut bad = good.clone();
-    bad["num_hidden_layers"] = u64::MAX.into();
+    bad["num_hidden_layers"] = 9999.into();
     fs::write(folder.path().join("config.json"), bad.to_string()).unwrap();
-    assert!(matches!(BertEncoder::load(folder.path(), None, &Device::Cpu), Err(ModelError::MissingTensor { .. })));
+    assert!(matches!(Encoder::load(folder.path(), None, &Device::Cpu), Err(ModelError::Layers { .. })));
     fs::write(folder.path().join("config.json"), good.to_string()).unwrap();
     for device in [Device::Cpu, emulated()] {
-        let encoder = BertEncoder::load(folder.path(), None, &device).unwrap();
-        assert!(matches!(encoder.forward(&[&[VOCABULARY as u32]]), Err(ModelError::TokenId { .. })));
-        assert!(matches!(encoder.forward(&[&[1; 41]]), Err(ModelError::TooLong { .. })));
+        let encoder = Encoder::load(folder.path(), None, &device).unwrap();
+        assert!(matches!(encoder.rows(&[&[VOCABULARY as u32]]), Err(ModelError::TokenId { .. })));
+        assert!(matches!(encoder.rows(&[&[1; 41]]), Err(ModelError::TooLong { .. })));
+        assert_eq!(encoder.rows(&[&[]]).unwrap(), [0.0; 64]);
         assert_eq!(encoder.forward(&[&[]]).unwrap(), [0.0; 64]);
-        let beside = encoder.forward(&[&[], &[3, 4], &[]]).unwrap();
+        let beside = encoder.rows(&[&[], &[3, 4], &[]]).unwrap();
         assert!(
             beside[..64].iter().chain(&beside[128..]).all(|x| *x == 0.0) && beside[64..128].iter().all(|x| *x != 0.0)
         );
@@ -178,6 +181,6 @@ fn damaged_configs_of_a_bert_are_loaded_or_refused() {
     survives(good.to_string().as_bytes(), "config.json", 2000, |path: &Path| {
         fs::copy(path, folder.path().join("config.json")).unwrap();
         let Ok(encoder) = Encoder::load(folder.path(), None, &Device::Cpu) else { return };
-        drop(encoder.tokenize(&["1 2 3"]).and_then(|ids| encoder.forward(&[&ids[0]])));
+        drop(encoder.tokenize(&["1 2 3"]).and_then(|ids| encoder.rows(&[&ids[0]])));
     });
 }

@@ -91,9 +91,10 @@ fn damaged_folders_give_one_error_that_names_the_file_and_the_tensor() {
         folder
     };
     // sizes that no memory holds must not be believed before the file is seen to have them
-    for absurd in ["1000000000000000", "9223372036854775807"] {
+    for absurd in ["2000000000", "1000000000000000", "9223372036854775807"] {
         let folder = config("\"vocab_size\": 96", &format!("\"vocab_size\": {absurd}"));
-        assert!(matches!(error(folder.path()), ModelError::Shape { .. }), "{absurd}");
+        let error = error(folder.path());
+        assert!(matches!(error, ModelError::Shape { .. } | ModelError::ConfigKey { .. }), "{absurd}: {error}");
     }
     let wider = config("\"vocab_size\": 96", "\"vocab_size\": 97");
     let wrong_shape = error(wider.path());
@@ -101,9 +102,9 @@ fn damaged_folders_give_one_error_that_names_the_file_and_the_tensor() {
     let deeper = config("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
     assert!(matches!(error(deeper.path()), ModelError::MissingTensor { name, .. } if name.contains("layers.2")));
     let other = config("\"model_type\": \"opt\"", "\"model_type\": \"gpt2\"");
-    assert!(matches!(error(other.path()), ModelError::Unsupported { field: "model_type", .. }));
+    assert!(matches!(error(other.path()), ModelError::ConfigKey { key, .. } if key == "model_type"));
     let heads = config("\"num_attention_heads\": 4", "\"num_attention_heads\": 5");
-    assert!(matches!(error(heads.path()), ModelError::Unsupported { field: "num_attention_heads", .. }));
+    assert!(matches!(error(heads.path()), ModelError::ConfigKey { key, .. } if key == "num_attention_heads"));
 }
 
 #[test]
@@ -125,5 +126,78 @@ fn a_shard_name_can_not_leave_the_folder() {
         let index = serde_json::json!({ "weight_map": { "x": name } }).to_string();
         fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
         assert!(matches!(error(folder.path()), ModelError::ShardName { .. }), "{name}");
+    }
+}
+
+#[test]
+fn pickles_of_every_form_hold_the_same_weights() {
+    let weights = model("opt_tiny").hash().unwrap();
+    for name in ["opt_legacy_bin", "opt_shared_bin", "opt_sharded_bin"] {
+        assert_eq!(model(name).hash().unwrap(), weights, "{name}");
+    }
+}
+
+#[test]
+fn a_head_that_is_said_to_be_tied_and_is_not_is_refused_by_name() {
+    let folder = copy("opt_tiny");
+    let path = folder.path().join("model.safetensors");
+    let mut tensors = candle_core::safetensors::load(&path, &candle_core::Device::Cpu).unwrap();
+    let table = tensors["model.decoder.embed_tokens.weight"].clone();
+    tensors.insert("lm_head.weight".to_string(), table.clone());
+    candle_core::safetensors::save(&tensors, &path).unwrap();
+    assert!(Opt::load(folder.path(), &Device::Cpu).is_ok(), "the same head once more");
+    tensors.insert("lm_head.weight".to_string(), (table * 2.0).unwrap());
+    candle_core::safetensors::save(&tensors, &path).unwrap();
+    assert!(matches!(error(folder.path()), ModelError::TiedHead { name, .. } if name == "lm_head.weight"));
+}
+
+#[test]
+fn ids_of_an_opt_may_be_null_absent_or_a_list_and_numbers_as_python_writes_them() {
+    let folder = copy("opt_tiny");
+    let path = folder.path().join("config.json");
+    let valid: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let load = |change: &dyn Fn(&mut serde_json::Map<String, serde_json::Value>)| {
+        let mut config = valid.clone();
+        change(config.as_object_mut().unwrap());
+        fs::write(&path, config.to_string()).unwrap();
+        Opt::load(folder.path(), &Device::Cpu).unwrap().config().clone()
+    };
+    let null = load(&|config| {
+        for key in ["bos_token_id", "eos_token_id", "pad_token_id", "activation_dropout"] {
+            config.insert(key.to_string(), serde_json::Value::Null);
+        }
+    });
+    assert_eq!((null.bos_token_id, null.eos_token_id.ids(), null.pad_token_id), (None, &[][..], None));
+    let absent = load(&|config| config.retain(|key, _| !key.ends_with("_token_id")));
+    assert_eq!((absent.bos_token_id, absent.eos_token_id.ids(), absent.pad_token_id), (Some(2), &[2][..], Some(1)));
+    let list = load(&|config| _ = config.insert("eos_token_id".to_string(), serde_json::json!([2, 15])));
+    assert_eq!(list.eos_token_id.ids(), [2, 15]);
+    // a key that no OPT reads; one that it reads is refused by name
+    let text = valid.to_string();
+    fs::write(&path, text.replacen('{', "{\"note_scale\": Infinity, \"other\": [NaN, -Infinity], ", 1)).unwrap();
+    assert!(Opt::load(folder.path(), &Device::Cpu).is_ok());
+    let mut unusable = valid.clone();
+    unusable["dropout"] = serde_json::json!("DROPOUT");
+    fs::write(&path, unusable.to_string().replace("\"DROPOUT\"", "NaN")).unwrap();
+    assert!(matches!(error(folder.path()), ModelError::ConfigKey { key, .. } if key == "dropout"));
+}
+
+#[test]
+fn keys_that_change_what_an_opt_computes_are_refused_by_name() {
+    let folder = copy("opt_tiny");
+    let path = folder.path().join("config.json");
+    let valid: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    for (key, value) in [
+        ("quantization_config", serde_json::json!({ "bits": 4 })),
+        ("auto_map", serde_json::json!({ "AutoModel": "code.Model" })),
+        ("is_encoder_decoder", true.into()),
+        ("layerdrop", 0.1.into()),
+        ("enable_bias", false.into()),
+    ] {
+        let mut config = valid.clone();
+        config[key] = value;
+        fs::write(&path, config.to_string()).unwrap();
+        let error = error(folder.path());
+        assert!(error.to_string().contains(key), "{key}: {error}");
     }
 }

@@ -6,6 +6,7 @@ mod bert;
 mod bf16;
 mod broken_bytes;
 mod decoding;
+mod encoders;
 mod families;
 mod folders;
 mod gguf;

@@ -240,20 +240,27 @@ fn configs_that_do_not_fit_the_weights_are_refused_by_key() {
             "a billion layers",
             "num_hidden_layers",
             json!(1_000_000_000),
-            &["num_hidden_layers", "1000000000", "different models"],
+            &["num_hidden_layers", "1000000000", "10000"],
         ),
-        config("2^64 - 1 layers", "num_hidden_layers", json!(u64::MAX), &["num_hidden_layers", "different models"]),
+        config("2^64 - 1 layers", "num_hidden_layers", json!(u64::MAX), &["num_hidden_layers", "10000"]),
+        config(
+            "more layers than tensors",
+            "num_hidden_layers",
+            json!(9999),
+            &["num_hidden_layers", "different models"],
+        ),
         config("a layer more", "num_hidden_layers", json!(5), &["layers.4", "missing"]),
-        config("no layers", "num_hidden_layers", json!(0), &["num_hidden_layers", "at least 1"]),
+        config("no layers", "num_hidden_layers", json!(0), &["num_hidden_layers", "from 1 to"]),
         config("an absurd width", "hidden_size", json!(1u64 << 62), &["config.json"]),
-        config("an absurd vocabulary", "vocab_size", json!(u64::MAX), &["embed_tokens", "shape"]),
+        config("an absurd vocabulary", "vocab_size", json!(u64::MAX), &["vocab_size", "from 1 to"]),
+        config("a large vocabulary", "vocab_size", json!(2_000_000_000), &["embed_tokens", "shape"]),
         config("a negative vocabulary", "vocab_size", json!(-1), &["config.json"]),
         config("absurd positions", "max_position_embeddings", json!(u64::MAX), &["max_position_embeddings"]),
         config("heads that do not divide", "num_attention_heads", json!(3), &["num_attention_heads", "divide"]),
-        config("no heads", "num_attention_heads", json!(0), &["num_attention_heads", "at least 1"]),
+        config("no heads", "num_attention_heads", json!(0), &["num_attention_heads", "from 1 to"]),
         config("another architecture", "model_type", json!("mamba"), &["model_type", "mamba", "opt"]),
         config("another activation", "activation_function", json!("gelu"), &["activation_function", "relu"]),
-        config("dropout of 1", "dropout", json!(1.0), &["dropout", "[0, 1)"]),
+        config("dropout of 1", "dropout", json!(1.0), &["dropout", "below 1"]),
         model("no config", |f| fs::remove_file(f.join("config.json")).unwrap(), &["config.json"]),
         model("a config that is a list", |f| fs::write(f.join("config.json"), "[]").unwrap(), &["config.json"]),
         model(
@@ -281,7 +288,7 @@ fn configs_that_do_not_fit_the_weights_are_refused_by_key() {
                 });
                 fs::write(f.join("config.json"), bert.to_string()).unwrap();
             },
-            &["num_attention_heads", "at least 1"],
+            &["num_attention_heads", "from 1 to"],
         ),
     ]);
 }

@@ -5,9 +5,11 @@
 
 use sigma_kernels::gpu::{Buffer, Dtype, Gpu, GpuError, View};
 
-use super::config::{Activation, BertConfig};
+use super::config::BertConfig;
 use super::parameters::{Affine, BertParameters, Norm};
+use crate::encoder::pooling::Pooling;
 use crate::launches::{Kernels, Normed, Texts};
+use crate::spec::Activation;
 
 /// Tokens of one pass.
 const TOKENS: usize = 32_768;
@@ -47,7 +49,7 @@ struct GpuNorm {
 }
 
 impl GpuBert {
-    pub(super) fn upload(gpu: &Gpu, config: &BertConfig, parameters: &BertParameters) -> Result<Self, GpuError> {
+    pub(super) fn upload(gpu: &Gpu, parameters: &BertParameters) -> Result<Self, GpuError> {
         let affine = |affine: &Affine| -> Result<GpuAffine, GpuError> {
             Ok(GpuAffine { weight: gpu.upload(&affine.weight)?, bias: gpu.upload(&affine.bias)? })
         };
@@ -68,34 +70,47 @@ impl GpuBert {
             gpu: gpu.clone(),
             words: gpu.upload(&parameters.words)?,
             positions: gpu.upload(&parameters.positions)?,
-            token_type: gpu.upload(&parameters.token_types[..config.hidden_size])?,
+            token_type: gpu.upload(&parameters.token_type)?,
             embedding_norm: norm(&parameters.embedding_norm)?,
             layers: layers.collect::<Result<_, GpuError>>()?,
         })
     }
 
-    /// Mean-pooled states `[rows, D]` of texts whose ids and lengths the model has; zeros for one without tokens.
-    pub(super) fn mean_pooled(&self, config: &BertConfig, rows: &[&[u32]]) -> Result<Vec<f32>, GpuError> {
+    /// Pooled states of texts whose ids and lengths the model has; zeros for one without tokens. `skipped` tokens at
+    /// the beginning of each do not count.
+    pub(super) fn pooled(
+        &self,
+        config: &BertConfig,
+        rows: &[&[u32]],
+        pooling: &Pooling,
+        skipped: usize,
+    ) -> Result<Vec<f32>, GpuError> {
         let longest = rows.iter().map(|row| row.len()).max().unwrap_or(0).max(1);
-        let mut all = Vec::with_capacity(rows.len() * config.hidden_size);
+        let mut all = Vec::with_capacity(rows.len() * pooling.output_width());
         for rows in rows.chunks((TOKENS / longest).max(1)) {
-            all.extend(self.some(config, rows)?);
+            all.extend(self.some(config, rows, pooling, skipped)?);
         }
         Ok(all)
     }
 
-    fn some(&self, config: &BertConfig, rows: &[&[u32]]) -> Result<Vec<f32>, GpuError> {
+    fn some(
+        &self,
+        config: &BertConfig,
+        rows: &[&[u32]],
+        pooling: &Pooling,
+        skipped: usize,
+    ) -> Result<Vec<f32>, GpuError> {
         let (d, ffn, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
         let Self { gpu, .. } = self;
         let kernels = Kernels { gpu, dtype: Dtype::F32 };
         let (mut positions, mut starts) = (Vec::new(), vec![0u32]);
         for row in rows {
-            positions.extend(0..row.len() as u32);
+            positions.extend(config.positions(row));
             starts.push(positions.len() as u32);
         }
         let r = positions.len();
         if r == 0 {
-            return Ok(vec![0.0; rows.len() * d]);
+            return Ok(vec![0.0; rows.len() * pooling.output_width()]);
         }
         let (ids, positions) = (gpu.upload(&rows.concat())?, gpu.upload(&positions)?);
         let (starts, texts) = (gpu.upload(&starts)?, Texts::new(gpu, rows.iter().map(|row| row.len()))?);
@@ -116,13 +131,16 @@ impl GpuBert {
             let what = (stream.view(), y.view(), layer.attention_output.bias.view());
             kernels.residual_norm((None, to), what, None, layer.attention_norm.views(eps))?;
             product(&kernels, &inner, &stream, &layer.intermediate, d)?;
-            match config.activation() {
-                Some(Activation::Relu) => kernels.bias_relu(inner.view(), layer.intermediate.bias.view())?,
+            match config.hidden_act {
+                Activation::Relu => kernels.bias_relu(inner.view(), layer.intermediate.bias.view())?,
                 _ => kernels.bias_gelu(inner.view(), layer.intermediate.bias.view())?,
             }
             product(&kernels, &y, &inner, &layer.output, ffn)?;
             let what = (stream.view(), y.view(), layer.output.bias.view());
             kernels.residual_norm((None, to), what, None, layer.output_norm.views(eps))?;
+        }
+        if !pooling.is_plain_mean() || skipped > 0 {
+            return Ok(pooling.rows(rows, &stream.read(0..r * d)?, skipped));
         }
         let pooled = gpu.alloc(Dtype::F32, rows.len() * d)?;
         kernels.mean_pool(pooled.view(), stream.view(), starts.view(), d)?;

@@ -73,7 +73,7 @@ impl Gradients {
     /// Labels, and which rows have the same input id (padding gives its embedding no gradient).
     pub(super) fn write_batch(&self, config: &OptConfig, inputs: &[u32], labels: &[u32]) -> Result<(), GpuError> {
         let mut order: Vec<u32> =
-            (0..inputs.len() as u32).filter(|i| inputs[*i as usize] != config.pad_token_id).collect();
+            (0..inputs.len() as u32).filter(|i| Some(inputs[*i as usize]) != config.pad_token_id).collect();
         order.sort_by_key(|i| inputs[*i as usize]);
         let (mut ids, mut starts) = (Vec::new(), Vec::new());
         for (place, i) in order.iter().enumerate() {

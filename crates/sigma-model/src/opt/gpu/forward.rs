@@ -213,7 +213,7 @@ pub(super) fn passes(
     let weights = parameters.weights();
     let longest = rows.iter().map(|row| row.len()).max().unwrap_or(0).max(1);
     for rows in rows.chunks((TOKENS / longest).max(1)) {
-        let (ids, lens) = pad_right(rows, config.pad_token_id);
+        let (ids, lens) = pad_right(rows, config.filler());
         let time = ids.len() / lens.len();
         if time == 0 {
             continue;

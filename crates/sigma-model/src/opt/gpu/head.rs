@@ -37,7 +37,7 @@ pub(in crate::opt) fn losses(
     let (mut all, mut labels) = (Vec::with_capacity(labels.len()), labels);
     passes(parameters, config, rows, |sequences, lens| {
         let (time, count) = (sequences.time, sequences.batch * sequences.time);
-        let mut padded = vec![config.pad_token_id; count];
+        let mut padded = vec![config.filler(); count];
         for (row, len) in padded.chunks_mut(time).zip(lens) {
             let (own, others) = labels.split_at(*len);
             row[..*len].copy_from_slice(own);

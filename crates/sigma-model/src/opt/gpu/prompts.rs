@@ -76,7 +76,7 @@ impl Prompts {
         for some in waiting.chunks(sequences.batch) {
             let (batch, time) = (sequences.batch, sequences.time);
             // what is computed beyond a prompt's end, or where there is none, is not stored
-            let mut ids = vec![config.pad_token_id; batch * time];
+            let mut ids = vec![config.filler(); batch * time];
             let (mut rows, mut found) = (vec![0u32; batch], vec![0u32; batch]);
             for (place, (row, tokens)) in some.iter().enumerate() {
                 ids[place * time..][..tokens.len()].copy_from_slice(tokens);

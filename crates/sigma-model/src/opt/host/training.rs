@@ -270,7 +270,7 @@ impl HostTraining {
             }
             None => ds,
         };
-        let padding = Some(config.pad_token_id);
+        let padding = config.pad_token_id;
         embedding::backward(&mut gradients[layout.embed_tokens.clone()], dtokens, inputs, width, padding);
     }
 }
