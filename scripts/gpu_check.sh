@@ -86,7 +86,7 @@ export out device half
 : > "$report"
 say "# $(date -u +%F): $([ "$device" = cuda ] && nvidia-smi --query-gpu=name,driver_version --format=csv,noheader || echo "no GPU ($device)")"
 if ! "$program" --version > "$out/logs/version" 2>&1; then
-  say "$program can not be run: $(tail -n 1 "$out/logs/version")"
+  say "$program cannot be run: $(tail -n 1 "$out/logs/version")"
   exit 2
 fi
 say "$(cat "$out/logs/version")"

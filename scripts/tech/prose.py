@@ -11,7 +11,7 @@ import unicodedata
 # Sources would otherwise differ by their typography alone.
 PLAIN = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2026": "...", "\u00a0": " ",
                        "\u00ad": None, "\u200b": None, "\u2011": "-", "\ufeff": None, "\u00b6": None})
-FUNCTION_WORDS = set("the a an of to in is are be was for and or that this it as by on with if can not you from which "
+FUNCTION_WORDS = set("the a an of to in is are be was for and or that this it as by on with if cannot you from which "
                      "will when at but has have may must we your its they than then so there any all each does "
                      "do".split())
 REFERENCE = re.compile(r" ?\((?:also )?(?:see|cf\.|refer to)\b[^()]*\)", re.I)

@@ -184,7 +184,7 @@ pub enum DataError {
     #[error("{}: {token:?} has the id {declared} in the configuration but {found} in the vocabulary", folder.display())]
     AddedTokenId { folder: PathBuf, token: String, declared: u32, found: u32 },
 
-    #[error("{}: the tokenizer can not be built", path.display())]
+    #[error("{}: the tokenizer cannot be built", path.display())]
     Tokenizer { path: PathBuf, source: tokenizers::Error },
 
     #[error("the text cannot be encoded")]

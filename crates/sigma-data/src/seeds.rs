@@ -1,6 +1,6 @@
 //! Counter-based random streams: every random draw of an experiment comes from a ChaCha8 stream whose 256-bit key is
 //! the BLAKE3 hash of (base seed, domain, stage, generation, id). Nothing here holds global state, so what is drawn
-//! for one sample can not depend on batch size, row order, thread count, or on whether the run was interrupted.
+//! for one sample cannot depend on batch size, row order, thread count, or on whether the run was interrupted.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

@@ -102,7 +102,7 @@ impl SharedEvaluation {
                 Some(evaluation)
             }
             Err(error) => {
-                tracing::warn!("{} can not be used and is made again: {error:#}", self.place.display());
+                tracing::warn!("{} cannot be used and is made again: {error:#}", self.place.display());
                 None
             }
         }

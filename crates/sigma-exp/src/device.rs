@@ -45,7 +45,7 @@ pub fn open(text: &str) -> Result<Device> {
         }
         _ => {
             let index = text.strip_prefix("cuda:").map_or(Ok(0), str::parse)?;
-            let gpu = Gpu::open(index).with_context(|| format!("CUDA device {index} can not be used"))?;
+            let gpu = Gpu::open(index).with_context(|| format!("CUDA device {index} cannot be used"))?;
             Ok(Device::Gpu(gpu))
         }
     }

@@ -74,7 +74,7 @@ pub fn describe(experiment: &Experiment, assets: &Assets, arithmetic: &Arithmeti
 
     let mut text = String::new();
     let mut line = |key: &str, value: String| {
-        // writing to a String can not fail
+        // writing to a String cannot fail
         let _ = writeln!(text, "  {key:<14}{value}");
     };
     line("setting", format!("{}, {generations} generations after the base", experiment.setting.title()));

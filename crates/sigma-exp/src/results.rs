@@ -71,7 +71,7 @@ fn numerical(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(of)
 }
 
-/// Notes in `folder` that `generation` can not be made, if its numbers are the reason, so that metrics.csv says so.
+/// Notes in `folder` that `generation` cannot be made, if its numbers are the reason, so that metrics.csv says so.
 pub fn note_trouble(folder: &RunFolder, records: &[Record], generation: u32, error: &anyhow::Error) -> Result<()> {
     let Some(flag) = numerical(error) else { return Ok(()) };
     let message = error.chain().map(ToString::to_string).last().unwrap_or_default();

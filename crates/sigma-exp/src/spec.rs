@@ -177,6 +177,6 @@ impl Experiment {
 
     /// The complete config, every default written out.
     pub fn to_yaml(&self) -> Result<String> {
-        serde_yaml::to_string(self).context("the config can not be written as YAML")
+        serde_yaml::to_string(self).context("the config cannot be written as YAML")
     }
 }

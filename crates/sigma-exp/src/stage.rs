@@ -103,7 +103,7 @@ pub fn train(
         })
     });
     if let Some(error) = not_saved {
-        return Err(error.context("training can not be saved"));
+        return Err(error.context("training cannot be saved"));
     }
     let trained = match trained {
         Err(TrainError::Interrupted { .. }) => bail!(interrupt::Interrupted),
@@ -236,7 +236,7 @@ fn write_texts(
         })
     });
     if let Some(error) = not_saved {
-        return Err(error.context("finished texts can not be saved"));
+        return Err(error.context("finished texts cannot be saved"));
     }
     match written {
         Err(sigma_generate::GenerateError::Interrupted { .. }) => bail!(interrupt::Interrupted),

@@ -20,7 +20,7 @@ pub fn appear(built: &Path, place: &Path) -> Result<()> {
 
 /// Brings `folder` and everything below it to the disk.
 pub fn flush(folder: &Path) -> Result<()> {
-    for entry in fs::read_dir(folder).with_context(|| format!("{} can not be read", folder.display()))? {
+    for entry in fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
         let path = entry?.path();
         if path.is_dir() { flush(&path)? } else { sync(&path)? }
     }
@@ -30,5 +30,5 @@ pub fn flush(folder: &Path) -> Result<()> {
 /// Brings the file `path`, or the names in the folder `path`, to the disk.
 pub fn sync(path: &Path) -> Result<()> {
     let flushed = File::open(path).and_then(|file| file.sync_all());
-    flushed.with_context(|| format!("{} can not be flushed", path.display()))
+    flushed.with_context(|| format!("{} cannot be flushed", path.display()))
 }

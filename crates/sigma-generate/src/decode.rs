@@ -117,7 +117,7 @@ pub fn generate(
     }
     let largest = options.batch_size.unwrap_or(ROWS).max(1);
     // the reference's products may round a row otherwise in another batch, so its texts are written one by one
-    let alone = matches!(model, LanguageModel::Family(_));
+    let alone = matches!(model, LanguageModel::Family(family) if !family.is_fast());
     let done: Vec<Vec<Completion>> = if alone || model.parameter_count() <= SMALL_MODEL {
         // as many equal batches as keep every thread busy to the end
         let threads = rayon::current_num_threads();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sigma_kernels::adamw::{self, adamw};
 use sigma_kernels::attention::{self, Sizes};
-use sigma_kernels::cached_attention::Cache;
+use sigma_kernels::cached_attention::{Cache, Heads};
 use sigma_kernels::cross_entropy::{self, Scratch};
 use sigma_kernels::dropout::Mask;
 use sigma_kernels::linear::{self, Factors, Then, Threads};
@@ -101,7 +101,7 @@ fn attention(c: &mut Criterion) {
         let new = vec![1; DECODED_ROWS];
         let mut out = vec![0f32; DECODED_ROWS * d];
         bench(c, "cached_attention::attend, 64 to 128 tokens", shape, DECODED_ROWS * heads * 96 * 64, || {
-            let mut cache = Cache::new(DECODED_ROWS, 129, heads, d);
+            let mut cache = Cache::new(DECODED_ROWS, 129, Heads::equal(heads, d));
             let mut prompt = vec![0f32; DECODED_ROWS * 64 * d];
             cache.attend(&mut prompt, black_box(&values(DECODED_ROWS * 64 * 3 * d)), &[64; DECODED_ROWS]);
             for _ in 0..64 {

@@ -17,24 +17,61 @@ const GROUP: usize = 16;
 /// Partial sums of one score, so that one addition need not wait for the last.
 const PARTS: usize = 4;
 
-/// Keys and values of one layer for a batch of rows: room for `capacity` tokens of width D = H h each. A row's keys are
-/// `[H, capacity / 16, h, 16]`, its values `[H, capacity, h]`.
+/// The heads of a layer. Query head j reads head j * `kv` / `queries` of keys and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heads {
+    pub queries: usize,
+    /// Divides `queries`.
+    pub kv: usize,
+    /// Width of a head.
+    pub dim: usize,
+}
+
+impl Heads {
+    /// As many heads of keys and values as of queries, over rows of `width`.
+    pub fn equal(heads: usize, width: usize) -> Self {
+        assert!(heads > 0 && width.is_multiple_of(heads));
+        Self { queries: heads, kv: heads, dim: width / heads }
+    }
+
+    /// Elements of a token's queries.
+    pub fn query_width(self) -> usize {
+        self.queries * self.dim
+    }
+
+    /// Elements of a token's keys, and of its values.
+    pub fn kv_width(self) -> usize {
+        self.kv * self.dim
+    }
+
+    /// Elements of a token's queries, keys and values, side by side.
+    pub fn row(self) -> usize {
+        self.query_width() + 2 * self.kv_width()
+    }
+
+    /// Query heads that read one head of keys and values.
+    pub fn group(self) -> usize {
+        self.queries / self.kv
+    }
+}
+
+/// Keys and values of one layer for a batch of rows: room for `capacity` tokens. With K heads of keys and values of
+/// width h, a row's keys are `[K, capacity / 16, h, 16]`, its values `[K, capacity, h]`.
 #[derive(Debug, Clone)]
 pub struct Cache {
     keys: Vec<f32>,
     values: Vec<f32>,
     lens: Vec<usize>,
     capacity: usize,
-    heads: usize,
-    width: usize,
+    heads: Heads,
 }
 
 impl Cache {
-    pub fn new(rows: usize, capacity: usize, heads: usize, width: usize) -> Self {
-        assert!(heads > 0 && width.is_multiple_of(heads));
+    pub fn new(rows: usize, capacity: usize, heads: Heads) -> Self {
+        assert!(heads.kv > 0 && heads.dim > 0 && heads.queries.is_multiple_of(heads.kv));
         let capacity = capacity.next_multiple_of(GROUP);
-        let size = rows * capacity * width;
-        Self { keys: vec![0.0; size], values: vec![0.0; size], lens: vec![0; rows], capacity, heads, width }
+        let size = rows * capacity * heads.kv_width();
+        Self { keys: vec![0.0; size], values: vec![0.0; size], lens: vec![0; rows], capacity, heads }
     }
 
     /// Tokens that each row holds.
@@ -45,7 +82,7 @@ impl Cache {
     /// Keeps only these rows (ascending numbers).
     pub fn keep_rows(&mut self, rows: &[usize]) {
         assert!(rows.is_sorted_by(|a, b| a < b));
-        let size = self.capacity * self.width;
+        let size = self.capacity * self.heads.kv_width();
         for (to, from) in rows.iter().enumerate() {
             self.keys.copy_within(from * size..(from + 1) * size, to * size);
             self.values.copy_within(from * size..(from + 1) * size, to * size);
@@ -56,25 +93,28 @@ impl Cache {
     }
 
     /// Appends the keys and values of new tokens to their rows, and writes to `out` what the new queries find: softmax
-    /// of q k^T / sqrt(h) over the row's tokens up to the query's own, times v, per head of width h = D / H. Row r has
-    /// `new[r]` new tokens; `qkv` `[sum of new, 3 D]` and `out` `[sum of new, D]` hold the rows one after another.
+    /// of q k^T / sqrt(h) over the row's tokens up to the query's own, times v, per head. Row r has `new[r]` new tokens;
+    /// `qkv` `[sum of new, D + 2 K h]` and `out` `[sum of new, D]` hold the rows one after another, D = H h.
     pub fn attend(&mut self, out: &mut [f32], qkv: &[f32], new: &[usize]) {
-        let (d, capacity, h) = (self.width, self.capacity, self.width / self.heads);
+        let Heads { dim: h, .. } = self.heads;
+        let (d, kv, row, group) =
+            (self.heads.query_width(), self.heads.kv_width(), self.heads.row(), self.heads.group());
+        let capacity = self.capacity;
         let tokens: usize = new.iter().sum();
-        assert!(out.len() == tokens * d && qkv.len() == tokens * 3 * d && new.len() == self.lens.len());
+        assert!(out.len() == tokens * d && qkv.len() == tokens * row && new.len() == self.lens.len());
         assert!(self.lens.iter().zip(new).all(|(len, new)| len + new <= capacity));
         let mut rest = out;
         let mut first = 0;
         let tasks: Vec<_> = self
             .keys
-            .chunks_mut(capacity * d)
-            .zip(self.values.chunks_mut(capacity * d))
+            .chunks_mut(capacity * kv)
+            .zip(self.values.chunks_mut(capacity * kv))
             .zip(&mut self.lens)
             .zip(new)
             .map(|(((keys, values), len), new)| {
                 let (out, others) = std::mem::take(&mut rest).split_at_mut(new * d);
                 rest = others;
-                let qkv = &qkv[first * 3 * d..][..new * 3 * d];
+                let qkv = &qkv[first * row..][..new * row];
                 first += new;
                 (keys, values, len, out, qkv)
             })
@@ -82,24 +122,26 @@ impl Cache {
         tasks.into_par_iter().for_each_init(
             || vec![0f32; capacity],
             |scores, (keys, values, len, out, qkv)| {
-                for qkv in qkv.chunks_exact(3 * d) {
-                    let (k, v) = qkv[d..].split_at(d);
+                for qkv in qkv.chunks_exact(row) {
+                    let (k, v) = qkv[d..].split_at(kv);
                     for (head, (k, v)) in k.chunks_exact(h).zip(v.chunks_exact(h)).enumerate() {
-                        let group = &mut keys[head * capacity * h + *len / GROUP * GROUP * h..][..GROUP * h];
-                        for (tokens, k) in group.chunks_exact_mut(GROUP).zip(k) {
+                        let sixteen = &mut keys[head * capacity * h + *len / GROUP * GROUP * h..][..GROUP * h];
+                        for (tokens, k) in sixteen.chunks_exact_mut(GROUP).zip(k) {
                             tokens[*len % GROUP] = *k;
                         }
                         values[head * capacity * h + *len * h..][..h].copy_from_slice(v);
                     }
                     *len += 1;
                 }
-                let before = *len - qkv.len() / (3 * d);
+                let before = *len - qkv.len() / row;
                 let heads = keys.chunks_exact(capacity * h).zip(values.chunks_exact(capacity * h));
-                for (head, (keys, values)) in heads.enumerate() {
-                    for (token, (out, qkv)) in out.chunks_exact_mut(d).zip(qkv.chunks_exact(3 * d)).enumerate() {
-                        let (out, q) = (&mut out[head * h..][..h], &qkv[head * h..][..h]);
+                for (kv_head, (keys, values)) in heads.enumerate() {
+                    for (token, (out, qkv)) in out.chunks_exact_mut(d).zip(qkv.chunks_exact(row)).enumerate() {
                         let n = before + token + 1;
-                        pulp::Arch::new().dispatch(Query { out, q, keys, values, n, scores });
+                        for head in kv_head * group..(kv_head + 1) * group {
+                            let (out, q) = (&mut out[head * h..][..h], &qkv[head * h..][..h]);
+                            pulp::Arch::new().dispatch(Query { out, q, keys, values, n, scores });
+                        }
                     }
                 }
             },

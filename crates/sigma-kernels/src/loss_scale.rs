@@ -57,7 +57,7 @@ impl LossScale {
         }
     }
 
-    /// Whether it can not be the reason of an overflow: it does not move, or is very small already.
+    /// Whether it cannot be the reason of an overflow: it does not move, or is very small already.
     pub fn is_exhausted(&self) -> bool {
         !self.dynamic || self.scale < SMALLEST
     }

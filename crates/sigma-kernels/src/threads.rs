@@ -2,7 +2,7 @@
 //! cores takes them from rayon's workers.
 
 /// Turns candle's elementwise pool off, unless CANDLE_NUM_THREADS asks for it. Does nothing once the process has more
-/// than one thread (or where that can not be told): candle reads this from the environment, which must not be written
+/// than one thread (or where that cannot be told): candle reads this from the environment, which must not be written
 /// while another thread may read it. So: call it first.
 pub fn leave_parallelism_to_rayon() {
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    #[error("{path}: can not be read or written")]
+    #[error("{path}: cannot be read or written")]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{path}: not the JSON that was expected")]
     Json { path: PathBuf, source: serde_json::Error },
@@ -14,7 +14,7 @@ pub enum ModelError {
          pytorch_model.bin, pytorch_model.bin.index.json"
     )]
     NoWeights { folder: PathBuf },
-    #[error("{path}: the weights can not be read: {reason}; the file is probably truncated or damaged, fetch it again")]
+    #[error("{path}: the weights cannot be read: {reason}; the file is probably truncated or damaged, fetch it again")]
     Damaged { path: PathBuf, reason: String },
     #[error(
         "{path}: the file calls `{function}`, which weights do not need; it was not run, and nothing else of the file is used: \
@@ -26,7 +26,7 @@ pub enum ModelError {
     #[error("{path}: tensor `{name}` is missing; tensors there: {found}")]
     MissingTensor { path: PathBuf, name: String, found: String },
     #[error(
-        "{path}: `num_hidden_layers` is {layers}, but the {tensors} tensors of {weights} can not be so many layers; \
+        "{path}: `num_hidden_layers` is {layers}, but the {tensors} tensors of {weights} cannot be so many layers; \
          config.json and the weights belong to different models"
     )]
     Layers { path: PathBuf, layers: usize, weights: PathBuf, tensors: usize },
@@ -56,7 +56,7 @@ pub enum ModelError {
     TooLong { needed: usize, max: usize },
     #[error("token id {id} is outside the model's vocabulary of {vocabulary}")]
     TokenId { id: u32, vocabulary: usize },
-    #[error("a batch of {rows} rows can not be made of {inputs} inputs and {labels} labels")]
+    #[error("a batch of {rows} rows cannot be made of {inputs} inputs and {labels} labels")]
     Batch { inputs: usize, labels: usize, rows: usize },
     #[error("{what} needs a model on the CPU, but this one is on a GPU")]
     OnGpu { what: &'static str },

@@ -1,6 +1,5 @@
 //! The language model of an experiment: OPT on its own fast engines, every other family on the reference. What trains,
-//! writes and
-//! measures asks this type; which engine answers is decided here.
+//! writes and measures asks this type; which engine answers is decided here.
 
 use std::path::Path;
 
@@ -147,7 +146,7 @@ impl LanguageModel {
     pub fn decoder(&self, prompts: &[&[u32]], new_tokens: usize, threads: Threads) -> Result<Decoder<'_>, ModelError> {
         match self {
             Self::Opt(model) => model.decoder(prompts, new_tokens, threads),
-            Self::Family(model) => model.decoder(prompts, new_tokens),
+            Self::Family(model) => model.decoder(prompts, new_tokens, threads),
         }
     }
 

@@ -8,6 +8,7 @@
 
 mod buffer;
 pub mod checkpoint;
+pub mod decoder;
 pub mod device;
 mod distance;
 pub mod encoder;

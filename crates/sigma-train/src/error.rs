@@ -43,7 +43,7 @@ pub enum TrainError {
     Perplexity { texts: usize },
     #[error("training was interrupted after step {step} of {total}")]
     Interrupted { step: usize, total: usize },
-    #[error("{path}: the state of a training run can not be saved or read: {reason}")]
+    #[error("{path}: the state of a training run cannot be saved or read: {reason}")]
     State { path: PathBuf, reason: String },
     #[error("a saved training run does not belong to this model: `{name}` has {got} values instead of {expected}")]
     StateShape { name: String, expected: usize, got: usize },

@@ -109,8 +109,8 @@ pub fn finetune(
     let TrainingSet { blocks, bos } = set;
     let targets = set.targets()?;
     let compute = config.precision.dtype(&model.device());
-    let mut trainee = Trainee::new(model, compute)?;
     let rates = model.dropout(config.dropout);
+    let mut trainee = Trainee::new(model, compute, rates)?;
     let total = total_steps(config, blocks.len());
     let mut curve: Vec<StepRecord> = Vec::with_capacity(total);
     if let Some(state) = begun {
@@ -173,7 +173,7 @@ struct Given {
 }
 
 impl Given {
-    /// The row of the loss curve, or why training can not go on.
+    /// The row of the loss curve, or why training cannot go on.
     fn record(&self, outcome: Outcome, compute: DType, total: usize) -> Result<StepRecord, TrainError> {
         let Self { step, epoch, learning_rate, .. } = *self;
         let Outcome { loss, gradient_norm, scale } = outcome;

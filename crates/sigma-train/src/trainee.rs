@@ -1,6 +1,6 @@
 //! A model in training and its optimizer state, on any implementation: explicit passes in f32 and bf16 on the CPU and
-//! in any precision on a GPU, candle's autograd for f16 and for families other than OPT on the CPU. It knows nothing of
-//! epochs, schedules or saved runs.
+//! in any precision on a GPU, candle's autograd for f16 on the CPU and for what the explicit passes lack. It knows
+//! nothing of epochs, schedules or saved runs.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,9 +11,11 @@ use candle_core::{DType, Tensor, Var};
 use sigma_kernels::adamw::{self, adamw};
 use sigma_kernels::loss_scale::LossScale;
 use sigma_kernels::norm;
+use sigma_model::decoder::DecoderTraining;
 use sigma_model::opt::{Dropout as OptDropout, Found, GpuTraining, HostTraining, factors_on_cpu};
 use sigma_model::reference::Dropout;
-use sigma_model::{LanguageModel, Reference};
+use sigma_model::spec::DropoutRates;
+use sigma_model::{FamilyModel, LanguageModel, Reference};
 
 use crate::{TrainError, TrainingState};
 
@@ -70,6 +72,11 @@ enum Engine {
         m: Vec<f32>,
         v: Vec<f32>,
     },
+    Decoder {
+        training: Box<DecoderTraining>,
+        m: Vec<f32>,
+        v: Vec<f32>,
+    },
     Gpu(Box<GpuTraining>),
     /// `start` is what is trained a copy of.
     Reference {
@@ -91,10 +98,17 @@ struct Parameter {
 }
 
 impl Trainee {
-    /// A copy of `model` to be trained with products in `compute` precision.
-    pub fn new(model: &LanguageModel, compute: DType) -> Result<Self, TrainError> {
+    /// A copy of `model` to be trained with products in `compute` precision, and with these rates of dropout at most.
+    pub fn new(model: &LanguageModel, compute: DType, rates: DropoutRates) -> Result<Self, TrainError> {
         if let Some(training) = model.gpu_training(compute)? {
             return Self::at_the_start(Engine::Gpu(Box::new(training)), compute);
+        }
+        if let LanguageModel::Family(family) = model
+            && let Some(training) = family.decoder_training(compute, rates)?
+        {
+            let n = training.gradients().len();
+            let engine = Engine::Decoder { training: Box::new(training), m: vec![0.0; n], v: vec![0.0; n] };
+            return Self::at_the_start(engine, compute);
         }
         let (LanguageModel::Opt(opt), Some(factors)) = (model, factors_on_cpu(compute)) else {
             return Self::on_reference(model, compute);
@@ -144,6 +158,10 @@ impl Trainee {
                 let loss = training.loss_and_gradients(inputs, labels, batch, of_opt(dropout))?;
                 (loss, norm::global_norm(training.gradients()))
             }
+            Engine::Decoder { training, .. } => {
+                let loss = training.loss_and_gradients(inputs, labels, batch)?;
+                (loss, norm::global_norm(training.gradients()))
+            }
             Engine::Reference { model, parameters, gradients, .. } => {
                 let loss = model.loss(inputs, labels, batch, dropout)?;
                 let value = loss.to_scalar::<f32>()?;
@@ -160,6 +178,10 @@ impl Trainee {
             let step = settings.step(self.updates + 1, scaled_norm / scale, scale);
             match &mut self.engine {
                 Engine::Host { training, m, v } => {
+                    let (theta, gradients) = training.parameters_and_gradients();
+                    adamw(theta, gradients, m, v, &step);
+                }
+                Engine::Decoder { training, m, v } => {
                     let (theta, gradients) = training.parameters_and_gradients();
                     adamw(theta, gradients, m, v, &step);
                 }
@@ -204,6 +226,11 @@ impl Trainee {
     pub(crate) fn arrays(&mut self) -> Result<NamedArrays<'_>, TrainError> {
         match &mut self.engine {
             Engine::Host { training, m, v } => {
+                let (theta, _) = training.parameters_and_gradients();
+                let named = [("theta", &*theta), ("m", &m[..]), ("v", &v[..])];
+                Ok(named.into_iter().map(|(name, values)| (name.to_string(), Cow::Borrowed(values))).collect())
+            }
+            Engine::Decoder { training, m, v } => {
                 let (theta, _) = training.parameters_and_gradients();
                 let named = [("theta", &*theta), ("m", &m[..]), ("v", &v[..])];
                 Ok(named.into_iter().map(|(name, values)| (name.to_string(), Cow::Borrowed(values))).collect())
@@ -265,6 +292,12 @@ impl Trainee {
                 *m = take("m".to_string(), m.len())?;
                 *v = take("v".to_string(), v.len())?;
             }
+            Engine::Decoder { training, m, v } => {
+                let (theta, _) = training.parameters_and_gradients();
+                theta.copy_from_slice(&take("theta".to_string(), theta.len())?);
+                *m = take("m".to_string(), m.len())?;
+                *v = take("v".to_string(), v.len())?;
+            }
             Engine::Gpu(training) => {
                 let n = training.parameter_count();
                 let [theta, m, v] = ["theta", "m", "v"].map(|name| take(name.to_string(), n));
@@ -291,6 +324,7 @@ impl Trainee {
     pub fn into_model(self) -> Result<LanguageModel, TrainError> {
         match self.engine {
             Engine::Host { training, .. } => Ok(training.into_model().into()),
+            Engine::Decoder { training, .. } => Ok(LanguageModel::Family(FamilyModel::of_training(*training)?)),
             Engine::Gpu(training) => Ok(training.into_model().into()),
             Engine::Reference { start, model, .. } => Ok(start.trained(&model)?),
         }

@@ -9,6 +9,7 @@ use candle_core::{DType, Tensor};
 use sigma_data::blocks::Block;
 use sigma_data::seeds::Seeds;
 use sigma_kernels::gpu::Gpu;
+use sigma_model::spec::DropoutRates;
 use sigma_model::{Device, LanguageModel};
 use sigma_train::schedule::learning_rate;
 use sigma_train::{
@@ -67,9 +68,9 @@ fn twenty_steps_follow_pytorch_under_both_schedules() {
     for (name, schedule) in [("constant", Schedule::Constant), ("linear", Schedule::Linear)] {
         let config = TrainingConfig { learning_rate: 1e-3, schedule, ..TrainingConfig::default() };
         let engines = [
-            Trainee::new(&tiny(), DType::F32),
+            Trainee::new(&tiny(), DType::F32, DropoutRates::default()),
             Trainee::on_reference(&tiny(), DType::F32),
-            Trainee::new(&on_gpu(), DType::F32),
+            Trainee::new(&on_gpu(), DType::F32, DropoutRates::default()),
         ];
         for trainee in engines {
             let mut trainee = trainee.unwrap();
@@ -248,7 +249,7 @@ fn steps_that_a_gpu_is_given_together_come_to_what_they_do_one_by_one() {
     // more steps than the device keeps the outcomes of
     let steps = 70;
     let run = |asked_every: usize| {
-        let mut trainee = Trainee::new(&on_gpu(), DType::F16).unwrap();
+        let mut trainee = Trainee::new(&on_gpu(), DType::F16, DropoutRates::default()).unwrap();
         let mut outcomes = Vec::new();
         for step in 0..steps {
             let ids: Vec<u32> = (0..2 * 5).map(|i| ((step * 31 + i * 11) % 90 + 4) as u32).collect();

@@ -10,6 +10,7 @@ use candle_core::{DType, Tensor};
 use serde::Deserialize;
 use sigma_data::Tokenizer;
 use sigma_kernels::linear::Threads;
+use sigma_model::spec::DropoutRates;
 use sigma_model::{Device, LanguageModel};
 use sigma_train::{Scored, Trainee, TrainingConfig, perplexity};
 
@@ -82,7 +83,7 @@ fn five_steps_move_smollm2_as_torch_moves_it() {
     let start = LanguageModel::load(&folder, &Device::Cpu).unwrap();
     let blocks = ids(&golden["blocks"]);
     let config = TrainingConfig::default();
-    let mut trainee = Trainee::new(&start, DType::F32).unwrap();
+    let mut trainee = Trainee::new(&start, DType::F32, DropoutRates::default()).unwrap();
     let (losses, norms) = (floats(&golden["losses"]), floats(&golden["norms"]));
     for step in 0..5 {
         let batch = &blocks[256 * (step % 4)..][..256];

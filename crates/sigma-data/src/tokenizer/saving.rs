@@ -138,7 +138,7 @@ struct BpeJson<'a> {
     byte_fallback: bool,
     ignore_merges: bool,
     vocab: ById<'a>,
-    /// As strings, not as the pairs the library writes today: tokenizers before 0.20 (transformers 4.40) can not read
+    /// As strings, not as the pairs the library writes today: tokenizers before 0.20 (transformers 4.40) cannot read
     /// those. No byte-level token holds a space, so nothing is lost.
     merges: Vec<String>,
 }

@@ -37,8 +37,7 @@ pub fn execute(arguments: &cli::Report) -> Result<()> {
     if arguments.paper {
         let table = files.iter().find(|file| file.to_string_lossy().ends_with("_published.md"));
         if let Some(path) = table {
-            let text =
-                run_files::read_to_string(path).with_context(|| format!("{} can not be read", path.display()))?;
+            let text = run_files::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
             print(&format!("{text}\n"))?;
         }
     }

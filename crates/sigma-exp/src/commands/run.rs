@@ -139,7 +139,7 @@ pub fn run(hub: Hub, experiment: &spec::Experiment, path: &Path, options: RunOpt
     };
     let options = results::report_options(experiment, &assets);
     drop(assets);
-    print(&results::table(&manifest, &records)).context("the table can not be printed")?;
+    print(&results::table(&manifest, &records)).context("the table cannot be printed")?;
     let run = sigma_report::Run::open(path)?;
     sigma_report::write_report_with(&[run], &path.join(REPORT), &options)?;
     tracing::info!("report:  {}", path.join(REPORT).join("index.html").display());

@@ -84,7 +84,7 @@ fn verified(dir: &Path) -> Result<()> {
     }
     if damaged > 0 {
         bail!(CheckFailed(format!(
-            "{damaged} damaged: `sigma-exp run` on the same folder sets aside what can not be used and makes it again"
+            "{damaged} damaged: `sigma-exp run` on the same folder sets aside what cannot be used and makes it again"
         )));
     }
     Ok(())

@@ -113,7 +113,7 @@ pub fn execute_run(hub: Hub, arguments: &cli::SweepRun) -> Result<()> {
 
 /// Line `index` of a list of runs.
 fn element(list: &Path, index: usize) -> Result<String> {
-    let text = run_files::read_to_string(list).with_context(|| format!("{} can not be read", list.display()))?;
+    let text = run_files::read_to_string(list).with_context(|| format!("{} cannot be read", list.display()))?;
     let line = text.lines().nth(index);
     line.map(str::to_string).with_context(|| format!("{} has no line {}", list.display(), index + 1))
 }

@@ -117,7 +117,7 @@ impl SweepFolder {
 
     pub fn open(path: &Path) -> Result<Self> {
         let file = path.join(INDEX);
-        let text = run_files::read_to_string(&file).with_context(|| format!("{} can not be read", file.display()))?;
+        let text = run_files::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
         let index: Index = serde_json::from_str(&text).with_context(|| format!("{} is damaged", file.display()))?;
         if index.schema != SCHEMA {
             bail!(
@@ -139,7 +139,7 @@ impl SweepFolder {
         if !path.exists() {
             return Ok(());
         }
-        let stored = run_files::read_to_string(&path).with_context(|| format!("{} can not be read", path.display()))?;
+        let stored = run_files::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
         let stored: Value = serde_yaml::from_str(&stored).with_context(|| format!("{} is damaged", path.display()))?;
         let differences = experiment_key::differences(&stored, &serde_yaml::from_str(&member.experiment.to_yaml()?)?);
         if differences.is_empty() || !self.run(&member.name).exists() {
@@ -205,7 +205,7 @@ impl SweepFolder {
                 Ok(Some(serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("{} can not be read", path.display())),
+            Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
         }
     }
 
@@ -224,7 +224,7 @@ impl SweepFolder {
     pub fn generations(&self, run: &str) -> Result<u32> {
         let config = self.config(run);
         let text =
-            run_files::read_to_string(&config).with_context(|| format!("{} can not be read", config.display()))?;
+            run_files::read_to_string(&config).with_context(|| format!("{} cannot be read", config.display()))?;
         let value: Value = serde_yaml::from_str(&text).with_context(|| format!("{} is damaged", config.display()))?;
         Ok(value.get("generations").and_then(Value::as_u64).unwrap_or(0) as u32)
     }

@@ -68,7 +68,7 @@ pub fn run(folder: &SweepFolder, queue: &[String], slots: &[Slot], offline: bool
         }
         let mut still = Vec::new();
         for mut process in running {
-            match process.child.try_wait().context("a run can not be waited for")? {
+            match process.child.try_wait().context("a run cannot be waited for")? {
                 Some(status) => {
                     ended(folder, &process, status)?;
                     free.push(process.slot);
@@ -140,7 +140,7 @@ fn start<'a>(folder: &SweepFolder, run: &'a str, slot: Slot, offline: bool) -> R
         .stdout(log_file.try_clone()?)
         .stderr(log_file)
         .spawn()
-        .with_context(|| format!("run `{run}` can not be started"))?;
+        .with_context(|| format!("run `{run}` cannot be started"))?;
     let done = RunFolder::count_records(&folder.run(run));
     let place = match &slot {
         Slot::Cpu { .. } => String::new(),

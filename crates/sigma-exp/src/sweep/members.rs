@@ -128,7 +128,7 @@ fn names_of(text: &str) -> Result<Vec<String>> {
         bail!("`{text}`: `{broken}` is not the name of a key");
     }
     if names.iter().any(|name| name == "name") {
-        bail!("`name` can not be varied: every run is named after its values");
+        bail!("`name` cannot be varied: every run is named after its values");
     }
     Ok(names)
 }

@@ -124,7 +124,7 @@ fn output(folder: &Path, name: &str) -> Result<String> {
 fn line(path: &Path) -> Result<&str> {
     let text = path.to_str().with_context(|| format!("{} is not UTF-8; Slurm needs another folder", path.display()))?;
     if text.contains(['"', '\\']) || text.contains(char::is_control) {
-        bail!("{text:?} can not stand in a batch script; choose another --out");
+        bail!("{text:?} cannot stand in a batch script; choose another --out");
     }
     Ok(text)
 }
@@ -201,7 +201,7 @@ fn jobs(folder: &SweepFolder) -> Result<Vec<Job>> {
     }
     paths.sort();
     let read = |path: PathBuf| {
-        let text = run_files::read_to_string(&path).with_context(|| format!("{} can not be read", path.display()))?;
+        let text = run_files::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
     };
     paths.into_iter().map(read).collect()

@@ -131,9 +131,7 @@ fn run(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.with_context(|| {
-        format!(
-            "`{name}` can not be started: is this a machine that can submit to Slurm, and are its commands on PATH?"
-        )
+        format!("`{name}` cannot be started: is this a machine that can submit to Slurm, and are its commands on PATH?")
     })?;
     // read beside waiting, so that a long answer does not block on a full pipe
     let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));

@@ -66,7 +66,7 @@ pub fn read(path: &Path) -> Result<Node> {
     let mut bytes = Vec::new();
     regular_file::open(path)
         .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
-        .with_context(|| format!("config {} can not be read", path.display()))?;
+        .with_context(|| format!("config {} cannot be read", path.display()))?;
     if bytes.len() as u64 > MOST_BYTES {
         bail!("{}: longer than {MOST_BYTES} bytes; is this really a config?", path.display());
     }

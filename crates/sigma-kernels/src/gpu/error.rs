@@ -22,7 +22,7 @@ pub enum GpuError {
     #[error("kernel `{kernel}` takes ({expected}), not ({got})")]
     Arguments { kernel: String, expected: String, got: String },
     #[error(
-        "kernel `{kernel}` can not start with a grid of {grid:?} blocks of {block} threads and {shared_bytes} bytes each"
+        "kernel `{kernel}` cannot start with a grid of {grid:?} blocks of {block} threads and {shared_bytes} bytes each"
     )]
     Launch { kernel: String, grid: (u32, u32), block: u32, shared_bytes: u32 },
     #[error("{what} is not possible while a graph is recorded")]

@@ -1,7 +1,7 @@
 //! Attention in CUDA against the CPU's and against plain loops, in every precision; on the emulator, and on the CUDA
 //! device that `SIGMA_EXP_GPU` names.
 
-use sigma_kernels::cached_attention::Cache;
+use sigma_kernels::cached_attention::{Cache, Heads};
 use sigma_kernels::gpu::{Arg, Dtype};
 
 use crate::gpu::{as_f32, gpus, rounded};
@@ -15,7 +15,7 @@ fn attention_over_a_cache_that_grows_token_by_token() {
         let (rows, heads, capacity) = (3, 2, 71);
         for ((dtype, tolerance), width) in PRECISIONS.into_iter().flat_map(|case| [5, 12, 64, 80].map(|w| (case, w))) {
             let (d, per_lane) = (heads * width, 16 / dtype.size());
-            let mut cache = Cache::new(rows, capacity, heads, d);
+            let mut cache = Cache::new(rows, capacity, Heads::equal(heads, d));
             let space = || gpu.alloc(dtype, rows * capacity * d).unwrap();
             let caches = [[space(), space()], [space(), space()]];
             let out = gpu.alloc(dtype, rows * d).unwrap();

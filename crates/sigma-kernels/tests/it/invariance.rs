@@ -1,7 +1,7 @@
 //! A row's bits do not depend on the rest of the batch, and no result depends on the number of threads.
 
 use sigma_kernels::attention::{self, Sizes};
-use sigma_kernels::cached_attention::Cache;
+use sigma_kernels::cached_attention::{Cache, Heads};
 use sigma_kernels::linear::{self, Factors, Then, Threads};
 use sigma_kernels::packed::Packed;
 use sigma_kernels::{bidirectional_attention, cross_entropy, layer_norm, residual_norm};
@@ -57,7 +57,7 @@ fn cached_attention_of_a_row_ignores_the_other_rows_and_their_lengths() {
     let (heads, d) = (2, 32);
     let (row, other) = (values(40 * 3 * d, 1), values(60 * 3 * d, 2));
     let run = |with_other: bool| {
-        let mut cache = Cache::new(1 + usize::from(with_other), 64, heads, d);
+        let mut cache = Cache::new(1 + usize::from(with_other), 64, Heads::equal(heads, d));
         let mut all = Vec::new();
         // the row gets 37 tokens and then one at a time; the other one has its own length
         let mut at = (0, 0);
@@ -86,7 +86,7 @@ fn rows_that_leave_a_cache_do_not_change_those_that_stay() {
     let qkv = values(3 * 4 * 3 * d, 1);
     let next = values(2 * 3 * d, 2);
     let run = |rows: &[usize]| {
-        let mut cache = Cache::new(3, 16, heads, d);
+        let mut cache = Cache::new(3, 16, Heads::equal(heads, d));
         cache.attend(&mut vec![0.0; 3 * 4 * d], &qkv, &[4, 4, 4]);
         if rows.len() < 3 {
             cache.keep_rows(rows);

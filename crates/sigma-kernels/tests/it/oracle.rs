@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor, Var};
 use sigma_kernels::attention::Sizes;
-use sigma_kernels::cached_attention::{Cache, Columns};
+use sigma_kernels::cached_attention::{Cache, Columns, Heads};
 use sigma_kernels::dropout::Mask;
 use sigma_kernels::linear::Factors;
 use sigma_kernels::{
@@ -221,7 +221,7 @@ fn cached_attention_equals_causal_attention_however_the_tokens_arrive() {
         let mask = attention::causal_mask(t, &Device::Cpu).unwrap();
         let expected = flat(&attention::reference(&q, &k, &v, heads, &mask).unwrap());
         for pieces in [vec![50], vec![1; 50], vec![17, 1, 31, 1]] {
-            let mut cache = Cache::new(1, t, heads, d);
+            let mut cache = Cache::new(1, t, Heads::equal(heads, d));
             let (mut out, mut first) = (vec![f32::NAN; t * d], 0);
             for n in pieces {
                 let (out, qkv) = (&mut out[first * d..][..n * d], &qkv[first * 3 * d..][..n * 3 * d]);
@@ -249,7 +249,7 @@ fn a_masked_cache_with_padding_equals_a_cache_without_it() {
         for (row, prompt) in prompt_lens.iter().enumerate() {
             // the row's own tokens, without the columns between its prompt and the generated ones
             let tokens: Vec<usize> = (0..*prompt).chain(5..first + queries).collect();
-            let mut alone = Cache::new(1, tokens.len(), heads, d);
+            let mut alone = Cache::new(1, tokens.len(), Heads::equal(heads, d));
             let mut last = vec![0f32; tokens.len() * d];
             let mut qkv = Vec::new();
             for (i, token) in tokens.iter().enumerate() {

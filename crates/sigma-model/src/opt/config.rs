@@ -186,7 +186,7 @@ impl OptConfig {
         if needed > max { Err(ModelError::TooLong { needed, max }) } else { Ok(()) }
     }
 
-    /// Refuses rows that the model can not take.
+    /// Refuses rows that the model cannot take.
     pub(crate) fn check_rows(&self, rows: &[&[u32]]) -> Result<(), ModelError> {
         for row in rows {
             self.check_ids(row)?;

@@ -6,6 +6,7 @@ use sigma_kernels::linear::Threads;
 use super::host::{HostCache, Inference, Pass};
 use super::{Opt, OptConfig, Weights, host_values};
 use crate::ModelError;
+use crate::decoder::{self, DecoderInference};
 use crate::reference::{KvCache, Reference};
 
 /// Rows that are being written, with the keys and values of their tokens.
@@ -20,6 +21,7 @@ pub struct Decoder<'a> {
 #[derive(Debug)]
 enum Engine<'a> {
     Host(&'a OptConfig, Inference<'a>, Box<HostCache>),
+    Family(&'a DecoderInference, Box<decoder::KvCache>),
     Reference(&'a Reference, KvCache),
 }
 
@@ -62,10 +64,32 @@ impl Reference {
     }
 }
 
+impl<'a> Decoder<'a> {
+    /// Runs the prompts, each at least one token, with room for `capacity` tokens in each row.
+    pub(crate) fn of_family(
+        model: &'a DecoderInference,
+        prompts: &[&[u32]],
+        capacity: usize,
+        threads: Threads,
+    ) -> Result<Self, ModelError> {
+        if prompts.iter().any(|prompt| prompt.is_empty()) || prompts.is_empty() {
+            return Err(ModelError::EmptyPrompt);
+        }
+        for prompt in prompts {
+            decoder::check(model.spec(), prompt, prompt.len())?;
+        }
+        let engine = Engine::Family(model, Box::new(model.cache(prompts.len(), capacity, threads)));
+        let mut decoder = Decoder { vocab_size: model.spec().vocab_size, engine, logits: Vec::new() };
+        decoder.run(prompts, Pass::Whole)?;
+        Ok(decoder)
+    }
+}
+
 impl Decoder<'_> {
     pub fn rows(&self) -> usize {
         match &self.engine {
             Engine::Host(_, _, cache) => cache.rows(),
+            Engine::Family(_, cache) => cache.lens().len(),
             Engine::Reference(_, cache) => cache.rows(),
         }
     }
@@ -85,6 +109,9 @@ impl Decoder<'_> {
             config.check_ids(tokens)?;
             config.check_length(cache.lens().iter().copied().max().unwrap_or(0) + 1)?;
         }
+        if let Engine::Family(model, cache) = &self.engine {
+            decoder::check(model.spec(), tokens, cache.lens().iter().copied().max().unwrap_or(0) + 1)?;
+        }
         self.run(&rows, Pass::Step)
     }
 
@@ -92,6 +119,7 @@ impl Decoder<'_> {
     pub fn keep_rows(&mut self, rows: &[usize]) -> Result<(), ModelError> {
         match &mut self.engine {
             Engine::Host(_, _, cache) => cache.keep_rows(rows),
+            Engine::Family(_, cache) => cache.keep_rows(rows),
             Engine::Reference(_, cache) => cache.keep_rows(rows)?,
         }
         let vocabulary = self.vocab_size;
@@ -109,13 +137,14 @@ impl Decoder<'_> {
                 let width = config.embedding_width();
                 let lens: Vec<usize> = new.iter().map(|ids| ids.len()).collect();
                 let hidden = cache.extend(*model, config, (&new.concat(), &lens), pass);
-                let mut last = Vec::with_capacity(lens.len() * width);
-                let mut end = 0;
-                for len in lens {
-                    end += len;
-                    last.extend_from_slice(&hidden[(end - 1) * width..end * width]);
-                }
+                let last = last_of_rows(hidden, &lens, width);
                 cache.head(&mut self.logits, *model, config, &last);
+            }
+            Engine::Family(model, cache) => {
+                let lens: Vec<usize> = new.iter().map(|ids| ids.len()).collect();
+                let hidden = model.extend(cache, &new.concat(), &lens);
+                let last = last_of_rows(hidden, &lens, model.spec().hidden_size);
+                model.head(&mut self.logits, &last, cache.threads());
             }
             Engine::Reference(reference, cache) => {
                 self.logits = host_values(&reference.step(cache, &new.concat())?)?;
@@ -123,4 +152,15 @@ impl Decoder<'_> {
         }
         Ok(())
     }
+}
+
+/// The hidden states of the last new token of each row.
+fn last_of_rows(hidden: &[f32], lens: &[usize], width: usize) -> Vec<f32> {
+    let mut last = Vec::with_capacity(lens.len() * width);
+    let mut end = 0;
+    for len in lens {
+        end += len;
+        last.extend_from_slice(&hidden[(end - 1) * width..end * width]);
+    }
+    last
 }

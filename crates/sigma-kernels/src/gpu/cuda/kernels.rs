@@ -28,7 +28,7 @@ struct Kernel {
     shared_bytes: AtomicU32,
 }
 
-/// Has the driver make machine code of a PTX text, or tells why it can not, in its compiler's own words.
+/// Has the driver make machine code of a PTX text, or tells why it cannot, in its compiler's own words.
 fn compile(ptx: &CStr) -> Result<sys::CUmodule, String> {
     let mut log = [0u8; 4096];
     let mut options =

@@ -1,6 +1,6 @@
 //! Forward passes that need no gradient: prompts and new tokens of rows that each have their own length.
 
-use sigma_kernels::cached_attention::Cache;
+use sigma_kernels::cached_attention::{Cache, Heads};
 use sigma_kernels::linear::{Then, Threads};
 use sigma_kernels::residual;
 use sigma_kernels::threads::on_a_worker;
@@ -34,7 +34,8 @@ impl HostCache {
     /// Room for `rows` rows of `capacity` tokens.
     pub(in crate::opt) fn new(config: &OptConfig, rows: usize, capacity: usize, threads: Threads) -> Self {
         let (heads, width) = (config.num_attention_heads, config.hidden_size);
-        let layers = (0..config.num_hidden_layers).map(|_| Cache::new(rows, capacity, heads, width)).collect();
+        let layers =
+            (0..config.num_hidden_layers).map(|_| Cache::new(rows, capacity, Heads::equal(heads, width))).collect();
         Self { layers, threads, scratch: Scratch::default() }
     }
 

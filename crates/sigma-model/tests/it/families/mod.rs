@@ -1,5 +1,6 @@
 //! Every family against what transformers and torch gave for two tiny models of it (`scripts/goldens/families.py`).
 
+mod engine;
 mod refusals;
 mod training;
 
