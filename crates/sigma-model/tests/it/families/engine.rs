@@ -40,6 +40,8 @@ fn the_engine_computes_these_families_and_says_what_it_lacks_for_the_others() {
         ("gpt2", Some("the activation of the MLP")),
         ("gpt_neox", Some("the activation of the MLP")),
         ("llama", None),
+        // without a window, and with one
+        ("mistral", None),
         ("mistral", Some("windows of attention")),
         ("olmo2", None),
         ("qwen2", None),
