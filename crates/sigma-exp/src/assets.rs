@@ -48,6 +48,9 @@ impl Language {
         let model = LanguageModel::load(&resolved.folder, device)?;
         check_vocabulary(&resolved.folder, &tokenizer, &model)?;
         let model = model.with_ends(ends_of_folder(&resolved.folder, &tokenizer)?);
+        if let Some(what) = model.lacks() {
+            tracing::warn!("{source}: the fast engine lacks {what}, so the reference computes this model, and slowly");
+        }
         let hash = model.hash()?;
         Ok(Self { revision: resolved.revision, model, tokenizer, hash })
     }

@@ -1,4 +1,4 @@
-//! The language model of an experiment: OPT on its own fast engines, every other family on the reference. What trains,
+//! The language model of an experiment: OPT on engines of its own, every other family on that of `decoder`. What trains,
 //! writes and measures asks this type; which engine answers is decided here.
 
 use std::path::Path;
@@ -196,6 +196,14 @@ impl LanguageModel {
         Ok(distance::relative(pairs.map(|((_, now), (_, before))| (&now[..], &before[..]))))
     }
 
+    /// What the fast engines lack for this model, which the reference then computes slowly; `None` for nothing.
+    pub fn lacks(&self) -> Option<&'static str> {
+        match self {
+            Self::Opt(_) => None,
+            Self::Family(model) => model.lacks(),
+        }
+    }
+
     /// How many numbers the parameters are.
     pub fn parameter_count(&self) -> usize {
         match self {
@@ -213,8 +221,15 @@ impl LanguageModel {
             }
             Self::Family(model) => {
                 let spec = &model.checkpoint().spec;
-                // candle keeps the result of every operation
-                spec.layers.len() * (40 * spec.hidden_size + 8 * spec.mlp.width)
+                let attention = spec.attention;
+                let (queries, kv) = (attention.n_heads, attention.n_kv_heads);
+                let per_layer = match model.lacks() {
+                    // queries, keys and values with and without copies, what attention gives, and the stream five times
+                    None => 5 * spec.hidden_size + attention.head_dim * (5 * queries + 2 * kv) + 3 * spec.mlp.width,
+                    // candle keeps the result of every operation
+                    Some(_) => 40 * spec.hidden_size + 8 * spec.mlp.width,
+                };
+                spec.layers.len() * per_layer
             }
         }
     }
