@@ -40,13 +40,16 @@ fn the_engine_computes_these_families_and_says_what_it_lacks_for_the_others() {
         ("gpt2", Some("the activation of the MLP")),
         ("gpt_neox", Some("the activation of the MLP")),
         ("llama", None),
-        // without a window, and with one
+        // without windows, and with them
         ("mistral", None),
         ("mistral", Some("windows of attention")),
         ("olmo2", None),
         ("qwen2", None),
+        ("qwen2", Some("windows of attention")),
         ("qwen3", None),
+        ("qwen3", Some("windows of attention")),
         ("smollm3", None),
+        ("smollm3", Some("windows of attention")),
     ];
     assert_eq!(lacks, expected);
 }
